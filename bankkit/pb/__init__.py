@@ -1,0 +1,1 @@
+"""Stubs generated from `proto/bank.proto` by `make proto`. Not for hands."""
