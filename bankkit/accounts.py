@@ -1,0 +1,189 @@
+"""What an account is and what may happen to it: pure functions, no I/O.
+
+Amounts and balances are whole cents. A rule takes the balance and returns the new one, or raises
+the `BankError` that says, in the words the client will read, why not.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+from typing import ClassVar
+
+from bankkit import money
+
+ACCOUNT_TYPES = ("savings", "checking")
+MAX_REQUEST_ID = 128
+"""Characters in a request id, at most."""
+
+_ACCOUNT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN)  # 16 digits of cents × 17 of a double, and room
+
+Rule = Callable[[int], int]
+"""Balance in, new balance out, or a `BankError`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    id: str
+    type: str
+    balance: int
+    """In cents."""
+
+
+class BankError(Exception):
+    """Something the bank refuses or cannot do.
+
+    `reason` is for programs (`INSUFFICIENT_FUNDS`), `text` for people, `metadata` the numbers
+    behind it as strings.
+    """
+
+    reason: ClassVar[str]
+    text: str
+
+    def __init__(self, text: str | None = None, **metadata: object) -> None:
+        if text is not None:
+            self.text = text
+        self.metadata = {key: str(value) for key, value in metadata.items()}
+        super().__init__(self.text)
+
+
+class InvalidAccountId(BankError):
+    reason = "INVALID_ACCOUNT_ID"
+    text = (
+        "Account ID must be 1 to 64 letters, digits, dots, underscores or hyphens, "
+        "and start with a letter or digit."
+    )
+
+
+class InvalidAccountType(BankError):
+    reason = "INVALID_ACCOUNT_TYPE"
+    text = f"Account type must be one of: {', '.join(ACCOUNT_TYPES)}."
+
+
+class InvalidRequestId(BankError):
+    reason = "INVALID_REQUEST_ID"
+    text = f"Request ID must have at most {MAX_REQUEST_ID} characters."
+
+
+class RequestIdReused(BankError):
+    reason = "REQUEST_ID_REUSED"
+    text = (
+        "Request ID was used before with another method or other parameters. "
+        "Use a new one for a new operation."
+    )
+
+
+class InvalidAmount(BankError):
+    reason = "INVALID_AMOUNT"
+    text = "Transaction amount must be positive."
+
+
+class InvalidRate(BankError):
+    reason = "INVALID_RATE"
+    text = "Annual interest rate must be a positive value."
+
+
+class LimitExceeded(BankError):
+    reason = "LIMIT_EXCEEDED"
+    text = f"Amounts and balances must not exceed {money.MAX_CENTS // 100} dollars."
+
+    def __init__(self) -> None:
+        super().__init__(limit_cents=money.MAX_CENTS)
+
+
+class AccountExists(BankError):
+    reason = "ACCOUNT_EXISTS"
+    text = "Account already exists."
+
+
+class AccountNotFound(BankError):
+    reason = "ACCOUNT_NOT_FOUND"
+    text = "Account not found. Please check the account ID."
+
+
+class InsufficientFunds(BankError):
+    reason = "INSUFFICIENT_FUNDS"
+    text = "Insufficient funds for the requested withdrawal."
+
+
+class Busy(BankError):
+    """The account's lock was not had before the deadline, or the caller gave up. Nothing was
+    applied."""
+
+    reason = "DEADLINE_EXCEEDED"
+    text = "The account was busy until the deadline. Nothing was applied."
+
+
+class StoreUnavailable(BankError):
+    """The store did not answer. Whether it applied the operation is unknown."""
+
+    reason = "STORE_UNAVAILABLE"
+    text = (
+        "The account store does not answer. Whether the operation was applied is unknown; "
+        "retry it with the same request ID."
+    )
+
+
+class Overloaded(BankError):
+    reason = "OVERLOADED"
+    text = "The server has more calls than it will queue. Nothing was applied; try again later."
+
+
+def check_account_id(account_id: str) -> None:
+    if not _ACCOUNT_ID.fullmatch(account_id):
+        raise InvalidAccountId
+
+
+def check_account_type(account_type: str) -> None:
+    if account_type not in ACCOUNT_TYPES:
+        raise InvalidAccountType
+
+
+def check_request_id(request_id: str) -> None:
+    if len(request_id) > MAX_REQUEST_ID:
+        raise InvalidRequestId
+
+
+def check_amount(dollars: float) -> int:
+    """The cents of an amount that a client sent; `InvalidAmount` or `LimitExceeded`."""
+    try:
+        return money.to_cents(dollars)
+    except money.NotPositive:
+        raise InvalidAmount from None
+    except money.NotFinite:
+        raise InvalidAmount("Transaction amount must be a finite number.") from None
+    except money.TooPrecise:
+        raise InvalidAmount("Transaction amount must have at most two decimals.") from None
+    except money.TooLarge:
+        raise LimitExceeded from None
+
+
+def check_rate(percent: float) -> Decimal:
+    """The exact decimal of a rate that a client sent; `InvalidRate`."""
+    if not percent > 0 or math.isinf(percent):
+        raise InvalidRate
+    return Decimal(repr(float(percent)))
+
+
+def deposit(balance: int, amount: int) -> int:
+    if balance + amount > money.MAX_CENTS:
+        raise LimitExceeded
+    return balance + amount
+
+
+def withdraw(balance: int, amount: int) -> int:
+    if amount > balance:
+        raise InsufficientFunds(balance_cents=balance, amount_cents=amount)
+    return balance - amount
+
+
+def add_interest(balance: int, percent: Decimal) -> int:
+    """The balance with one full annual rate added; the interest rounds half-even to the cent."""
+    interest = _EXACT.divide(_EXACT.multiply(Decimal(balance), percent), Decimal(100))
+    if interest > money.MAX_CENTS:  # before rounding: what a huge rate yields would not fit
+        raise LimitExceeded
+    return deposit(balance, int(interest.quantize(Decimal(1), context=_EXACT)))
