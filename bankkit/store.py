@@ -1,0 +1,368 @@
+"""Accounts in Redis: the only file that knows their keys and their Lua.
+
+Every key of one account carries the hash tag `{ID}`, so that they share a cluster slot:
+
+    NAMESPACE:{ID}:account       hash: type, balance (cents)
+    NAMESPACE:{ID}:lock          the account's lock, where Redis holds it
+    NAMESPACE:{ID}:request:RID   "FINGERPRINT BALANCE": the reply to a request id, for 24 h
+    NAMESPACE:servers            hash: a running server's id → "DEADLINE_MS CONCURRENCY", its lease
+
+Measured traps behind the choices here (redis-py 8.1): the client retries a timed-out command ten
+times by default, so one stalled `HINCRBY +1` was stored as 2: retries are off, and the check of the
+request id stands in the same script as the change. Lua's numbers are doubles: balances cross it
+as strings, and Redis' own integer commands do the arithmetic.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple, cast
+
+import redis
+from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError
+from redis.retry import Retry
+
+from bankkit.accounts import (
+    Account,
+    AccountExists,
+    AccountNotFound,
+    RequestIdReused,
+    StoreUnavailable,
+)
+
+REPLY_SECONDS = 24 * 60 * 60
+"""How long the reply to a request id is remembered."""
+
+ANSWER_SECONDS = 2.0
+"""How long Redis may take for one command before it counts as away."""
+
+# An answer to a command, or word that there is none: everything else is our own mistake.
+_AWAY = (
+    redis.ConnectionError,
+    redis.TimeoutError,
+    redis.exceptions.ReadOnlyError,
+    redis.exceptions.OutOfMemoryError,
+    redis.exceptions.ClusterError,
+    redis.exceptions.TryAgainError,
+)
+_AWAY_PREFIXES = ("MISCONF", "NOREPLICAS", "MASTERDOWN", "LOADING", "NOAUTH", "NOPERM", "WRONGPASS")
+
+
+class Request(NamedTuple):
+    """A request id together with what it was used for."""
+
+    id: str
+    fingerprint: str
+
+    @classmethod
+    def of(cls, request_id: str, method: str, parameter: object) -> Request | None:
+        """None for the empty id. The fingerprint tells a true retry from a reused id."""
+        if not request_id:
+            return None
+        digest = hashlib.blake2b(f"{method} {parameter}".encode(), digest_size=8)
+        return cls(request_id, digest.hexdigest())
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the store knows when an operation starts."""
+
+    account: Account
+    replied: int | None
+    """The balance that an earlier copy of this very request was answered with."""
+
+
+# KEYS: account · ARGV: type
+_CREATE = """
+if redis.call('HSETNX', KEYS[1], 'balance', '0') == 0 then return 0 end
+redis.call('HSET', KEYS[1], 'type', ARGV[1])
+return 1
+"""
+
+# KEYS: account, request
+_READ = """
+local account = redis.call('HMGET', KEYS[1], 'type', 'balance')
+return {account[1], account[2], redis.call('GET', KEYS[2])}
+"""
+
+# The three scripts that change a balance share a head and a tail.
+# KEYS: account, request
+# ARGV: fingerprint ('' without a request id), reply seconds, then their own
+# Answer: what happened, and the balance that goes with it.
+_HEAD = """
+if ARGV[1] ~= '' then
+  local reply = redis.call('GET', KEYS[2])
+  if reply then return {'replied', reply} end
+end
+local before = redis.call('HGET', KEYS[1], 'balance')
+if not before then return {'missing'} end
+"""
+_TAIL = """
+local after = redis.call('HGET', KEYS[1], 'balance')
+if ARGV[1] ~= '' then redis.call('SET', KEYS[2], ARGV[1] .. ' ' .. after, 'EX', ARGV[2]) end
+return {'done', after}
+"""
+
+_SET = f"{_HEAD} redis.call('HSET', KEYS[1], 'balance', ARGV[3]) {_TAIL}"
+
+_COMPARE_AND_SET = f"""{_HEAD}
+if before ~= ARGV[4] then return {{'changed', before}} end
+redis.call('HSET', KEYS[1], 'balance', ARGV[3]) {_TAIL}"""
+
+# Both summands are below 2^53, where a double still counts every cent.
+_ADD = f"""{_HEAD}
+local sum = tonumber(before) + tonumber(ARGV[3])
+if sum < tonumber(ARGV[4]) or sum > tonumber(ARGV[5]) then return {{'refused', before}} end
+redis.call('HINCRBY', KEYS[1], 'balance', ARGV[3]) {_TAIL}"""
+
+# KEYS: servers · ARGV: server id, concurrency, lease milliseconds, '1' if it needs to be alone
+# Answer: the concurrency choices of the running servers it may not work beside.
+_REGISTER = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local rivals = {}
+local leases = redis.call('HGETALL', KEYS[1])
+for i = 1, #leases, 2 do
+  local deadline, alone, concurrency = string.match(leases[i + 1], '^(%d+) (%d) (.*)$')
+  if tonumber(deadline) < now then
+    redis.call('HDEL', KEYS[1], leases[i])
+  elseif leases[i] ~= ARGV[1] and (alone == '1' or ARGV[4] == '1') then
+    rivals[#rivals + 1] = concurrency
+  end
+end
+if #rivals == 0 or ARGV[5] == '1' then
+  local deadline = string.format('%d', now + ARGV[3])
+  redis.call('HSET', KEYS[1], ARGV[1], deadline .. ' ' .. ARGV[4] .. ' ' .. ARGV[2])
+  redis.call('PEXPIRE', KEYS[1], ARGV[3])
+end
+return rivals
+"""
+
+_SHA = {
+    script: hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
+    for script in (_CREATE, _READ, _SET, _COMPARE_AND_SET, _ADD, _REGISTER)
+}
+
+
+class OutOfBounds(Exception):
+    """`add` would have left the bounds; `balance` is what it found."""
+
+    def __init__(self, balance: int) -> None:
+        self.balance = balance
+        super().__init__(balance)
+
+
+class Changed(Exception):
+    """`commit` found another balance than the expected one."""
+
+
+def connect(url: str, **options: Any) -> redis.Redis:
+    """A client for `redis://`, `rediss://` or `unix://` that sends every command once.
+
+    `options` go to redis-py. Text comes back as `str`.
+    """
+    settings = {
+        "protocol": 2,  # half the cost of 3 in redis-py 8.1, and nothing here needs 3
+        "decode_responses": True,
+        "socket_timeout": ANSWER_SECONDS,
+        "socket_connect_timeout": ANSWER_SECONDS,
+        "retry": Retry(NoBackoff(), 0),
+    }
+    return redis.Redis.from_url(url, **(settings | options))
+
+
+def sweep(client: redis.Redis, namespace: str) -> int:
+    """Deletes all keys of a namespace and nothing else; how many there were."""
+    swept = 0
+    batch: list[str] = []
+    for key in client.scan_iter(f"{namespace}:*", count=1000):
+        batch.append(key)
+        if len(batch) == 1000:
+            swept += client.unlink(*batch)
+            batch.clear()
+    return swept + (client.unlink(*batch) if batch else 0)
+
+
+@contextmanager
+def _answers() -> Iterator[None]:
+    try:
+        yield
+    except _AWAY as error:
+        raise StoreUnavailable from error
+    except redis.ResponseError as error:
+        if str(error).startswith(_AWAY_PREFIXES):
+            raise StoreUnavailable from error
+        raise
+
+
+class _Line(threading.local):
+    """A connection of the thread's own, kept for good.
+
+    The client takes one from its pool for every command and gives it back, which costs three
+    times what the command itself does.
+    """
+
+    connection: Any = None
+
+    def send(self, pool: redis.ConnectionPool, *command: str | int) -> Any:
+        connection = self.connection
+        if connection is None:
+            connection = self.connection = pool.get_connection()
+        elif connection.is_connected and not _is_quiet(connection):
+            connection.disconnect()  # Redis has hung up since; connects again by itself
+        try:
+            connection.send_command(*command, check_health=False)
+            return connection.read_response()
+        except redis.ResponseError:
+            raise
+        except BaseException:
+            connection.disconnect()  # or the next command would read the answer to this one
+            raise
+
+
+def _is_quiet(connection: Any) -> bool:
+    """Whether the connection is open and holds no stray answer."""
+    try:
+        return not connection.can_read(0)
+    except (redis.ConnectionError, OSError):
+        return False
+
+
+class Store:
+    """The accounts of one namespace.
+
+    Safe for any number of threads. Every method raises `StoreUnavailable` when Redis is away or
+    too slow; then it is unknown whether a change was applied.
+    """
+
+    def __init__(self, client: redis.Redis, namespace: str = "bank") -> None:
+        if not namespace or set(namespace) & set("{}*?[]\\: "):
+            raise ValueError(
+                f"A namespace is a plain word without spaces, colons, braces or globs, "
+                f"not {namespace!r}."
+            )
+        self.client = client
+        self.namespace = namespace
+        self._line = _Line()
+
+    def create(self, account_id: str, account_type: str) -> Account:
+        """Opens an account with nothing in it, or raises `AccountExists`."""
+        if not self._run(_CREATE, [self._key(account_id, "account")], account_type):
+            raise AccountExists
+        return Account(account_id, account_type, 0)
+
+    def read(self, account_id: str, request: Request | None = None) -> Seen:
+        """The account, and the reply to `request` if it was answered before.
+
+        Raises `AccountNotFound`, or `RequestIdReused` for a request id that stood for something
+        else.
+        """
+        key = self._key(account_id, "account")
+        if request is None:
+            with _answers():
+                fields = self._send("HMGET", key, "type", "balance")
+            account_type, balance = fields
+            reply = None
+        else:
+            keys = [key, self._key(account_id, f"request:{request.id}")]
+            account_type, balance, reply = self._run(_READ, keys)
+        if balance is None:
+            raise AccountNotFound
+        replied = None if reply is None else _replied(request, reply)
+        return Seen(Account(account_id, account_type, int(balance)), replied)
+
+    def commit(
+        self,
+        account_id: str,
+        balance: int,
+        request: Request | None = None,
+        expected: int | None = None,
+    ) -> int:
+        """Sets the balance, whatever it is by now, unless `request` was answered before.
+
+        Returns the balance to answer with. With `expected` it is a compare-and-set, which raises
+        `Changed` if the balance is another.
+        """
+        if expected is None:
+            return self._change(_SET, account_id, request, balance)
+        return self._change(_COMPARE_AND_SET, account_id, request, balance, expected)
+
+    def add(
+        self, account_id: str, delta: int, floor: int, cap: int, request: Request | None = None
+    ) -> int:
+        """Adds `delta` cents in one step, if the sum lies within `floor` and `cap`.
+
+        Returns the balance to answer with, or raises `OutOfBounds`.
+        """
+        return self._change(_ADD, account_id, request, delta, floor, cap)
+
+    def register(
+        self, server_id: str, concurrency: str, *, alone: bool, lease_ms: int, force: bool = False
+    ) -> list[str]:
+        """Takes or renews a server's lease on the namespace, unless it has rivals.
+
+        `alone` says that its concurrency choice is safe only without other servers. Returns the
+        choices of the rivals that are running; with `force` the lease is taken all the same.
+        """
+        flags = ("1" if alone else "0", "1" if force else "0")
+        return cast(
+            "list[str]",
+            self._run(_REGISTER, [self._servers], server_id, concurrency, lease_ms, *flags),
+        )
+
+    def unregister(self, server_id: str) -> None:
+        with _answers():
+            self.client.hdel(self._servers, server_id)
+
+    def peek(self, account_id: str) -> dict[str, Any]:
+        """All that Redis holds for an account, by key; the namespace is shown as `bank`."""
+        found: dict[str, Any] = {}
+        with _answers():
+            for key in sorted(self.client.scan_iter(self._key(account_id, "*"), count=1000)):
+                shown = f"bank{key[len(self.namespace) :]}"
+                kind = self.client.type(key)
+                found[shown] = self.client.hgetall(key) if kind == "hash" else self.client.get(key)
+        return found
+
+    @property
+    def _servers(self) -> str:
+        return f"{self.namespace}:servers"
+
+    def _key(self, account_id: str, part: str) -> str:
+        return f"{self.namespace}:{{{account_id}}}:{part}"
+
+    def _change(self, script: str, account_id: str, request: Request | None, *values: int) -> int:
+        request_id, fingerprint = request or ("", "")
+        keys = [self._key(account_id, "account"), self._key(account_id, f"request:{request_id}")]
+        outcome, *rest = self._run(script, keys, fingerprint, REPLY_SECONDS, *values)
+        if outcome == "done":
+            return int(rest[0])
+        if outcome == "replied":
+            return _replied(request, rest[0])
+        if outcome == "missing":
+            raise AccountNotFound
+        if outcome == "refused":
+            raise OutOfBounds(int(rest[0]))
+        raise Changed
+
+    def _run(self, script: str, keys: list[str], *values: str | int) -> Any:
+        with _answers():
+            try:
+                return self._send("EVALSHA", _SHA[script], len(keys), *keys, *values)
+            except NoScriptError:  # a Redis that has restarted, or never saw it
+                return self._send("EVAL", script, len(keys), *keys, *values)
+
+    def _send(self, *command: str | int) -> Any:
+        return self._line.send(self.client.connection_pool, *command)
+
+
+def _replied(request: Request | None, reply: str) -> int:
+    fingerprint, balance = reply.split(" ")
+    if request is None or fingerprint != request.fingerprint:
+        raise RequestIdReused
+    return int(balance)

@@ -1,0 +1,183 @@
+"""One operation on one account: take the lock, read, apply the rule, commit.
+
+How operations on the same account are kept apart is a named choice:
+
+    none          nothing keeps them apart: updates get lost, as a lesson shows
+    mutex         one at a time
+    first-draft   a read–write lock with a lost wakeup, kept as a specimen
+    read-write    many readers or one writer (the default)
+    atomic        no lock: Redis makes each change in one step
+
+All but `atomic` commit blindly what the rule made of the balance they read. A compare-and-set
+there would hide the race that the lock is there to prevent.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from bankkit import accounts, money
+from bankkit.accounts import Account, Busy, Rule
+from bankkit.locks import IN_PROCESS, POLICIES, LockTable, LockTimeout
+from bankkit.store import Changed, OutOfBounds, Request, Store
+
+CHOICES = (*IN_PROCESS, "atomic")
+DEFAULT = "read-write"
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a caller waits for an operation, and whether they still do."""
+
+    deadline: float
+    """On the clock of `time.monotonic`."""
+    is_wanted: Callable[[], bool] = lambda: True
+
+    def remaining(self) -> float:
+        """Seconds, 0 at the least."""
+        return max(0.0, self.deadline - time.monotonic())
+
+    def check(self) -> None:
+        """Raises `Busy` once nobody waits for the answer."""
+        if time.monotonic() >= self.deadline or not self.is_wanted():
+            raise Busy
+
+
+class Teller:
+    """Keeps operations apart with a lock for each account.
+
+    Every method checks its arguments first and raises the `BankError` that says what is wrong.
+    The changing ones return the balance in cents that the reply shows; sent again under the same
+    request id they return the first reply again and change nothing.
+    """
+
+    def __init__(self, store: Store, locks: LockTable) -> None:
+        self.store = store
+        self.locks = locks
+
+    def create(self, account_id: str, account_type: str) -> Account:
+        accounts.check_account_id(account_id)
+        accounts.check_account_type(account_type)
+        return self.store.create(account_id, account_type)  # one step in Redis: needs no lock
+
+    def balance(self, account_id: str, patience: Patience) -> int:
+        accounts.check_account_id(account_id)
+        try:
+            with self.locks.read(account_id, patience.remaining()):
+                patience.check()
+                return self.store.read(account_id).account.balance
+        except LockTimeout:
+            raise Busy from None
+
+    def deposit(self, account_id: str, dollars: float, request_id: str, patience: Patience) -> int:
+        accounts.check_account_id(account_id)
+        accounts.check_request_id(request_id)
+        amount = accounts.check_amount(dollars)
+        request = Request.of(request_id, "Deposit", amount)
+        return self._add(account_id, amount, accounts.deposit, request, patience)
+
+    def withdraw(self, account_id: str, dollars: float, request_id: str, patience: Patience) -> int:
+        accounts.check_account_id(account_id)
+        accounts.check_request_id(request_id)
+        amount = accounts.check_amount(dollars)
+        request = Request.of(request_id, "Withdraw", amount)
+        return self._add(account_id, -amount, accounts.withdraw, request, patience)
+
+    def add_interest(
+        self, account_id: str, percent: float, request_id: str, patience: Patience
+    ) -> int:
+        accounts.check_account_id(account_id)
+        accounts.check_request_id(request_id)
+        rate = accounts.check_rate(percent)
+        request = Request.of(request_id, "CalculateInterest", rate)
+        rule = partial(accounts.add_interest, percent=rate)
+        return self._apply(account_id, rule, request, patience)
+
+    def _add(
+        self,
+        account_id: str,
+        delta: int,
+        rule: Callable[[int, int], int],
+        request: Request | None,
+        patience: Patience,
+    ) -> int:
+        """`rule` takes the balance and the size of `delta`."""
+        return self._apply(account_id, lambda balance: rule(balance, abs(delta)), request, patience)
+
+    def _apply(
+        self, account_id: str, rule: Rule, request: Request | None, patience: Patience
+    ) -> int:
+        try:
+            with self.locks.write(account_id, patience.remaining()):
+                patience.check()
+                seen = self.store.read(account_id, request)
+                if seen.replied is not None:
+                    return seen.replied
+                balance = rule(seen.account.balance)
+                patience.check()
+                return self.store.commit(account_id, balance, request)
+        except LockTimeout:
+            raise Busy from None
+
+
+class AtomicTeller(Teller):
+    """Takes no lock: Redis runs one script at a time, and a script makes the whole change."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store, LockTable(lambda _: IN_PROCESS["none"]()))
+
+    def _add(
+        self,
+        account_id: str,
+        delta: int,
+        rule: Callable[[int, int], int],
+        request: Request | None,
+        patience: Patience,
+    ) -> int:
+        patience.check()
+        try:
+            return self.store.add(account_id, delta, 0, money.MAX_CENTS, request)
+        except OutOfBounds as refused:
+            rule(refused.balance, abs(delta))  # raises what the refusal means
+            raise
+
+    def _apply(
+        self, account_id: str, rule: Rule, request: Request | None, patience: Patience
+    ) -> int:
+        # Interest depends on the balance and Lua's doubles would misround it: computed here,
+        # and stored only if the balance is still the one it was computed from.
+        while True:
+            patience.check()
+            seen = self.store.read(account_id, request)
+            if seen.replied is not None:
+                return seen.replied
+            before = seen.account.balance
+            try:
+                return self.store.commit(account_id, rule(before), request, expected=before)
+            except Changed:
+                continue
+
+
+def is_alone(concurrency: str) -> bool:
+    """Whether the choice is safe only while no other process serves the same accounts."""
+    return concurrency in IN_PROCESS
+
+
+def check_choice(concurrency: str, policy: str = "fair") -> None:
+    """Raises ValueError with the list of choices."""
+    if concurrency not in CHOICES:
+        raise ValueError(f"concurrency must be one of {', '.join(CHOICES)}, not {concurrency!r}.")
+    if policy not in POLICIES:
+        raise ValueError(f"policy must be one of {', '.join(POLICIES)}, not {policy!r}.")
+
+
+def make(concurrency: str, store: Store, policy: str = "fair") -> Teller:
+    """The teller of that name. `policy` is whom a read–write lock lets go first."""
+    check_choice(concurrency, policy)
+    if concurrency == "atomic":
+        return AtomicTeller(store)
+    options = {"policy": policy} if concurrency == "read-write" else {}
+    return Teller(store, LockTable(lambda _: IN_PROCESS[concurrency](**options)))
