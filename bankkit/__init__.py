@@ -1,0 +1,21 @@
+"""A distributed bank to learn from: gRPC in front, Python for the rules, Redis for the accounts.
+
+import bankkit
+bank = bankkit.start()
+bank.client.create_account("alice")
+bank.client.deposit("alice", 10)
+bank.stop()
+"""
+
+import logging as _logging
+import os as _os
+
+_os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # before grpc: its warnings land in cells
+
+from bankkit.bank import Bank, start
+from bankkit.client import CallError, Client, connect, error_info
+
+__version__ = "0.1.0"
+__all__ = ["Bank", "CallError", "Client", "connect", "error_info", "start"]
+
+_logging.getLogger("bankkit").addHandler(_logging.NullHandler())

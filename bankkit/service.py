@@ -1,0 +1,215 @@
+"""RPC in, teller called, status out.
+
+Handlers are registered by hand rather than with the generated `add_…_to_server`: bytes that are no
+message must become INVALID_ARGUMENT (grpcio answers INTERNAL by itself), and calls past the limit
+must be refused with the same kind of error as every other.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NoReturn
+
+import grpc
+from google.protobuf import any_pb2
+from google.protobuf.message import DecodeError, Message
+from google.rpc import error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+from bankkit import accounts, money
+from bankkit.accounts import BankError
+from bankkit.pb import bank_pb2
+from bankkit.teller import Patience, Teller
+
+DOMAIN = "bankkit"
+"""`ErrorInfo.domain` of every error."""
+
+MAX_WAIT_SECONDS = 30.0
+"""How long a call without a deadline may wait."""
+
+_FOREVER = 10.0 * 365 * 24 * 60 * 60  # gRPC says 9.2e18 s for "no deadline"
+
+_log = logging.getLogger("bankkit")
+
+
+class _InvalidMessage(BankError):
+    reason = "INVALID_MESSAGE"
+    text = "The bytes sent are not a message of this method."
+
+
+class _Internal(BankError):
+    reason = "INTERNAL"
+    text = "The server made a mistake; its log says which."
+
+
+_STATUS: dict[type[BankError], grpc.StatusCode] = {
+    accounts.InvalidAccountId: grpc.StatusCode.INVALID_ARGUMENT,
+    accounts.InvalidAccountType: grpc.StatusCode.INVALID_ARGUMENT,
+    accounts.InvalidRequestId: grpc.StatusCode.INVALID_ARGUMENT,
+    accounts.RequestIdReused: grpc.StatusCode.INVALID_ARGUMENT,
+    accounts.InvalidAmount: grpc.StatusCode.INVALID_ARGUMENT,
+    accounts.InvalidRate: grpc.StatusCode.INVALID_ARGUMENT,
+    _InvalidMessage: grpc.StatusCode.INVALID_ARGUMENT,
+    accounts.LimitExceeded: grpc.StatusCode.OUT_OF_RANGE,
+    accounts.AccountExists: grpc.StatusCode.ALREADY_EXISTS,
+    accounts.AccountNotFound: grpc.StatusCode.NOT_FOUND,
+    accounts.InsufficientFunds: grpc.StatusCode.FAILED_PRECONDITION,
+    accounts.Busy: grpc.StatusCode.DEADLINE_EXCEEDED,
+    accounts.StoreUnavailable: grpc.StatusCode.UNAVAILABLE,
+    accounts.Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    _Internal: grpc.StatusCode.INTERNAL,
+}
+
+
+class BankService(grpc.GenericRpcHandler):
+    """The five RPCs of `proto/bank.proto`.
+
+    `is_full` says whether the server has as many calls as it will queue.
+    """
+
+    def __init__(
+        self,
+        teller: Teller,
+        *,
+        is_full: Callable[[], bool] = lambda: False,
+        max_wait: float = MAX_WAIT_SECONDS,
+    ) -> None:
+        self.teller = teller
+        self._is_full = is_full
+        self._max_wait = max_wait
+        self._refuse = _Refuse()
+        self._refusal: Any = grpc.unary_unary_rpc_method_handler(self._refuse)
+        self._methods = {
+            f"/BankService/{method.__name__}": _handler(method, request_type)
+            for method, request_type in (
+                (self.CreateAccount, bank_pb2.AccountRequest),
+                (self.GetBalance, bank_pb2.AccountRequest),
+                (self.Deposit, bank_pb2.DepositRequest),
+                (self.Withdraw, bank_pb2.WithdrawRequest),
+                (self.CalculateInterest, bank_pb2.InterestRequest),
+            )
+        }
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        handler = self._methods.get(handler_call_details.method)
+        return self._refusal if handler and self._is_full() else handler
+
+    def close(self) -> None:
+        """Ends the thread that refuses calls, if there is one."""
+        self._refuse.experimental_thread_pool.shutdown()
+
+    def CreateAccount(
+        self, request: bank_pb2.AccountRequest, context: grpc.ServicerContext
+    ) -> bank_pb2.AccountResponse:
+        account = self.teller.create(request.account_id, request.account_type)
+        return bank_pb2.AccountResponse(
+            account_id=account.id,
+            message="Account created successfully.",
+            balance=money.to_dollars(account.balance),
+        )
+
+    def GetBalance(
+        self, request: bank_pb2.AccountRequest, context: grpc.ServicerContext
+    ) -> bank_pb2.BalanceResponse:
+        cents = self.teller.balance(request.account_id, self._patience(context))
+        return bank_pb2.BalanceResponse(
+            account_id=request.account_id,
+            message="Balance retrieved.",
+            balance=money.to_dollars(cents),
+        )
+
+    def Deposit(
+        self, request: bank_pb2.DepositRequest, context: grpc.ServicerContext
+    ) -> bank_pb2.TransactionResponse:
+        cents = self.teller.deposit(
+            request.account_id, request.amount, request.request_id, self._patience(context)
+        )
+        return _transaction(request.account_id, "Deposit successful.", cents)
+
+    def Withdraw(
+        self, request: bank_pb2.WithdrawRequest, context: grpc.ServicerContext
+    ) -> bank_pb2.TransactionResponse:
+        cents = self.teller.withdraw(
+            request.account_id, request.amount, request.request_id, self._patience(context)
+        )
+        return _transaction(request.account_id, "Withdrawal successful.", cents)
+
+    def CalculateInterest(
+        self, request: bank_pb2.InterestRequest, context: grpc.ServicerContext
+    ) -> bank_pb2.TransactionResponse:
+        cents = self.teller.add_interest(
+            request.account_id,
+            request.annual_interest_rate,
+            request.request_id,
+            self._patience(context),
+        )
+        return _transaction(request.account_id, "Interest added.", cents)
+
+    def _patience(self, context: grpc.ServicerContext) -> Patience:
+        remaining = context.time_remaining()
+        if remaining is None or remaining > _FOREVER:
+            remaining = self._max_wait
+        return Patience(time.monotonic() + remaining, context.is_active)
+
+
+def _transaction(account_id: str, message: str, cents: int) -> bank_pb2.TransactionResponse:
+    return bank_pb2.TransactionResponse(
+        account_id=account_id, message=message, balance=money.to_dollars(cents)
+    )
+
+
+def _handler(method: Callable[[Any, Any], Message], request_type: type[Message]) -> Any:
+    """A grpcio handler whose every failure is one of the statuses above."""
+
+    def parse(data: bytes) -> Message | DecodeError:
+        try:
+            return request_type.FromString(data)
+        except DecodeError as error:
+            return error
+
+    def answer(request: Message | DecodeError, context: grpc.ServicerContext) -> Message:
+        try:
+            if isinstance(request, DecodeError):
+                raise _InvalidMessage
+            return method(request, context)
+        except BankError as error:
+            _log.info("%s refused: %s: %s", method.__name__, error.reason, error)
+            refusal = error
+        except Exception:
+            _log.exception("%s failed", method.__name__)
+            refusal = _Internal()
+        _abort(context, refusal)
+
+    return grpc.unary_unary_rpc_method_handler(
+        answer, request_deserializer=parse, response_serializer=_serialize
+    )
+
+
+def _serialize(response: Message) -> bytes:
+    return response.SerializeToString()
+
+
+def _abort(context: grpc.ServicerContext, error: BankError) -> NoReturn:
+    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
+    detail = any_pb2.Any()
+    detail.Pack(info)
+    code = _STATUS[type(error)].value[0]
+    status = status_pb2.Status(code=code, message=error.text, details=[detail])
+    context.abort_with_status(rpc_status.to_status(status))
+
+
+class _Refuse:
+    """Refuses a call, on a thread of its own: those that serve are all taken.
+
+    grpcio runs a handler on the executor in its `experimental_thread_pool`; a grpcio without
+    that would run it behind the calls that are queued, which is late but no less right.
+    """
+
+    def __init__(self) -> None:
+        self.experimental_thread_pool = ThreadPoolExecutor(1, "bankkit-refuse")
+
+    def __call__(self, request: bytes, context: grpc.ServicerContext) -> NoReturn:
+        _abort(context, accounts.Overloaded())
