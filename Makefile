@@ -1,0 +1,69 @@
+# `make` alone lists what there is. Needs Python 3.11 or newer, make, git; everything else goes into .venv.
+
+PYTHON := .venv/bin/python
+INSTALLED := .venv/installed
+PROTOC := .venv-proto/bin/python
+PROTOC_INSTALLED := .venv-proto/installed
+# The oldest release that pyproject.toml allows: stubs made by a newer one fail on an older protobuf.
+GRPC_TOOLS := grpcio-tools==1.67.0
+
+# Tools installed beside the bank, such as grpcurl, are found by the tests.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+# JupyterLab refuses root, which is what a container's user often is.
+AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
+
+.PHONY: help install lab test bench soak notebooks proto clean
+
+help:  ## list the targets
+	@sed -nE 's/^([a-z]+):.*## (.*)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-15s %s\n", $$1, $$2 }'
+
+install: $(INSTALLED)  ## build .venv, or bring it up to date with pyproject.toml
+
+$(INSTALLED): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  for python in python3 python3.13 python3.12 python3.11; do \
+	    if $$python -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
+	    then echo "building .venv with $$($$python --version)"; exec $$python -m venv --clear .venv; fi; \
+	  done; \
+	  echo "bankkit needs Python 3.11 or newer with its venv module (on Debian: apt install python3-venv)," \
+	    "and none runs here as python3, python3.13, python3.12 or python3.11." >&2; \
+	  exit 1; \
+	}
+	@# The pip that comes with an older Python takes twice as long for the rest.
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --upgrade pip
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --editable '.[lab,embedded,test,bench]'
+	@touch $@
+
+lab: $(INSTALLED)  ## open the first lesson in JupyterLab (make lab ARGS=--no-browser)
+	$(PYTHON) -m jupyterlab --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(AS_ROOT) $(ARGS)
+
+test: $(INSTALLED)  ## lint, check types, run all tests and all lessons
+	$(PYTHON) -m ruff check
+	$(PYTHON) -m ruff format --check
+	$(PYTHON) -m mypy
+	$(PYTHON) -m pytest --nbval $(ARGS)
+
+bench: $(INSTALLED)  ## measure the locks and the bank, as ratios
+	$(PYTHON) -m tests.benchmarks.locks
+	$(PYTHON) -m tests.benchmarks.bank
+
+soak: $(INSTALLED)  ## measure memory over a million calls
+	$(PYTHON) -m tests.benchmarks.soak
+
+notebooks: $(INSTALLED)  ## execute every lesson again and store its outputs
+	$(PYTHON) -m tests.execute_notebooks $(ARGS)
+
+proto: $(PROTOC_INSTALLED)  ## make the stubs in bankkit/pb again from proto/bank.proto
+	$(PROTOC) -m grpc_tools.protoc -Ibankkit/pb=proto \
+	  --python_out=. --pyi_out=. --grpc_python_out=. bankkit/pb/bank.proto
+
+$(PROTOC_INSTALLED): Makefile | $(INSTALLED)
+	$(PYTHON) -m venv --clear .venv-proto
+	@# This release still reads its own files through pkg_resources.
+	$(PROTOC) -m pip install --quiet --disable-pip-version-check '$(GRPC_TOOLS)' 'setuptools<81'
+	@touch $@
+
+clean:  ## remove all that make and the tests have built
+	rm -rf .venv .venv-proto .cache .hypothesis build dist
+	find . -name __pycache__ -prune -exec rm -rf {} +

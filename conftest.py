@@ -1,0 +1,52 @@
+"""What holds for every run of pytest here, lessons included.
+
+A run does not touch the learner's own progress, and ends with no process of its own alive.
+"""
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+MARK = "BANKKIT_TEST_RUN"
+"""Every process that a run starts inherits this variable. A run inside a run appends to it."""
+
+GRACE_SECONDS = 10.0
+"""How long a process may take to follow its parent at the end of a run."""
+
+run = f"{os.environ.get(MARK, '')}/{os.getpid()}"
+os.environ[MARK] = run
+scratch = tempfile.TemporaryDirectory(prefix="bankkit-tests-")
+os.environ["BANKKIT_PROGRESS"] = str(Path(scratch.name) / "progress.json")
+
+
+def survivors() -> Iterator[str]:
+    """The processes started by this run that are alive now, as `pid command line` (Linux only)."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            environ = (process / "environ").read_bytes().split(b"\0")
+            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+        except OSError:  # it has ended meanwhile, or is somebody else's
+            continue
+        mine = any(f"{entry}/".startswith(f"{MARK}={run}/") for entry in map(bytes.decode, environ))
+        # multiprocessing's own tracker ends with the process that imported it: this one.
+        if mine and "multiprocessing.resource_tracker" not in command:
+            yield f"{process.name} {command}"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    scratch.cleanup()
+    deadline = time.monotonic() + GRACE_SECONDS
+    while (left := list(survivors())) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    if left:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None:
+            reporter.ensure_newline()
+            reporter.section("processes left running by this test run", red=True)
+            reporter.write_line("\n".join(left), red=True)

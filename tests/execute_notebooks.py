@@ -1,0 +1,184 @@
+"""Executes the lessons top to bottom and stores their outputs: `make notebooks`.
+
+    python -m tests.execute_notebooks [--redraw] [NOTEBOOK ...]
+
+What is stored is the same on every machine and every supported Python: a second run changes no byte
+outside the cells tagged `nbval-ignore-output`, and a diff shows what a change of the code has
+changed. A notebook in which a cell fails is left as it was.
+"""
+
+import argparse
+import hashlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import nbformat
+import nbformat.v4
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+from nbformat import NotebookNode
+
+ROOT = Path(__file__).parents[1]
+CELL_TIMEOUT_SECONDS = 120
+
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+READABLE = {"image/png", "image/svg+xml", "text/html"}
+"""What a viewer without a kernel can show of a widget, beside its text/plain."""
+
+METADATA = {
+    "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+
+
+class BadNotebook(Exception):
+    """What is wrong with a notebook, in one sentence for its author."""
+
+
+def normalise(notebook: NotebookNode) -> None:
+    """Removes, in place, all that differs between two runs, machines or Pythons. Idempotent."""
+    notebook.metadata = nbformat.from_dict(METADATA)
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    name_cells(notebook.cells)
+    for cell in notebook.cells:
+        # Tags are the author's; the rest is what a front end remembers of its user.
+        cell.metadata = nbformat.from_dict({k: v for k, v in cell.metadata.items() if k == "tags"})
+        if cell.cell_type == "code":
+            cell.outputs = merge_streams(cell.outputs)
+            for output in cell.outputs:
+                if "data" in output:
+                    output.data.pop(WIDGET_VIEW, None)
+
+
+def name_cells(cells: Iterable[NotebookNode]) -> None:
+    """Gives an id to each cell that has none, or one that is taken; the same at every run."""
+    taken: set[str] = set()
+    for cell in cells:
+        attempt = 0
+        while cell.get("id", "") in taken | {""}:
+            cell.id = hashlib.sha256(f"{attempt}{cell.source}".encode()).hexdigest()[:8]
+            attempt += 1
+        taken.add(cell.id)
+
+
+def merge_streams(outputs: Iterable[NotebookNode]) -> list[NotebookNode]:
+    """Where one print ends and the next begins depends on timing: joins neighbours."""
+    merged: list[NotebookNode] = []
+    for output in outputs:
+        stream = output.get("name")  # stdout or stderr; other outputs have no name
+        if stream and merged and merged[-1].get("name") == stream:
+            merged[-1].text += output.text
+        else:
+            merged.append(output)
+    return merged
+
+
+def keep_pictures(new: NotebookNode, old: NotebookNode) -> None:
+    """Puts back each stored picture whose text says that it shows the same.
+
+    Fonts and library versions change a picture's bytes and not what it says. A cell that was
+    edited gets its new picture.
+    """
+    before = {cell.get("id"): cell for cell in old.cells}
+    for cell in new.cells:
+        stored = before.get(cell.id)
+        if cell.cell_type != "code" or stored is None or stored.source != cell.source:
+            continue
+        for output, was in zip(cell.outputs, stored.outputs, strict=False):
+            drawn, kept = output.get("data", {}), was.get("data", {})
+            pictured = "image/png" in drawn and "image/png" in kept
+            if pictured and drawn.get("text/plain") == kept.get("text/plain"):
+                drawn["image/png"] = kept["image/png"]
+                output.metadata = was.metadata
+
+
+def refuse_bare_widgets(notebook: NotebookNode) -> None:
+    """Raises BadNotebook where a static viewer would show a widget as `VBox(children=...`."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            if WIDGET_VIEW in data and not READABLE & data.keys():
+                raise BadNotebook(
+                    f"the widget of cell {cell.execution_count} has nothing to show without a"
+                    " kernel: give it an image/png or a text/html"
+                )
+
+
+def refuse_empty_cells(notebook: NotebookNode) -> None:
+    """Raises BadNotebook for a code cell without code: it gets no count, and 1..n would break."""
+    for number, cell in enumerate(notebook.cells):
+        if cell.cell_type == "code" and not cell.source.strip():
+            raise BadNotebook(f"cell {number} is a code cell without code")
+
+
+def to_bytes(notebook: NotebookNode) -> bytes:
+    nbformat.validate(notebook)
+    text: str = nbformat.writes(notebook)
+    return f"{text.rstrip()}\n".encode()
+
+
+def read(path: Path) -> NotebookNode:
+    """The notebook as it is; `nbformat.read` would give random ids to cells that have none."""
+    notebook: NotebookNode = nbformat.v4.reads(path.read_text())
+    return notebook
+
+
+def execute(path: Path, *, redraw: bool = False) -> bytes:
+    """The notebook as it should be stored, run in a fresh kernel of this Python in its folder.
+
+    Raises BadNotebook when a cell fails that is not tagged `raises-exception`.
+    """
+    old = read(path)
+    notebook = read(path)
+    name_cells(notebook.cells)
+    refuse_empty_cells(notebook)
+    with tempfile.TemporaryDirectory() as scratch:
+        env = {k: v for k, v in os.environ.items() if k != "BANKKIT_REDIS_URL"}
+        env["BANKKIT_PROGRESS"] = str(Path(scratch) / "progress.json")
+        client = NotebookClient(
+            notebook,
+            timeout=CELL_TIMEOUT_SECONDS,
+            kernel_name="python3",
+            record_timing=False,
+            store_widget_state=False,
+            resources={"metadata": {"path": str(path.parent)}},
+            extra_arguments=["--log-level=ERROR"],
+        )
+        try:
+            client.execute(env=env)
+        except CellExecutionError as failure:
+            raise BadNotebook(str(failure)) from failure
+    refuse_bare_widgets(notebook)
+    normalise(notebook)
+    if not redraw:
+        keep_pictures(notebook, old)
+    return to_bytes(notebook)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Execute lessons and store their outputs.")
+    parser.add_argument("notebooks", nargs="*", type=Path, help="default: all of them")
+    parser.add_argument(
+        "--redraw", action="store_true", help="store new pictures also where their text is the same"
+    )
+    options = parser.parse_args(arguments)
+    failed = False
+    for path in options.notebooks or sorted((ROOT / "notebooks").glob("*.ipynb")):
+        try:
+            content = execute(path.resolve(), redraw=options.redraw)
+        except BadNotebook as trouble:
+            print(f"{path.name}: {trouble}", file=sys.stderr)
+            failed = True
+            continue
+        changed = content != path.read_bytes()
+        if changed:
+            path.write_bytes(content)
+        print(f"{path.name}: {'stored' if changed else 'unchanged'}")
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
