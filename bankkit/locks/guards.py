@@ -1,0 +1,52 @@
+"""``with lock.read():`` and ``with lock.write():`` for locks that live in this process.
+
+Classes with slots, because a ``contextlib`` generator costs as much as the lock itself.
+"""
+
+from types import TracebackType
+
+from .protocol import Lock, LockTimeout
+
+
+class ReadGuard:
+    """Reads while its ``with`` block runs."""
+
+    __slots__ = ("_lock", "_timeout")
+
+    def __init__(self, lock: Lock, timeout: float | None) -> None:
+        self._lock = lock
+        self._timeout = timeout
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire_read(self._timeout):
+            raise LockTimeout(f"The lock was not had for reading within {self._timeout} s.")
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._lock.release_read()
+
+
+class WriteGuard:
+    """Writes while its ``with`` block runs."""
+
+    __slots__ = ("_lock", "_timeout")
+
+    def __init__(self, lock: Lock, timeout: float | None) -> None:
+        self._lock = lock
+        self._timeout = timeout
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire_write(self._timeout):
+            raise LockTimeout(f"The lock was not had for writing within {self._timeout} s.")
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._lock.release_write()

@@ -1,0 +1,58 @@
+"""Threads that do what a test tells them, one call at a time, so that the test is the schedule."""
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import Any
+
+PATIENCE = 10.0
+"""Seconds after which something that should have happened counts as a hang."""
+
+
+class Worker:
+    """One thread. ``ask`` hands it a call and returns at once; ``do`` waits for the outcome."""
+
+    def __init__(self) -> None:
+        self._calls: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None]
+        self._calls = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._thread.start()
+
+    @property
+    def ident(self) -> int:
+        assert self._thread.ident is not None
+        return self._thread.ident
+
+    def ask(self, call: Callable[..., Any], *args: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        self._calls.put((future, lambda: call(*args)))
+        return future
+
+    def do(self, call: Callable[..., Any], *args: Any) -> Any:
+        return self.ask(call, *args).result(PATIENCE)
+
+    def dismiss(self) -> None:
+        self._calls.put(None)
+        self._thread.join(PATIENCE)
+        assert not self._thread.is_alive(), "a worker hangs in its last call"
+
+    def _work(self) -> None:
+        while (item := self._calls.get()) is not None:
+            future, call = item
+            try:
+                future.set_result(call())
+            except BaseException as error:
+                future.set_exception(error)
+
+
+@contextmanager
+def workers(count: int) -> Iterator[list[Worker]]:
+    """So many workers, sent home at the end."""
+    team = [Worker() for _ in range(count)]
+    try:
+        yield team
+    finally:
+        for worker in team:
+            worker.dismiss()
