@@ -8,7 +8,6 @@ back, hence the limit of 10^15 cents: below it every amount survives the trip ex
 from __future__ import annotations
 
 import math
-from decimal import Decimal
 
 MAX_CENTS = 10**15
 """Ten trillion dollars: the largest amount, and the largest balance."""
@@ -38,19 +37,19 @@ def to_cents(dollars: float) -> int:
     """The whole cents of a positive amount of dollars.
 
     The double is read as the shortest decimal that means it, so 0.1 is ten cents and not
-    0.1000000000000000055 dollars. Raises the `MoneyError` that says what is wrong.
+    0.1000000000000000055 dollars: below the limit that decimal has two places exactly when some
+    number of cents is shown as this very double. Raises the `MoneyError` that says what is wrong.
     """
     if not dollars > 0:  # NaN compares false with everything
         raise NotPositive(dollars)
     if math.isinf(dollars):
         raise NotFinite(dollars)
-    amount = Decimal(repr(float(dollars)))
-    exponent = amount.as_tuple().exponent
-    if isinstance(exponent, int) and exponent < -2:
-        raise TooPrecise(dollars)
-    if amount > MAX_CENTS // 100:
+    if dollars > MAX_CENTS // 100:
         raise TooLarge(dollars)
-    return int(amount * 100)
+    cents = round(dollars * 100)  # off by less than half a cent, so the right one if any is
+    if to_dollars(cents) != dollars:
+        raise TooPrecise(dollars)
+    return cents
 
 
 def to_dollars(cents: int) -> float:

@@ -41,6 +41,9 @@ class Rivals(RuntimeError):
     """Another server works on the same accounts, and a lock in one process cannot see it."""
 
 
+_Task = tuple[futures.Future[Any], Callable[..., Any], tuple[Any, ...], dict[str, Any]]
+
+
 class WorkerPool(futures.Executor):
     """A fixed number of daemon threads.
 
@@ -49,9 +52,7 @@ class WorkerPool(futures.Executor):
     """
 
     def __init__(self, threads: int, name: str = "bankkit-rpc") -> None:
-        self._tasks: queue.SimpleQueue[tuple[futures.Future[Any], Callable[[], Any]] | None] = (
-            queue.SimpleQueue()
-        )
+        self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._load = 0
         self._closed = False
@@ -73,7 +74,7 @@ class WorkerPool(futures.Executor):
             if self._closed:
                 raise RuntimeError("cannot schedule new futures after shutdown")
             self._load += 1
-            self._tasks.put((future, lambda: fn(*args, **kwargs)))
+            self._tasks.put((future, fn, args, kwargs))
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -93,15 +94,15 @@ class WorkerPool(futures.Executor):
 
     def _work(self) -> None:
         while (task := self._tasks.get()) is not None:
-            future, run = task
+            future, fn, args, kwargs = task
             if future.set_running_or_notify_cancel():
                 try:
-                    future.set_result(run())
+                    future.set_result(fn(*args, **kwargs))
                 except BaseException as error:
                     future.set_exception(error)
             with self._lock:
                 self._load -= 1
-            del task, future, run  # keep nothing alive while idle
+            del task, future, fn, args, kwargs  # keep nothing alive while idle
 
 
 class Server:

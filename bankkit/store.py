@@ -17,8 +17,6 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
@@ -188,18 +186,6 @@ def sweep(client: redis.Redis, namespace: str) -> int:
     return swept + (client.unlink(*batch) if batch else 0)
 
 
-@contextmanager
-def _answers() -> Iterator[None]:
-    try:
-        yield
-    except _AWAY as error:
-        raise StoreUnavailable from error
-    except redis.ResponseError as error:
-        if str(error).startswith(_AWAY_PREFIXES):
-            raise StoreUnavailable from error
-        raise
-
-
 class _Line(threading.local):
     """A connection of the thread's own, kept for good.
 
@@ -264,9 +250,7 @@ class Store:
         """
         key = self._key(account_id, "account")
         if request is None:
-            with _answers():
-                fields = self._send("HMGET", key, "type", "balance")
-            account_type, balance = fields
+            account_type, balance = self._send("HMGET", key, "type", "balance")
             reply = None
         else:
             keys = [key, self._key(account_id, f"request:{request.id}")]
@@ -316,17 +300,18 @@ class Store:
         )
 
     def unregister(self, server_id: str) -> None:
-        with _answers():
-            self.client.hdel(self._servers, server_id)
+        self._send("HDEL", self._servers, server_id)
 
     def peek(self, account_id: str) -> dict[str, Any]:
-        """All that Redis holds for an account, by key; the namespace is shown as `bank`."""
+        """All that Redis holds for an account, by key; the namespace is shown as `bank`.
+
+        For looking around: raises redis-py's errors as they are.
+        """
         found: dict[str, Any] = {}
-        with _answers():
-            for key in sorted(self.client.scan_iter(self._key(account_id, "*"), count=1000)):
-                shown = f"bank{key[len(self.namespace) :]}"
-                kind = self.client.type(key)
-                found[shown] = self.client.hgetall(key) if kind == "hash" else self.client.get(key)
+        for key in sorted(self.client.scan_iter(self._key(account_id, "*"), count=1000)):
+            shown = f"bank{key[len(self.namespace) :]}"
+            kind = self.client.type(key)
+            found[shown] = self.client.hgetall(key) if kind == "hash" else self.client.get(key)
         return found
 
     @property
@@ -351,14 +336,20 @@ class Store:
         raise Changed
 
     def _run(self, script: str, keys: list[str], *values: str | int) -> Any:
-        with _answers():
-            try:
-                return self._send("EVALSHA", _SHA[script], len(keys), *keys, *values)
-            except NoScriptError:  # a Redis that has restarted, or never saw it
-                return self._send("EVAL", script, len(keys), *keys, *values)
+        try:
+            return self._send("EVALSHA", _SHA[script], len(keys), *keys, *values)
+        except NoScriptError:  # a Redis that has restarted, or never saw it
+            return self._send("EVAL", script, len(keys), *keys, *values)
 
     def _send(self, *command: str | int) -> Any:
-        return self._line.send(self.client.connection_pool, *command)
+        try:
+            return self._line.send(self.client.connection_pool, *command)
+        except _AWAY as error:
+            raise StoreUnavailable from error
+        except redis.ResponseError as error:
+            if str(error).startswith(_AWAY_PREFIXES):
+                raise StoreUnavailable from error
+            raise
 
 
 def _replied(request: Request | None, reply: str) -> int:

@@ -28,7 +28,7 @@ CHOICES = (*IN_PROCESS, "atomic")
 DEFAULT = "read-write"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for every call, which that would slow down
 class Patience:
     """How long a caller waits for an operation, and whether they still do."""
 
