@@ -29,7 +29,8 @@ class Bank:
 
     concurrency   how operations on one account are kept apart: see `bankkit.teller`
     policy        whom a read–write lock lets go first: fair, readers, writers
-    redis         URL of a Redis to use; else `BANKKIT_REDIS_URL`; else a private one
+    redis         URL of a Redis to use; else `BANKKIT_REDIS_URL`; else a private one, which
+                  "private" asks for in any case
     namespace     where its keys live; by default a fresh one on a Redis of the user's own, swept
                   when the bank stops or this process dies
     data_dir      folder in which a private Redis keeps the accounts; without it they end with it
@@ -90,9 +91,9 @@ class Bank:
             self.client = Client(self.address)
             """With request ids, deadlines and retries."""
             stack.callback(self.client.close)
-            self._channel = grpc.insecure_channel(self.address)
-            stack.callback(self._channel.close)
-            self.stub = bank_pb2_grpc.BankServiceStub(self._channel)
+            self.channel = grpc.insecure_channel(self.address)
+            stack.callback(self.channel.close)
+            self.stub = bank_pb2_grpc.BankServiceStub(self.channel)
             """The generated stub and nothing else: no deadline, no retry."""
             self._resources = stack.pop_all()
         atexit.register(self.stop)

@@ -160,13 +160,13 @@ class Server:
         _check_free(self.host, self.port)
         self._claim()
         self._pool = WorkerPool(self._threads)
-        self._service = BankService(
+        self.service = BankService(
             self.teller,
             is_full=lambda: self.load >= self._max_calls,
             max_wait=self._max_wait,
         )
         self._health = health.HealthServicer()
-        self._server = make_grpc_server(self._pool, [self._service])
+        self._server = make_grpc_server(self._pool, [self.service])
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
@@ -189,7 +189,7 @@ class Server:
         self._health.enter_graceful_shutdown()
         self._server.stop(grace).wait(grace + 1)
         self._pool.shutdown()
-        self._service.close()
+        self.service.close()
         self._keeper.join()
         if not self._pool.join(1.0):  # `first-draft` may hold some for ever; they are daemons
             _log.warning("some calls did not end within the grace of %g s", grace)

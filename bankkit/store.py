@@ -2,7 +2,7 @@
 
 Every key of one account carries the hash tag `{ID}`, so that they share a cluster slot:
 
-    NAMESPACE:{ID}:account       hash: type, balance (cents)
+    NAMESPACE:{ID}:account       hash: type, balance (cents), and epoch once it was fenced
     NAMESPACE:{ID}:lock          the account's lock, where Redis holds it
     NAMESPACE:{ID}:request:RID   "FINGERPRINT BALANCE": the reply to a request id, for 24 h
     NAMESPACE:servers            hash: a running server's id → "DEADLINE_MS CONCURRENCY", its lease
@@ -73,6 +73,8 @@ class Seen:
     account: Account
     replied: int | None
     """The balance that an earlier copy of this very request was answered with."""
+    epoch: str
+    """How often the account was fenced, '' for never; a commit from before a fence is void."""
 
 
 # KEYS: account · ARGV: type
@@ -84,8 +86,9 @@ return 1
 
 # KEYS: account, request
 _READ = """
-local account = redis.call('HMGET', KEYS[1], 'type', 'balance')
-return {account[1], account[2], redis.call('GET', KEYS[2])}
+local account = redis.call('HMGET', KEYS[1], 'type', 'balance', 'epoch')
+account[4] = redis.call('GET', KEYS[2])
+return account
 """
 
 # The three scripts that change a balance share a head and a tail.
@@ -106,7 +109,9 @@ if ARGV[1] ~= '' then redis.call('SET', KEYS[2], ARGV[1] .. ' ' .. after, 'EX', 
 return {'done', after}
 """
 
-_SET = f"{_HEAD} redis.call('HSET', KEYS[1], 'balance', ARGV[3]) {_TAIL}"
+_SET = f"""{_HEAD}
+if (redis.call('HGET', KEYS[1], 'epoch') or '') ~= ARGV[4] then return {{'changed', before}} end
+redis.call('HSET', KEYS[1], 'balance', ARGV[3]) {_TAIL}"""
 
 _COMPARE_AND_SET = f"""{_HEAD}
 if before ~= ARGV[4] then return {{'changed', before}} end
@@ -117,6 +122,12 @@ _ADD = f"""{_HEAD}
 local sum = tonumber(before) + tonumber(ARGV[3])
 if sum < tonumber(ARGV[4]) or sum > tonumber(ARGV[5]) then return {{'refused', before}} end
 redis.call('HINCRBY', KEYS[1], 'balance', ARGV[3]) {_TAIL}"""
+
+# KEYS: account
+_FENCE = """
+if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('HINCRBY', KEYS[1], 'epoch', 1) end
+return 1
+"""
 
 # KEYS: servers · ARGV: server id, concurrency, lease milliseconds, '1' if it needs to be alone
 # Answer: the concurrency choices of the running servers it may not work beside.
@@ -143,7 +154,7 @@ return rivals
 
 _SHA = {
     script: hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
-    for script in (_CREATE, _READ, _SET, _COMPARE_AND_SET, _ADD, _REGISTER)
+    for script in (_CREATE, _READ, _SET, _COMPARE_AND_SET, _ADD, _FENCE, _REGISTER)
 }
 
 
@@ -156,7 +167,7 @@ class OutOfBounds(Exception):
 
 
 class Changed(Exception):
-    """`commit` found another balance than the expected one."""
+    """A commit found that the account is not as it was read, and left it alone."""
 
 
 def connect(url: str, **options: Any) -> redis.Redis:
@@ -250,31 +261,35 @@ class Store:
         """
         key = self._key(account_id, "account")
         if request is None:
-            account_type, balance = self._send("HMGET", key, "type", "balance")
+            account_type, balance, epoch = self._send("HMGET", key, "type", "balance", "epoch")
             reply = None
         else:
             keys = [key, self._key(account_id, f"request:{request.id}")]
-            account_type, balance, reply = self._run(_READ, keys)
+            account_type, balance, epoch, reply = self._run(_READ, keys)
         if balance is None:
             raise AccountNotFound
         replied = None if reply is None else _replied(request, reply)
-        return Seen(Account(account_id, account_type, int(balance)), replied)
+        return Seen(Account(account_id, account_type, int(balance)), replied, epoch or "")
 
     def commit(
-        self,
-        account_id: str,
-        balance: int,
-        request: Request | None = None,
-        expected: int | None = None,
+        self, account_id: str, balance: int, request: Request | None = None, epoch: str = ""
     ) -> int:
         """Sets the balance, whatever it is by now, unless `request` was answered before.
 
-        Returns the balance to answer with. With `expected` it is a compare-and-set, which raises
-        `Changed` if the balance is another.
+        Returns the balance to answer with. Raises `Changed` if the account was fenced since it was
+        read in `epoch`.
         """
-        if expected is None:
-            return self._change(_SET, account_id, request, balance)
+        return self._change(_SET, account_id, request, balance, epoch)
+
+    def compare_and_set(
+        self, account_id: str, expected: int, balance: int, request: Request | None = None
+    ) -> int:
+        """Like `commit`, but raises `Changed` if the balance is not the expected one."""
         return self._change(_COMPARE_AND_SET, account_id, request, balance, expected)
+
+    def fence(self, account_id: str) -> None:
+        """Voids every commit that is still on its way from before this moment."""
+        self._run(_FENCE, [self._key(account_id, "account")])
 
     def add(
         self, account_id: str, delta: int, floor: int, cap: int, request: Request | None = None
@@ -321,7 +336,9 @@ class Store:
     def _key(self, account_id: str, part: str) -> str:
         return f"{self.namespace}:{{{account_id}}}:{part}"
 
-    def _change(self, script: str, account_id: str, request: Request | None, *values: int) -> int:
+    def _change(
+        self, script: str, account_id: str, request: Request | None, *values: int | str
+    ) -> int:
         request_id, fingerprint = request or ("", "")
         keys = [self._key(account_id, "account"), self._key(account_id, f"request:{request_id}")]
         outcome, *rest = self._run(script, keys, fingerprint, REPLY_SECONDS, *values)

@@ -9,7 +9,8 @@ How operations on the same account are kept apart is a named choice:
     atomic        no lock: Redis makes each change in one step
 
 All but `atomic` commit blindly what the rule made of the balance they read. A compare-and-set
-there would hide the race that the lock is there to prevent.
+there would hide the race that the lock is there to prevent. Only a commit whose outcome is in doubt
+is fenced off before the account is read again.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from bankkit import accounts, money
-from bankkit.accounts import Account, Busy, Rule
+from bankkit.accounts import Account, Busy, Rule, StoreUnavailable
 from bankkit.locks import IN_PROCESS, POLICIES, LockTable, LockTimeout
-from bankkit.store import Changed, OutOfBounds, Request, Store
+from bankkit.store import Changed, OutOfBounds, Request, Seen, Store
 
 CHOICES = (*IN_PROCESS, "atomic")
 DEFAULT = "read-write"
@@ -57,6 +58,8 @@ class Teller:
     def __init__(self, store: Store, locks: LockTable) -> None:
         self.store = store
         self.locks = locks
+        self._in_doubt: set[str] = set()
+        """Accounts whose last commit was not answered; an account's lock guards its entry."""
 
     def create(self, account_id: str, account_type: str) -> Account:
         accounts.check_account_id(account_id)
@@ -112,15 +115,35 @@ class Teller:
     ) -> int:
         try:
             with self.locks.write(account_id, patience.remaining()):
-                patience.check()
-                seen = self.store.read(account_id, request)
-                if seen.replied is not None:
-                    return seen.replied
-                balance = rule(seen.account.balance)
-                patience.check()
-                return self.store.commit(account_id, balance, request)
+                while True:
+                    patience.check()
+                    seen = self._read(account_id, request)
+                    if seen.replied is not None:
+                        return seen.replied
+                    balance = rule(seen.account.balance)
+                    patience.check()
+                    try:
+                        return self._commit(seen, balance, request)
+                    except Changed:
+                        continue
         except LockTimeout:
             raise Busy from None
+
+    def _read(self, account_id: str, request: Request | None) -> Seen:
+        if account_id in self._in_doubt:
+            self.store.fence(account_id)
+            self._in_doubt.discard(account_id)
+        return self.store.read(account_id, request)
+
+    def _commit(self, seen: Seen, balance: int, request: Request | None) -> int:
+        account_id = seen.account.id
+        try:
+            return self.store.commit(account_id, balance, request, seen.epoch)
+        except StoreUnavailable:
+            # It may still be on its way. If it arrived after the next operation had read the
+            # balance, one of the two would be lost: that one fences it off first.
+            self._in_doubt.add(account_id)
+            raise
 
 
 class AtomicTeller(Teller):
@@ -144,21 +167,11 @@ class AtomicTeller(Teller):
             rule(refused.balance, abs(delta))  # raises what the refusal means
             raise
 
-    def _apply(
-        self, account_id: str, rule: Rule, request: Request | None, patience: Patience
-    ) -> int:
-        # Interest depends on the balance and Lua's doubles would misround it: computed here,
-        # and stored only if the balance is still the one it was computed from.
-        while True:
-            patience.check()
-            seen = self.store.read(account_id, request)
-            if seen.replied is not None:
-                return seen.replied
-            before = seen.account.balance
-            try:
-                return self.store.commit(account_id, rule(before), request, expected=before)
-            except Changed:
-                continue
+    def _commit(self, seen: Seen, balance: int, request: Request | None) -> int:
+        # Interest depends on the balance and Lua's doubles would misround it: computed here, and
+        # stored only if the balance is still the one it was computed from.
+        before = seen.account
+        return self.store.compare_and_set(before.id, before.balance, balance, request)
 
 
 def is_alone(concurrency: str) -> bool:
