@@ -1,0 +1,146 @@
+"""A picture that everybody can read: drawn by matplotlib, and said again in one line under it."""
+
+from __future__ import annotations
+
+import html
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # importing it takes longer than all the rest of the lab
+    from matplotlib.figure import Figure
+
+DPI = 100
+"""Pixels of the page to an inch of the figure."""
+
+SHARPNESS = 2
+"""Pixels of the picture to a pixel of the page, for screens that have them."""
+
+MAX_WIDTH = 8.0
+"""Inches; what is wider would be shrunk by the page, and its text with it."""
+
+MIN_POINTS = 9.0
+"""The smallest text that may stand in a picture."""
+
+INK = "#1A1A1A"
+QUIET = "#595959"
+"""For what matters less: still 7 to 1 against white."""
+PALE = "#F2F2F2"
+
+
+class Picture:
+    """A figure with the line of text that says the same, for those who cannot see it.
+
+    The line is shown below the picture and kept with it. It must hold on every machine: numbers
+    that differ between two runs belong into the figure. ValueError for a figure that would be hard
+    to read: text below 9 pt, or wider than the page.
+    """
+
+    def __init__(self, figure: Figure, line: str) -> None:
+        if figure.get_figwidth() > MAX_WIDTH:
+            raise ValueError(f"the figure is wider than {MAX_WIDTH:g} inches")
+        for size, text in sizes(figure):
+            if size < MIN_POINTS:
+                raise ValueError(f"{text!r} has {size:g} pt, less than {MIN_POINTS:g}")
+        self.figure = figure
+        self.line = line
+
+    def __repr__(self) -> str:
+        return self.line
+
+    def png(self) -> bytes:
+        """The picture as a PNG of few colours, which is a fifth of the size."""
+        from PIL import Image
+
+        raw = io.BytesIO()
+        with plain_style():
+            self.figure.savefig(raw, format="png", dpi=DPI * SHARPNESS)
+        small = io.BytesIO()
+        flat = Image.open(raw).convert("RGB").quantize(128, dither=Image.Dither.NONE)
+        flat.save(small, "png", optimize=True)
+        return small.getvalue()
+
+    def save(self, path: str) -> None:
+        """Write the figure to a file, in the format that its name ends in."""
+        with plain_style():
+            self.figure.savefig(path, dpi=DPI * SHARPNESS)
+
+    def _ipython_display_(self) -> None:
+        """Two outputs, because JupyterLab shows of one only its richest part."""
+        from IPython import display
+
+        publish: Any = display.publish_display_data  # has no annotations
+        width, height = self.figure.get_size_inches() * DPI
+        publish(
+            {"image/png": self.png(), "text/plain": f"Picture: {self.line}"},
+            {"image/png": {"width": round(width), "height": round(height)}},
+        )
+        caption = (
+            '<p style="margin:2px 0 8px 6px;font-size:14px;line-height:1.5;max-width:800px">'
+            f"<strong>In words:</strong> {html.escape(self.line)}</p>"
+        )
+        publish({"text/html": caption, "text/plain": f"In words: {self.line}"})
+
+
+def sizes(figure: Figure) -> Iterator[tuple[float, str]]:
+    """The points and words of every text that the figure shows."""
+    from matplotlib.text import Text
+
+    for artist in figure.findobj(Text):
+        assert isinstance(artist, Text)
+        if artist.get_visible() and artist.get_text().strip():
+            yield float(artist.get_fontsize()), artist.get_text()
+
+
+@contextmanager
+def plain_style() -> Iterator[None]:
+    """Whatever style the notebook has chosen, pictures of the lab look the same."""
+    import matplotlib
+
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(
+            {
+                "font.size": 10,
+                "font.family": "DejaVu Sans",
+                "text.color": INK,
+                "axes.edgecolor": QUIET,
+                "axes.labelcolor": INK,
+                "xtick.color": INK,
+                "ytick.color": INK,
+                "hatch.color": INK,
+                "hatch.linewidth": 0.4,
+            }
+        )
+        yield
+
+
+def canvas(width: float, height: float) -> Figure:
+    """A white figure of so many inches. Draw on it under `plain_style`."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), dpi=DPI, facecolor="white")
+
+
+def title(figure: Figure, finding: str) -> None:
+    """What the picture shows, as one sentence above it."""
+    figure.text(0.012, 0.985, finding, fontsize=12.5, fontweight="bold", va="top", ha="left")
+
+
+def duration(nanoseconds: int) -> str:
+    """For people: `8 µs`, `1.2 ms`, `2.0 s`."""
+    if nanoseconds < 999_500:
+        return f"{nanoseconds / 1e3:.0f} µs"
+    if nanoseconds < 999_500_000:
+        digits = 1 if nanoseconds < 99_500_000 else 0
+        return f"{nanoseconds / 1e6:.{digits}f} ms"
+    return f"{nanoseconds / 1e9:.1f} s"
+
+
+def blank(axes: Any) -> None:
+    """Nothing but what is drawn: no frame, no ticks."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_visible(False)

@@ -1,0 +1,232 @@
+"""What a learner has done so far, kept in one small JSON file between kernels.
+
+The file never stands in the way of a lesson. One that cannot be read as ours is set aside; where
+nothing can be written, everything is remembered until the kernel ends; `take_trouble` has the
+sentence that says so. Kernels that write at the same time take turns (flock) and each adds its
+change to what is there, so nothing is lost.
+"""
+
+import contextlib
+import json
+import os
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+try:
+    import fcntl
+except ModuleNotFoundError:  # Windows: the last writer wins, each file is still whole
+    fcntl = None  # type: ignore[assignment]
+
+VERSION = 1
+LOCK_SECONDS = 5.0
+"""How long to wait for another kernel's turn. A turn takes milliseconds."""
+
+
+@dataclass
+class Kept:
+    """A prediction: the option chosen, and what the run then showed (None: not run yet)."""
+
+    choice: str
+    saw: str | None = None
+
+
+@dataclass
+class Work:
+    """An exercise: fingerprints of the different submissions checked, hints seen, and passed."""
+
+    tries: list[str] = field(default_factory=list)
+    hints: int = 0
+    passed: bool = False
+
+
+@dataclass
+class Notes:
+    """Everything in the file, by id."""
+
+    predictions: dict[str, Kept] = field(default_factory=dict)
+    exercises: dict[str, Work] = field(default_factory=dict)
+
+    def work(self, identifier: str) -> Work:
+        """The record of one exercise, made if there is none."""
+        return self.exercises.setdefault(identifier, Work())
+
+    def to_json(self) -> str:
+        """The text of the file."""
+        return json.dumps({"version": VERSION, **asdict(self)}, indent=1, sort_keys=True) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "Notes":
+        """The notes in the text of a file. ValueError if it is none of ours."""
+        try:
+            data = json.loads(text)
+            notes = cls(
+                {key: Kept(**each) for key, each in data["predictions"].items()},
+                {key: Work(**each) for key, each in data["exercises"].items()},
+            )
+            version = data["version"]
+        except (KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise ValueError(f"no progress file: {error!r}") from error
+        sound = (
+            version == VERSION
+            and all(
+                isinstance(kept.choice, str) and isinstance(kept.saw, str | None)
+                for kept in notes.predictions.values()
+            )
+            and all(
+                isinstance(work.tries, list)
+                and all(isinstance(each, str) for each in work.tries)
+                and type(work.hints) is int
+                and type(work.passed) is bool
+                for work in notes.exercises.values()
+            )
+        )
+        if not sound:
+            raise ValueError("no progress file of this version")
+        return notes
+
+
+Change = Callable[[Notes], None]
+
+
+def default_path() -> Path:
+    """`BANKKIT_PROGRESS`, else `bankkit/progress.json` in the user's data directory.
+
+    RuntimeError where the system knows no home directory.
+    """
+    if chosen := os.environ.get("BANKKIT_PROGRESS"):
+        return Path(chosen).expanduser()
+    data: str | Path
+    if sys.platform == "win32":
+        data = os.environ.get("APPDATA") or Path.home() / "AppData" / "Roaming"
+    elif sys.platform == "darwin":
+        data = Path.home() / "Library" / "Application Support"
+    else:  # https://specifications.freedesktop.org/basedir-spec: a relative path is to be ignored
+        data = os.environ.get("XDG_DATA_HOME", "")
+        if not os.path.isabs(data):  # noqa: PTH117
+            data = Path.home() / ".local" / "share"
+    return Path(data) / "bankkit" / "progress.json"
+
+
+class ProgressFile:
+    """The notes of one learner. `read` and `update` never raise because of the file."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path
+        self._unsaved: list[Change] = []
+        self._trouble = ""  # as things are: the next change that is saved ends it
+        self._set_aside = ""  # what happened: said once
+        self._lock = threading.RLock()
+
+    @property
+    def path(self) -> Path:
+        """Where the notes are kept; asked anew each time, as the environment may change."""
+        return self._path or default_path()
+
+    def read(self) -> Notes:
+        """The notes as they are now, with what could not be written."""
+        with self._lock:
+            try:
+                notes = self._load()
+            except (OSError, RuntimeError) as error:
+                self._trouble = f"Your progress could not be read ({_reason(error)})."
+                notes = Notes()
+            except ValueError:
+                notes = self._after_setting_aside()
+            for change in self._unsaved:
+                change(notes)
+            return notes
+
+    def update(self, change: Change) -> None:
+        """Apply a change to the notes and keep them."""
+        with self._lock:
+            self._unsaved.append(change)
+            try:
+                with self._turn():
+                    notes = self._load_or_set_aside()
+                    for each in self._unsaved:
+                        each(notes)
+                    self._store(notes)
+            except (OSError, RuntimeError) as error:
+                self._trouble = (
+                    f"Your progress could not be saved ({_reason(error)}); "
+                    "it is remembered until this kernel ends."
+                )
+            else:
+                self._unsaved.clear()
+                self._trouble = ""
+
+    def take_trouble(self) -> str:
+        """A sentence about what went wrong with the file since last asked, or ''."""
+        with self._lock:
+            sentences = self._set_aside, self._trouble
+            self._set_aside = self._trouble = ""
+            return " ".join(filter(None, sentences))
+
+    def _load(self) -> Notes:
+        try:
+            return Notes.from_json(self.path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return Notes()
+
+    def _after_setting_aside(self) -> Notes:
+        try:
+            with self._turn():
+                return self._load_or_set_aside()
+        except (OSError, RuntimeError) as error:
+            self._trouble = f"Your progress file is damaged and in the way ({_reason(error)})."
+            return Notes()
+
+    def _load_or_set_aside(self) -> Notes:
+        """Only in turn: another kernel may have put a sound file there just now."""
+        try:
+            return self._load()
+        except ValueError:
+            for number in range(1, 1000):
+                aside = self.path.with_name(f"{self.path.stem}-damaged-{number}{self.path.suffix}")
+                if not aside.exists():
+                    break
+            self.path.replace(aside)
+            self._set_aside = f"Your progress file was damaged; it was set aside as {aside.name}."
+            return Notes()
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Keep other kernels out. A file of its own is locked, as the notes' own is replaced."""
+        path = self.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if fcntl is None:
+            yield
+            return
+        with path.with_name(path.name + ".lock").open("a") as handle:
+            deadline = time.monotonic() + LOCK_SECONDS
+            while True:
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > deadline:
+                        raise TimeoutError("another kernel holds it") from None
+                    time.sleep(0.005)  # flock knows no timeout
+            yield
+
+    def _store(self, notes: Notes) -> None:
+        """Replace the file in one step: a reader sees the old notes or the new, never half."""
+        path = self.path
+        handle, name = tempfile.mkstemp(prefix=path.name, suffix=".tmp", dir=path.parent)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(notes.to_json())
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+
+def _reason(error: Any) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -1,0 +1,100 @@
+"""How everything the lab shows looks: one card, a few kinds of it, plain text inside.
+
+Only inline styles, because JupyterLab and GitHub strip style sheets from outputs not yet run.
+No text colour is ever set outside a badge: text inherits the theme's, so light and dark both work.
+Colours are Okabe and Ito's (https://jfly.uni-koeln.de/color/), safe for colour-blind readers, and
+never speak alone: each kind also has a symbol and a word.
+"""
+
+import html
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+ORANGE = "#E69F00"
+SKY_BLUE = "#56B4E9"
+GREEN = "#009E73"
+BLUE = "#0072B2"
+VERMILLION = "#D55E00"
+PURPLE = "#CC79A7"
+GREY = "#999999"
+
+HAIRLINE = "var(--jp-border-color2, rgba(128,128,128,.4))"
+
+
+class Kind(NamedTuple):
+    """What a card is about: the symbol and word of its badge, and its colour."""
+
+    symbol: str
+    word: str
+    colour: str
+    ink: str = "#000000"  # of the badge: at least 4.5 to 1 against the colour (WCAG AA)
+
+
+PREDICT = Kind("?", "Predict", PURPLE)
+FORESEEN = Kind("✓", "As you predicted", GREEN)
+SURPRISE = Kind("≠", "Not what you predicted", ORANGE)
+HAPPENED = Kind("→", "What happened", SKY_BLUE)
+UNEXPECTED = Kind("!", "Unexpected", VERMILLION)
+EXERCISE = Kind("✎", "Exercise", BLUE, "#FFFFFF")
+RIGHT = Kind("✓", "Right", GREEN)
+NOT_YET = Kind("✗", "Not yet", VERMILLION)
+NOTHING_YET = Kind("○", "Nothing yet", GREY)
+NOT_CHECKED = Kind("!", "Not checked", ORANGE)
+HINT = Kind("→", "Hint", SKY_BLUE)
+ANSWER = Kind("→", "Answer", SKY_BLUE)
+PROGRESS = Kind("≡", "Progress", SKY_BLUE)
+
+
+def _inline(text: str) -> str:
+    """Plain text as HTML within a line: `backticks` mark code."""
+    return re.sub(r"`([^`\n]+)`", r"<code>\1</code>", html.escape(text))
+
+
+def prose(text: str) -> str:
+    """Plain text as HTML: a blank line parts paragraphs, `backticks` mark code."""
+    paragraphs = (each.strip() for each in re.split(r"\n\s*\n", text))
+    return "".join(f'<p style="margin:6px 0">{_inline(each)}</p>' for each in paragraphs if each)
+
+
+def aside(text: str) -> str:
+    """A line of lesser weight, such as what to do next."""
+    return f'<p style="margin:6px 0"><em>{_inline(text)}</em></p>'
+
+
+def choices(labels: Iterable[str]) -> str:
+    """Options to choose from, each with its letter: "A. It works."."""
+    items = (f'<div style="margin:3px 0 3px 14px">{_inline(each)}</div>' for each in labels)
+    return "".join(items)
+
+
+def source(text: str) -> str:
+    """Program text or output, in lines as they are."""
+    return (
+        '<pre style="margin:6px 0;padding:8px 10px;border-radius:4px;overflow-x:auto;'
+        'background:rgba(128,128,128,.12);line-height:1.4">'
+        f"{html.escape(text.strip(chr(10)))}</pre>"
+    )
+
+
+def inside(kind: Kind, title: str, *blocks: str) -> str:
+    """The content of a card without its frame: badge, title, and blocks of HTML."""
+    badge = (
+        f'<span style="background:{kind.colour};color:{kind.ink};border-radius:10px;'
+        'padding:2px 10px;font-size:12px;font-weight:bold">'
+        f"{kind.symbol} {html.escape(kind.word)}</span>"
+    )
+    return (
+        '<div style="font-size:14px;line-height:1.5">'
+        f'<div style="margin-bottom:4px">{badge} &nbsp;<strong>{_inline(title)}</strong></div>'
+        f"{''.join(blocks)}</div>"
+    )
+
+
+def card(kind: Kind, title: str, *blocks: str) -> str:
+    """A whole card as HTML."""
+    return (
+        f'<div style="border:1px solid {HAIRLINE};border-left:6px solid {kind.colour};'
+        f'border-radius:6px;padding:10px 14px;margin:4px 0;max-width:800px;box-sizing:content-box">'
+        f"{inside(kind, title, *blocks)}</div>"
+    )
