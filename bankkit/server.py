@@ -134,7 +134,7 @@ class Server:
         self.host = host
         self.port = port
         self._unsafe = unsafe
-        self._threads = threads
+        self.threads = threads
         self._max_calls = max_calls
         self._max_wait = max_wait
         self._id = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(4).hex()}"
@@ -159,7 +159,7 @@ class Server:
         """
         _check_free(self.host, self.port)
         self._claim()
-        self._pool = WorkerPool(self._threads)
+        self._pool = WorkerPool(self.threads)
         self.service = BankService(
             self.teller,
             is_full=lambda: self.load >= self._max_calls,

@@ -42,7 +42,7 @@ def system(bank: Bank, before: Peek, after: Peek) -> Picture:
     key = _account_key(before, after)
     old, new = before[key], after[key]
     family = _address_family(bank.server.host)
-    threads = bank.server._threads
+    threads = bank.server.threads
     with figures.plain_style():
         figure = figures.canvas(WIDTH, HEIGHT)
         _draw(figure, bank, key, old, new)
@@ -87,7 +87,7 @@ def _draw(figure: Figure, bank: Bank, key: str, old: Fields, new: Fields) -> Non
     _place(axes, 3.05, 2.3, "The server", "threads of the same process", style.ORANGE)
     _place(axes, 5.85, 2.05, "Redis", "a process of its own", style.GREEN)
 
-    host, threads = bank.server.host, bank.server._threads
+    host, threads = bank.server.host, bank.server.threads
     address = f"HTTP/2 to {_fit(host, 15)}, {_address_family(host)}"
     lock = _NO_LOCK.get(bank.concurrency, _A_LOCK)
     _station(axes, 0.25, 2.45, 2.15, 0.85, 1, "Client", "sets a deadline, retries")
