@@ -26,6 +26,7 @@ if importlib.util.find_spec("ipywidgets") is None:
 from bankkit.lab.course import Course, Record
 from bankkit.lab.exercises import Exercise, Prediction, Registry, Wrong
 from bankkit.lab.life import life
+from bankkit.lab.line import Line
 from bankkit.lab.overlaps import overlaps
 from bankkit.lab.progress_file import ProgressFile
 from bankkit.lab.recorder import Recording, after_read, record
@@ -47,6 +48,7 @@ registry = _course.registry
 
 __all__ = [
     "Exercise",
+    "Line",
     "Prediction",
     "Record",
     "Recording",
