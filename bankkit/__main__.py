@@ -1,13 +1,14 @@
-"""`python -m bankkit serve | demo | doctor`."""
+"""`python -m bankkit serve | demo | doctor | grade`."""
 
 from __future__ import annotations
 
 import argparse
 import logging
 import signal
+import socket
 import sys
-import threading
 from collections.abc import Sequence
+from pathlib import Path
 
 import bankkit
 from bankkit import demo, doctor, redis_server, server, teller
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bankkit", description=bankkit.__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(required=True)
 
     serve = commands.add_parser("serve", help="run a bank until SIGTERM or Ctrl-C")
     serve.set_defaults(run=_serve)
@@ -68,7 +69,36 @@ def _parser() -> argparse.ArgumentParser:
 
     check = commands.add_parser("doctor", help="say whether the lessons will run here")
     check.set_defaults(run=_doctor)
+
+    grade = commands.add_parser(
+        "grade",
+        help="say which exercises learners' copies of lessons pass, as JSON",
+        description=_GRADING,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    grade.set_defaults(run=_grade)
+    grade.add_argument("notebooks", nargs="+", type=Path, metavar="NOTEBOOK")
     return parser
+
+
+_GRADING = """\
+Run learners' copies of lessons, under any name and in any folder, and print what
+they pass: for each copy a list of {"exercise", "passed", "tries"}, one for each
+exercise of its lesson.
+
+Each copy runs in a fresh kernel, in its own folder, with a progress file of its
+own. A cell that raises does not end the run; one that takes more than 60 s is
+interrupted, and a line on stderr says so.
+
+tries counts the different answers that this run checks: 1 for most exercises, 0
+for one left as it was given. What a learner tried before is not in a notebook.
+
+Exit status: 0 all were run; 1 one could not be run to its end: it has null for
+its list, and a line on stderr says why; 2 an argument is no copy of a lesson.
+
+The code of a copy runs with your rights, and can be written to cheat: it may
+change the progress file, or put something else in the place of lab.check.
+"""
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -76,9 +106,7 @@ def _serve(options: argparse.Namespace) -> int:
         level=logging.INFO if options.verbose else logging.WARNING,
         format="%(asctime)s %(name)s %(levelname)s %(message)s",
     )
-    asked_to_stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: asked_to_stop.set())
+    stop = _StopSignal()
     bank = bankkit.Bank(
         options.concurrency,
         redis=options.redis,
@@ -93,10 +121,32 @@ def _serve(options: argparse.Namespace) -> int:
     with bank:
         print(bank.engine)
         print(f"listening on {bank.address}", flush=True)
-        asked_to_stop.wait()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, signal.SIG_DFL)  # once more ends it without waiting
+        stop.wait()
     return 0
+
+
+class _StopSignal:
+    """SIGTERM or Ctrl-C, to be waited for.
+
+    The kernel gives a signal to any thread, and Python runs its handler in the main one, once that
+    is awake: a wait for an Event would sleep on. The wake-up fd is written to by whichever thread
+    takes the signal.
+    """
+
+    _NUMBERS = (signal.SIGTERM, signal.SIGINT)
+
+    def __init__(self) -> None:
+        self._receiver, self._sender = socket.socketpair()
+        self._sender.setblocking(False)
+        signal.set_wakeup_fd(self._sender.fileno())
+        for number in self._NUMBERS:
+            signal.signal(number, lambda *_: None)
+
+    def wait(self) -> None:
+        """Returns after the first of them; a second one then ends the process at once."""
+        self._receiver.recv(1)
+        for number in self._NUMBERS:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -111,6 +161,17 @@ def _doctor(options: argparse.Namespace) -> int:
     findings = doctor.examine()
     print(doctor.report(findings))
     return 0 if all(finding.fine for finding in findings) else 1
+
+
+def _grade(options: argparse.Namespace) -> int:
+    # Imported only now: the lab needs Jupyter, which the bank does not. Nothing outside of the lab
+    # imports it before it is asked for.
+    try:
+        from bankkit.lab import grading
+    except ImportError as error:
+        print(f"bankkit: {error}", file=sys.stderr)
+        return 1
+    return grading.main(options.notebooks)
 
 
 if __name__ == "__main__":

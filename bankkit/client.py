@@ -11,6 +11,7 @@ a request id: however many copies arrive, the money moves once.
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -45,6 +46,9 @@ SERVICE_CONFIG = {
         }
     ]
 }
+
+
+_ADDRESS = re.compile(r"(?:[^\s:/\[\]]+|\[[0-9A-Fa-f:.%]+\]):([0-9]{1,5})")
 
 
 class CallError(grpc.RpcError):
@@ -177,8 +181,8 @@ class Client:
 
 def connect(address: str, *, timeout: float = TIMEOUT_SECONDS) -> Client:
     """A client of the bank at `HOST:PORT`, which need not be up yet."""
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+    found = _ADDRESS.fullmatch(address) if isinstance(address, str) else None
+    if found is None or not 0 < int(found[1]) < 65536:
         raise ValueError(f"address must be HOST:PORT, such as 127.0.0.1:50051, not {address!r}.")
     return Client(address, timeout=timeout)
 
