@@ -10,7 +10,13 @@ bank.stop()
 import logging as _logging
 import os as _os
 
-_os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # before grpc: its warnings land in cells
+# Both before grpc is imported. Its warnings about forks land in cells; and where a proxy is set, as
+# on many a campus, it would ask that proxy for the way to this very machine.
+_os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+_os.environ.setdefault(
+    "no_grpc_proxy",
+    ",".join(filter(None, [_os.environ.get("no_proxy"), "127.0.0.1", "localhost", "::1"])),
+)
 
 from bankkit.bank import Bank, start
 from bankkit.client import CallError, Client, connect, error_info

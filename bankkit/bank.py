@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import atexit
+import inspect
 import os
 import secrets
+import signal
 import threading
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -16,8 +19,8 @@ import redis as redis_py
 from bankkit import accounts, store, teller
 from bankkit.client import Client
 from bankkit.pb import bank_pb2_grpc
-from bankkit.redis_server import open_redis, sweep_at_death
-from bankkit.server import MAX_CALLS, THREADS, Server
+from bankkit.redis_server import choose, open_redis, sweep_at_death
+from bankkit.server import MAX_CALLS, THREADS, Server, check_numbers
 from bankkit.service import MAX_WAIT_SECONDS
 
 GRACE_SECONDS = 5.0
@@ -62,7 +65,6 @@ class Bank:
     ) -> None:
         teller.check_choice(concurrency, policy)
         self._lock = threading.Lock()
-        self._grace = GRACE_SECONDS
         with ExitStack() as stack:
             self._engine = open_redis(redis, data_dir=data_dir, appendfsync=appendfsync)
             stack.callback(self._engine.close)
@@ -87,7 +89,7 @@ class Bank:
                 unsafe=unsafe,
             )
             self.server.start()
-            stack.callback(lambda: self.server.stop(self._grace))
+            stack.callback(self.server.stop)
             self.client = Client(self.address)
             """With request ids, deadlines and retries."""
             stack.callback(self.client.close)
@@ -132,7 +134,7 @@ class Bank:
     def stop(self, grace: float = GRACE_SECONDS) -> None:
         """Lets calls in flight end, for `grace` seconds at most, and leaves nothing running."""
         with self._lock:
-            self._grace = grace
+            self.server.stop(grace)  # first, so that calls on our own channels are drained too
             self._resources.close()
         atexit.unregister(self.stop)
 
@@ -155,16 +157,43 @@ _current: Bank | None = None
 _starting = threading.Lock()
 
 
-def start(concurrency: str = teller.DEFAULT, *, policy: str = "fair", **options: Any) -> Bank:
+def start(concurrency: str = teller.DEFAULT, **options: Any) -> Bank:
     """Starts a bank for a notebook and returns it; takes what `Bank` takes.
 
-    Run the cell again and the bank that it started before is stopped first.
+    Run the cell again and the bank that it started before is stopped first, once the arguments are
+    known to be good.
     """
     global _current
-    teller.check_choice(concurrency, policy)  # before anything is stopped
-    with _starting:
+    _check(concurrency, **options)
+    with _starting, _interrupt_later():
         if _current is not None:
             _current.stop()
             _current = None
-        _current = Bank(concurrency, policy=policy, **options)
+        _current = Bank(concurrency, **options)
         return _current
+
+
+def _check(*arguments: Any, **options: Any) -> None:
+    """Raises what `Bank` would for arguments that are none, and starts nothing."""
+    bound = inspect.signature(Bank).bind(*arguments, **options)
+    bound.apply_defaults()
+    given = bound.arguments
+    teller.check_choice(given["concurrency"], given["policy"])
+    check_numbers(given["port"], given["threads"], given["max_calls"], given["max_wait"])
+    choose(given["redis"], data_dir=given["data_dir"], appendfsync=given["appendfsync"])
+
+
+@contextmanager
+def _interrupt_later() -> Iterator[None]:
+    """Holds the Interrupt button back until the block is done: a bank half made would leak."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals do not reach it
+        return
+    pressed: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if pressed:
+            signal.raise_signal(signal.SIGINT)

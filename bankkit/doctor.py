@@ -97,12 +97,12 @@ def _redis() -> Finding:
 
 
 def _ports() -> Finding:
-    def bind() -> str:
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-            probe.bind(("127.0.0.1", 0))
-        return "127.0.0.1 has free ports"
+    def call() -> str:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            socket.create_connection(server.getsockname(), timeout=5).close()
+        return "127.0.0.1 has free ports, and they can be reached"
 
-    return _attempt("ports", bind, "allow programs to listen on 127.0.0.1")
+    return _attempt("ports", call, "allow programs to listen on 127.0.0.1 and to call it")
 
 
 def _folder(what: str, find: Callable[[], str], remedy: str) -> Finding:

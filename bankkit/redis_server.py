@@ -40,6 +40,9 @@ APPENDFSYNC = ("everysec", "always")
 
 VARIABLE = "BANKKIT_REDIS_URL"
 
+PRIVATE = "private"
+"""Asked for in place of a URL: a private Redis, whatever the environment says."""
+
 VERSION_SECONDS = 5.0
 """How long `BINARY --version` may take."""
 
@@ -162,22 +165,53 @@ def open_redis(
 ) -> UserRedis | PrivateRedis:
     """The Redis at `url`, else the one at `BANKKIT_REDIS_URL`, else a private one.
 
+    The word `private` in place of a URL asks for a private one, whatever the environment says.
     A private one forgets everything when closed, unless `data_dir` names a directory for its
     append-only file; then `appendfsync` is `everysec` (a crash of the machine costs up to a second
     of writes) or `always` (each write is on the disk before it is answered).
 
     Raises `ValueError` for bad arguments and `RedisUnavailable` if there is no Redis to be had.
     """
+    own = choose(url, data_dir=data_dir, appendfsync=appendfsync)
+    if own is None:
+        return PrivateRedis(data_dir=data_dir, appendfsync=appendfsync)
+    return UserRedis(*own)
+
+
+def choose(
+    url: str | None = None,
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+    appendfsync: str = "everysec",
+) -> tuple[str, str] | None:
+    """What `open_redis` would open: a user's URL and where it stands, or None for a private one.
+
+    Opens nothing. Raises `ValueError` for bad arguments.
+    """
     if appendfsync not in APPENDFSYNC:
         raise ValueError(f"appendfsync must be one of {', '.join(APPENDFSYNC)}: {appendfsync!r}.")
     source = "the URL given"
     if url is None and os.environ.get(VARIABLE):
         url, source = os.environ[VARIABLE], VARIABLE
-    if url is None:
-        return PrivateRedis(data_dir=data_dir, appendfsync=appendfsync)
+    if url is None or url == PRIVATE:
+        if data_dir is not None:
+            _usable_directory(data_dir)
+        return None
+    _client(url, source).close()
     if data_dir is not None:
         raise ValueError(f"data_dir is for a private Redis, but {source} names one of your own.")
-    return UserRedis(url, source)
+    return url, source
+
+
+def _client(url: str, source: str) -> redis.Redis:
+    """Opens nothing yet. Quotes nothing of a bad URL: the password may be anywhere in it."""
+    with contextlib.suppress(ValueError):
+        if _is_redis_url(url):
+            return connect(url)
+    raise ValueError(
+        f"{_capital(source)} is not a Redis URL; allowed are redis://HOST:PORT/DB (with "
+        "a password: redis://:PASSWORD@HOST:PORT/DB), rediss:// (TLS), and unix:///PATH."
+    )
 
 
 class UserRedis:
@@ -192,7 +226,7 @@ class UserRedis:
     def __init__(self, url: str, source: str = "the URL given") -> None:
         self.url = url
         self._source = source
-        self._client = self._connect()
+        self._client = _client(url, source)
         settings = self._client.connection_pool.connection_kwargs
         self._password: str = settings.get("password") or ""
         host, port = settings.get("host", "localhost"), settings.get("port", 6379)
@@ -223,16 +257,6 @@ class UserRedis:
     def _refuse(self, verb: str) -> NoReturn:
         raise RuntimeError(
             f"bankkit does not {verb} a Redis that it did not start: {self._address} is your own."
-        )
-
-    def _connect(self) -> redis.Redis:
-        """Opens nothing yet. Quotes nothing of a bad URL: the password may be anywhere in it."""
-        with contextlib.suppress(ValueError):
-            if _is_redis_url(self.url):
-                return connect(self.url)
-        raise ValueError(
-            f"{_capital(self._source)} is not a Redis URL; allowed are redis://HOST:PORT/DB (with "
-            "a password: redis://:PASSWORD@HOST:PORT/DB), rediss:// (TLS), and unix:///PATH."
         )
 
     def _identify_within(self, seconds: float) -> str:

@@ -536,6 +536,16 @@ def test_named_by_the_variable(own: int, monkeypatch: pytest.MonkeyPatch) -> Non
         assert mine.description.endswith("(the URL given)")
 
 
+def test_a_private_one_whatever_the_variable_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, "redis://127.0.0.1:1")  # where nobody listens
+    with closing(open_redis("private", data_dir=tmp_path)) as private:
+        assert private.private
+        private.pause()
+        private.resume()
+
+
 def test_named_by_a_socket_and_valkey_or_redis(private: PrivateRedis) -> None:
     user = UserRedis(private.url)
     assert user.description.split(",")[0].startswith(private.description.split(",")[0])
