@@ -1,0 +1,385 @@
+"""A bank's life in a notebook: started, started again, interrupted, ended in every way there is."""
+
+import re
+import signal
+import socket
+import tempfile
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+import pytest
+from jupyter_client.blocking.client import BlockingKernelClient
+from jupyter_client.manager import KernelManager
+from jupyter_core.utils import ensure_event_loop
+
+import bankkit
+from bankkit.pb import bank_pb2
+from bankkit.server import PortTaken
+from tests.processes import LONG_ENOUGH, ROOT, Home, accepts, home, needs_proc, python
+from tests.waiting import eventually
+
+pytestmark = needs_proc
+
+
+@pytest.fixture
+def place() -> Iterator[Home]:
+    with home() as place:
+        yield place
+
+
+@pytest.fixture
+def here(place: Home, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """The home of what this process starts, too."""
+    monkeypatch.setenv("TMPDIR", str(place.folder))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    return place
+
+
+def threads() -> set[str]:
+    return {thread.name for thread in threading.enumerate() if thread.name.startswith("bankkit")}
+
+
+def nothing_left(place: Home) -> bool:
+    return place.is_empty() and not threads()
+
+
+def answers(bank: bankkit.Bank) -> bool:
+    bank.client.create_account(f"a{time.monotonic_ns()}")
+    return accepts(bank.address)
+
+
+# In one process
+
+
+def test_stop_leaves_nothing(here: Home) -> None:
+    started = time.monotonic()
+    bank = bankkit.start()
+    assert time.monotonic() - started < 10
+    assert answers(bank)
+    assert here.processes()
+    assert threads()
+    bank.stop()
+    assert nothing_left(here)
+    assert not accepts(bank.address)
+    bank.stop()  # once more is no mistake
+
+
+def test_start_again_stops_the_bank_before(here: Home) -> None:
+    first = bankkit.start()
+    old = here.processes()
+    first.client.create_account("alice")
+    second = bankkit.start("mutex")
+    try:
+        assert second.concurrency == "mutex"
+        assert not accepts(first.address)
+        assert not set(old) & set(here.processes())
+        assert second.peek("alice") == {}
+    finally:
+        second.stop()
+    assert nothing_left(here)
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"concurrency": "fast"}, "none, mutex, first-draft, read-write, atomic, not 'fast'"),
+        ({"policy": "nobody"}, "fair, readers, writers, not 'nobody'"),
+        ({"appendfsync": "never"}, "everysec, always"),
+        ({"port": 70000}, "port must be a whole number from 0 to 65535, not 70000"),
+        ({"port": "50051"}, "port must be a whole number"),
+        ({"threads": 0}, "threads must be a whole number from 1 to 1000, not 0"),
+        ({"max_calls": 0}, "max_calls must be a whole number"),
+        ({"redis": "http://127.0.0.1:6379"}, "redis://HOST:PORT/DB"),
+        ({"redis": "redis://127.0.0.1:1", "data_dir": "data"}, "data_dir is for a private Redis"),
+        ({"data_dir": "/dev/null"}, "data_dir cannot be /dev/null"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+)
+def test_a_bad_argument_is_told_before_the_running_bank_is_stopped(
+    here: Home, options: dict[str, Any], complaint: str
+) -> None:
+    with bankkit.start() as bank:
+        with pytest.raises(ValueError, match=complaint):
+            bankkit.start(**options)
+        assert accepts(bank.address)
+        assert answers(bank)
+
+
+def test_a_misspelt_option_is_told_before_the_running_bank_is_stopped(here: Home) -> None:
+    with bankkit.start() as bank:
+        with pytest.raises(TypeError, match="concurency"):
+            bankkit.start(concurency="mutex")
+        assert accepts(bank.address)
+
+
+def test_a_bank_of_its_own_touches_no_other(here: Home) -> None:
+    with bankkit.start() as started:
+        with bankkit.Bank() as own:
+            assert answers(own)
+            assert answers(started)
+            assert own.address != started.address
+        assert not accepts(own.address)
+        assert answers(started)
+    assert nothing_left(here)
+
+
+def test_a_bank_ends_with_its_block_however_that_ends(here: Home) -> None:
+    def fail() -> None:
+        with bankkit.Bank() as bank:
+            assert answers(bank)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert nothing_left(here)
+
+
+def test_a_start_that_fails_half_way_leaves_nothing(here: Home) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        for start in (bankkit.Bank, bankkit.start):
+            with pytest.raises(PortTaken):
+                start(port=taken.getsockname()[1])
+            assert nothing_left(here)
+
+
+def test_a_call_in_flight_is_waited_for(here: Home) -> None:
+    with bankkit.Bank() as bank:
+        bank.client.create_account("slow")
+        stopper = threading.Thread(target=bank.stop)
+        with bank.server.teller.locks.write("slow"):
+            request = bank_pb2.DepositRequest(account_id="slow", amount=5)
+            call = bank.stub.Deposit.future(request)
+            eventually(lambda: bank.server.load == 1)
+            stopper.start()
+            eventually(lambda: not accepts(bank.address), LONG_ENOUGH)
+        assert call.result().balance == 5
+        stopper.join(LONG_ENOUGH)
+    assert nothing_left(here)
+
+
+def test_a_call_that_never_ends_does_not_keep_a_bank_from_stopping(here: Home) -> None:
+    """`first-draft` waits without a timeout, for ever if need be."""
+    bank = bankkit.Bank("first-draft")
+    bank.client.create_account("stuck")
+    release = bank.server.teller.locks.write("stuck")
+    release.__enter__()
+    request = bank_pb2.DepositRequest(account_id="stuck", amount=5)
+    call = bank.stub.Deposit.future(request)
+    eventually(lambda: bank.server.load == 1)
+    bank.stop(grace=0.1)
+    assert here.is_empty()
+    assert call.exception() is not None
+    release.__exit__(None, None, None)
+    eventually(lambda: not threads(), LONG_ENOUGH)
+
+
+# A whole Python
+
+
+def test_the_end_of_a_script_is_the_end_of_its_bank(place: Home) -> None:
+    with python("import bankkit; print(bankkit.start())", place.environ) as script:
+        assert script.line().startswith("<Bank read-write at 127.0.0.1:")
+        assert script.wait() == 0
+        assert script.errors() == ""
+        eventually(place.is_empty, LONG_ENOUGH)
+
+
+def test_a_proxy_for_the_internet_is_not_asked_for_this_machine(place: Home) -> None:
+    """gRPC would send even 127.0.0.1 through it. Schools and companies have one."""
+    place.environ |= dict.fromkeys(["http_proxy", "https_proxy"], "http://127.0.0.1:1")
+    code = """
+import bankkit, grpc
+from bankkit.pb import bank_pb2, bank_pb2_grpc
+with bankkit.Bank() as bank, grpc.insecure_channel(bank.address) as channel:
+    for number, stub in enumerate((bank_pb2_grpc.BankServiceStub(channel), bank.stub)):
+        request = bank_pb2.AccountRequest(account_id=str(number), account_type="savings")
+        print(stub.CreateAccount(request).message, flush=True)
+    print(bank.client.create_account("2").message)
+"""
+    with python(code, place.environ) as script:
+        for _ in range(3):
+            assert script.line() == "Account created successfully.", script.errors()
+
+
+INTERRUPTED = """
+import os, signal, sys, threading, time
+from pathlib import Path
+import bankkit
+from bankkit import bank, server
+
+WATCHED = {bank.start.__code__, bank.Bank.__init__.__code__, server.Server.start.__code__}
+seen = []
+interrupted = False
+
+def interrupt_at_a_new_line(frame, event, argument):
+    global interrupted
+    if frame.f_code not in WATCHED:
+        return None
+    line = f"{frame.f_code.co_qualname} line {frame.f_lineno}"
+    if event == "line" and not interrupted and line not in seen:
+        seen.append(line)
+        interrupted = True
+        signal.raise_signal(signal.SIGINT)
+    return interrupt_at_a_new_line
+
+def left():
+    sockets = list(Path(os.environ["TMPDIR"]).glob("bankkit-*"))
+    return sockets + [t.name for t in threading.enumerate() if t.name.startswith("bankkit")]
+
+while True:
+    interrupted = False
+    sys.settrace(interrupt_at_a_new_line)
+    try:
+        bankkit.start(threads=1)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        sys.settrace(None)
+    if bank._current is not None:
+        bank._current.stop()  # as the cell does when it is run again
+    patience = time.monotonic() + 10
+    while left() and time.monotonic() < patience:
+        time.sleep(0.005)
+    if left():
+        print("interrupted at", seen[-1], "it left", left())
+        break
+    if not interrupted:
+        print("nothing left by", len(seen), "interrupts")
+        break
+"""
+
+
+def test_an_interrupted_start_leaves_nothing(place: Home) -> None:
+    """Once at each of its lines: what it made is gone, or known to the next start."""
+    with python(INTERRUPTED, place.environ) as script:
+        said = script.line() or script.errors()
+        assert re.fullmatch(r"nothing left by [1-9]\d interrupts", said)
+
+
+@contextmanager
+def kernel(place: Home) -> Iterator["Notebook"]:
+    """A real kernel with a running bank, as Jupyter starts it."""
+    loop = ensure_event_loop()  # jupyter_client makes one, and leaves it open
+    manager = KernelManager(transport="ipc", ip=str(place.folder / "kernel"))
+    manager.start_kernel(cwd=str(ROOT), env=place.environ)
+    client = manager.blocking_client()
+    client.start_channels()
+    try:
+        client.wait_for_ready(LONG_ENOUGH)
+        yield Notebook(manager, client, place)
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+        manager.cleanup_resources()
+        loop.close()
+
+
+class Notebook:
+    """Runs cells in a kernel."""
+
+    def __init__(self, manager: KernelManager, client: BlockingKernelClient, place: Home) -> None:
+        self.manager = manager
+        self.client = client
+        self.place = place
+
+    def run(self, source: str) -> str:
+        """A cell; all that appears below it."""
+        self.begin(source)
+        return self.shown()
+
+    def begin(self, source: str) -> None:
+        self._cell = self.client.execute(textwrap.dedent(source))
+
+    def shown(self, until: str | None = None) -> str:
+        """What appears below the cell from here to its end, or to a text."""
+        shown = ""
+        while until is None or until not in shown:
+            message = self.client.get_iopub_msg(timeout=LONG_ENOUGH)
+            if message["parent_header"].get("msg_id") != self._cell:
+                continue
+            content = message["content"]
+            if message["msg_type"] == "stream":
+                shown += content["text"]
+            elif message["msg_type"] == "execute_result":
+                shown += content["data"]["text/plain"]
+            elif message["msg_type"] == "error":
+                shown += content["ename"]
+            elif content.get("execution_state") == "idle":
+                return shown
+        return shown
+
+    def start_bank(self) -> None:
+        assert self.run("import bankkit; bank = bankkit.start()") == ""
+        assert self.of_bank()
+
+    def of_bank(self) -> list[str]:
+        """The processes that a bank has started."""
+        return [command for command in self.place.processes() if "redis" in command]
+
+
+def shutdown(notebook: Notebook) -> None:
+    notebook.manager.shutdown_kernel()
+
+
+def restart(notebook: Notebook) -> None:
+    notebook.manager.restart_kernel()
+
+
+def terminate(notebook: Notebook) -> None:
+    notebook.manager.signal_kernel(signal.SIGTERM)
+
+
+def kill(notebook: Notebook) -> None:
+    notebook.manager.signal_kernel(signal.SIGKILL)
+
+
+def leave(notebook: Notebook) -> None:
+    notebook.client.execute("import os; os._exit(1)")
+
+
+@pytest.mark.parametrize("end", [shutdown, restart, terminate, kill, leave])
+def test_redis_ends_with_its_kernel(place: Home, end: Callable[[Notebook], None]) -> None:
+    with kernel(place) as notebook:
+        notebook.start_bank()
+        end(notebook)
+        eventually(lambda: not notebook.of_bank(), LONG_ENOUGH)
+        eventually(lambda: not any(place.folder.glob("bankkit-*")), LONG_ENOUGH)
+
+
+def test_a_notebook_with_a_bank(place: Home) -> None:
+    """What a learner does in one kernel; each step takes the kernel as the one before left it."""
+    with kernel(place) as notebook:
+        notebook.start_bank()
+
+        # The Interrupt button, while a cell blocks.
+        before = notebook.of_bank()
+        notebook.begin("print('blocked', flush=True); import time; time.sleep(1000)")
+        notebook.shown(until="blocked")
+        notebook.manager.interrupt_kernel()
+        assert notebook.shown().strip() == "KeyboardInterrupt"
+        assert notebook.of_bank() == before
+        assert notebook.run("bank.client.create_account('alice').message") == (
+            "'Account created successfully.'"
+        )
+
+        # Processes made in a cell, with fork among them: nothing of gRPC's appears, all goes on.
+        forks = """
+            import multiprocessing, os, subprocess
+            subprocess.run(["true"], check=True)
+            child = multiprocessing.get_context("fork").Process(target=os.getpid)
+            child.start(); child.join()
+            print(child.exitcode, bank.client.deposit("alice", 1).balance)
+        """
+        assert notebook.run(forks) == "0 1.0\n"
+        assert notebook.of_bank() == before
+
+        # Its cell run again.
+        notebook.start_bank()
+        assert not set(before) & set(notebook.of_bank())
+        assert notebook.run("bank.peek('alice')") == "{}"
+        assert notebook.run("bank.stop()") == ""
+        assert not notebook.of_bank()

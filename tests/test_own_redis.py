@@ -1,0 +1,213 @@
+"""On a Redis of the user's own: a namespace for each bank, and nothing else touched."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis as redis_py
+
+import bankkit
+from bankkit.redis_server import VARIABLE, PrivateRedis
+from bankkit.store import connect
+from tests.processes import LONG_ENOUGH, ROOT, home, needs_proc, python, redis_on_tcp
+from tests.waiting import eventually
+
+PASSWORD = "open-sesame"
+LESSONS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+FOREIGN: dict[str, dict[str, Any]] = {
+    "string": {"greeting": "hello", "bank:{alice}:account-number": "7"},
+    "hash": {
+        "bank:{alice}:account": {"type": "checking", "balance": "1234"},
+        "bankkit": {"a": "b"},
+        "bankkit-settings": {"colour": "green"},
+    },
+    "list": {"queue": ["a", "b"]},
+    "set": {"tags": ["x", "y"]},
+    "zset": {"scores": {"ann": 1.5, "bob": 2}},
+    "stream": {"events": {"kind": "login"}},
+}
+"""By type, keys that are somebody else's, some with names much like ours."""
+
+
+@pytest.fixture(params=["unix socket", "TCP with a password"], scope="module")
+def url(request: pytest.FixtureRequest) -> Iterator[str]:
+    if request.param == "unix socket":
+        with closing(PrivateRedis()) as private:
+            yield private.url
+    else:
+        with redis_on_tcp(PASSWORD) as url:
+            yield url
+
+
+@pytest.fixture
+def foreign(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[redis_py.Redis]:
+    """A client of a Redis full of somebody else's data, which the variable names.
+
+    At the end of the test all of it is as it was, nothing has come to it, and nobody has flushed.
+    """
+    monkeypatch.setenv(VARIABLE, url)
+    with connect(url) as client:
+        for key in client.scan_iter():
+            client.delete(key)
+        fill(client)
+        before = dump(client)
+        yield client
+        eventually(lambda: dump(client).keys() == before.keys(), LONG_ENOUGH)
+        assert dump(client) == before
+        commands = client.info("commandstats")
+        assert not [name for name in commands if re.search("flush|swapdb|rename", name)]
+
+
+def fill(client: Any) -> None:
+    for key, text in FOREIGN["string"].items():
+        client.set(key, text)
+    for key, fields in FOREIGN["hash"].items():
+        client.hset(key, mapping=fields)
+    for key, items in FOREIGN["list"].items():
+        client.rpush(key, *items)
+    for key, members in FOREIGN["set"].items():
+        client.sadd(key, *members)
+    for key, scores in FOREIGN["zset"].items():
+        client.zadd(key, scores)
+    for key, fields in FOREIGN["stream"].items():
+        client.xadd(key, fields, id="1-1")
+    client.set("soon over", "text", pxat=2**42)
+
+
+def dump(client: Any) -> dict[str, tuple[str, Any, int]]:
+    """Every key: its type, its value, when it expires."""
+    found = {}
+    for key in client.scan_iter(count=1000):
+        kind = client.type(key)
+        value: Any = {
+            "string": client.get,
+            "hash": client.hgetall,
+            "list": lambda key: client.lrange(key, 0, -1),
+            "set": client.smembers,
+            "zset": lambda key: client.zrange(key, 0, -1, withscores=True),
+            "stream": client.xrange,
+            "none": lambda key: None,
+        }[kind](key)
+        found[key] = (kind, value, int(client.execute_command("PEXPIRETIME", key)))
+    return found
+
+
+def namespaces(client: redis_py.Redis) -> set[str]:
+    """Those of banks, by the accounts in them."""
+    return {key.partition(":")[0] for key in client.scan_iter("bankkit-*:*")}
+
+
+def test_each_start_has_a_namespace_of_its_own(foreign: redis_py.Redis) -> None:
+    used = set()
+    for _ in range(2):
+        bank = bankkit.start()
+        try:
+            bank.client.create_account("alice", "savings")  # the foreign one is not in the way
+            bank.client.deposit("alice", 10)
+            assert bank.client.get_balance("alice").balance == 10
+            used |= namespaces(foreign)
+        finally:
+            bank.stop()
+        assert not namespaces(foreign)
+    assert len(used) == 2
+
+
+def test_started_again_leaves_nothing_of_the_bank_before(foreign: redis_py.Redis) -> None:
+    bankkit.start().client.create_account("alice")
+    (before,) = namespaces(foreign)
+    with bankkit.start() as bank:
+        bank.client.create_account("alice")
+        (after,) = namespaces(foreign)
+    assert before != after
+
+
+def test_two_banks_side_by_side_see_different_accounts(foreign: redis_py.Redis) -> None:
+    with bankkit.Bank() as one, bankkit.Bank() as other:
+        one.client.create_account("alice")
+        one.client.deposit("alice", 1)
+        with pytest.raises(bankkit.CallError, match="NOT_FOUND"):
+            other.client.get_balance("alice")
+        other.client.create_account("alice")
+        assert one.client.get_balance("alice").balance == 1
+        assert other.client.get_balance("alice").balance == 0
+        one.stop()
+        assert other.client.get_balance("alice").balance == 0
+
+
+def test_a_peek_is_the_same_in_every_namespace(
+    foreign: redis_py.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peeks = []
+    for own in (True, True, False):
+        if not own:
+            monkeypatch.delenv(VARIABLE)
+        with bankkit.Bank() as bank:
+            bank.client.create_account("alice")
+            bank.client.deposit("alice", 10, request_id="r")
+            peeks.append(bank.peek("alice"))
+    assert peeks[0] == peeks[1] == peeks[2]
+    assert peeks[0]["bank:{alice}:account"] == {"type": "savings", "balance": "1000"}
+    assert peeks[0].keys() == {"bank:{alice}:account", "bank:{alice}:request:r"}
+
+
+def test_it_is_not_ours_to_stop(foreign: redis_py.Redis) -> None:
+    with bankkit.Bank() as bank:
+        for command, verb in {
+            bank.pause_redis: "pause",
+            bank.resume_redis: "resume",
+            bank.restart_redis: "restart",
+        }.items():
+            with pytest.raises(RuntimeError, match=f"bankkit does not {verb} a Redis") as refused:
+                command()
+            assert "your own" in str(refused.value)
+            assert PASSWORD not in str(refused.value)
+        assert PASSWORD not in bank.engine + repr(bank)
+        assert VARIABLE in bank.engine
+
+
+@needs_proc
+@pytest.mark.parametrize("end", ["SIGKILL", "SIGTERM", "os._exit", "last line"])
+def test_a_dead_process_leaves_no_key(foreign: redis_py.Redis, end: str) -> None:
+    last = {
+        "SIGKILL": f"os.kill(os.getpid(), {signal.SIGKILL})",
+        "SIGTERM": f"os.kill(os.getpid(), {signal.SIGTERM})",
+        "os._exit": "os._exit(7)",
+        "last line": "",
+    }[end]
+    code = f"""
+import os
+import bankkit
+bank = bankkit.start()
+bank.client.create_account("alice")
+bank.client.deposit("alice", 10)
+print(len(bank.peek("alice")), flush=True)
+{last}
+"""
+    with home() as place, python(code, place.environ) as kernel:
+        assert kernel.line() == "2", kernel.errors()
+        kernel.wait()
+        eventually(lambda: not namespaces(foreign), LONG_ENOUGH)
+        eventually(place.is_empty, LONG_ENOUGH)
+
+
+@pytest.mark.skipif(not LESSONS, reason="no lesson is there yet")
+@pytest.mark.parametrize("url", ["TCP with a password"], indirect=True)
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.name)
+def test_lessons_pass_beside_foreign_data(foreign: redis_py.Redis, lesson: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "--nbval", "-q", lesson],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert foreign.info("commandstats").keys() & {"cmdstat_eval", "cmdstat_evalsha"}
