@@ -1,0 +1,182 @@
+"""JupyterLab as a learner meets it: a server of its own, and notebooks open in a browser."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tests.browser.chromium import LONG_ENOUGH
+from tests.processes import ROOT, free_port
+from tests.waiting import eventually
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+SETTINGS = {
+    "apputils-extension/notification": {
+        "fetchNews": "false",
+        "checkForUpdates": False,
+    },
+    # Else a cell that is scrolled out of sight is not drawn, and shows no error.
+    "notebook-extension/tracker": {"windowingMode": "none"},
+}
+
+OPTIONS = (
+    "--no-browser",
+    "--ip=127.0.0.1",
+    "--LabApp.expose_app_in_browser=True",  # as window.jupyterapp
+    "--LabApp.news_url=None",
+    "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+    "--LabApp.extension_manager=readonly",
+    "--ServerApp.terminals_enabled=False",
+    "--ServerApp.allow_root=True",
+    "--IdentityProvider.token=",  # whoever reaches this port may start processes here anyway
+)
+
+
+@contextmanager
+def server(folder: Path, notebooks: Path, **environ: str) -> Iterator[str]:
+    """The address of a JupyterLab that shows `notebooks`, and keeps all else in `folder`."""
+    own = {
+        name: str(folder / name.lower())
+        for name in (
+            "JUPYTER_CONFIG_DIR",
+            "JUPYTER_DATA_DIR",
+            "JUPYTER_RUNTIME_DIR",
+            "JUPYTERLAB_SETTINGS_DIR",
+            "JUPYTERLAB_WORKSPACES_DIR",
+            "IPYTHONDIR",
+        )
+    }
+    for name, settings in SETTINGS.items():
+        path = Path(own["JUPYTERLAB_SETTINGS_DIR"], "@jupyterlab", f"{name}.jupyterlab-settings")
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps(settings))
+    log = folder / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "jupyterlab", *OPTIONS),
+                # It takes another one, should somebody have taken this one meanwhile.
+                f"--ServerApp.port={free_port()}",
+                f"--ServerApp.root_dir={notebooks}",
+            ],
+            env={**os.environ, "PYTHONPATH": str(ROOT), **own, **environ},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        told = Path(own["JUPYTER_RUNTIME_DIR"]) / f"jpserver-{process.pid}.json"
+
+        def is_up() -> bool:
+            assert process.poll() is None, log.read_text()
+            return told.exists() and told.read_text().endswith("}")
+
+        eventually(is_up, LONG_ENOUGH / 1000)
+        yield json.loads(told.read_text())["url"]
+    finally:
+        process.send_signal(signal.SIGTERM)  # it ends its kernels first
+        try:
+            process.wait(30)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+class Notebook:
+    """A notebook that is open in JupyterLab, and its kernel."""
+
+    def __init__(self, page: Page, name: str) -> None:
+        self.page = page
+        self._ask(
+            """async name => {
+                const app = window.jupyterapp;
+                const panel = await app.commands.execute('docmanager:open', {path: name});
+                await panel.context.ready;
+                await panel.sessionContext.ready;
+                await panel.sessionContext.session.kernel.info;
+                window.panel = panel;
+                window.codeCells = () =>
+                    panel.content.widgets.filter(cell => cell.model.type === 'code');
+            }""",
+            name,
+        )
+
+    def run_all(self) -> None:
+        """Runs the cells from top to bottom, and waits until all that they show is drawn."""
+        self._ask("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
+        self.page.wait_for_function(
+            """() => {
+                const live = 'application/vnd.jupyter.widget-view+json';
+                const widgets = window.codeCells()
+                    .flatMap(cell => cell.model.outputs.toJSON())
+                    .filter(output => output.data && live in output.data);
+                const node = window.panel.node;
+                return node.querySelectorAll('.jupyter-widgets.bankkit-card').length
+                        === widgets.length
+                    && [...node.querySelectorAll('img')].every(image => image.complete);
+            }"""
+        )
+
+    def outputs(self) -> list[dict[str, Any]]:
+        """All outputs of all cells."""
+        cells = self._ask("() => window.codeCells().map(cell => cell.model.outputs.toJSON())")
+        return [output for outputs in cells for output in outputs]
+
+    def counts(self) -> list[int | None]:
+        """The execution count of each code cell."""
+        return list(self._ask("() => window.codeCells().map(cell => cell.model.executionCount)"))
+
+    def cell(self, text: str) -> Locator:
+        """The code cell whose code has this text."""
+        return self.page.locator(
+            ".jp-NotebookPanel:not(.lm-mod-hidden) .jp-CodeCell",
+            has=self.page.locator(".cm-content", has_text=text),
+        )
+
+    def run(self, cell: Locator) -> None:
+        """Click into a cell and press Shift+Enter."""
+        cell.locator(".cm-content").click()
+        self.page.keyboard.press("Shift+Enter")
+
+    def close(self) -> None:
+        """Ends the kernel, and forgets what was not saved."""
+        self._ask(
+            """async () => {
+                const panel = window.panel;
+                await panel.sessionContext.shutdown();
+                panel.context.model.dirty = false;
+                panel.dispose();
+            }"""
+        )
+
+    def _ask(self, function: str, argument: object = None) -> Any:
+        """What a JavaScript function returns, or the error of one that does not end."""
+        return self.page.evaluate(
+            f"""argument => Promise.race([
+                ({function})(argument),
+                new Promise((_, fail) => setTimeout(
+                    () => fail(new Error('JupyterLab does not get on')), {LONG_ENOUGH})),
+            ])""",
+            argument,
+        )
+
+
+@contextmanager
+def opened(page: Page, name: str) -> Iterator[Notebook]:
+    """A notebook with a fresh kernel, which ends with the block."""
+    notebook = Notebook(page, name)
+    try:
+        yield notebook
+    finally:
+        notebook.close()
