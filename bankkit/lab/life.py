@@ -241,6 +241,9 @@ def _finding(call: Call, found: list[Part]) -> str:
     if refused:
         at = _LOOKS[refused.name].label.replace("\n", " ")
         return f"{call.method} ended at “{at}” with {call.status}, {duration(total)} in all"
+    in_vain = sum(part.duration for part in found if part.name == "earlier")
+    if in_vain:
+        return f"{call.method} took {duration(total)}; {duration(in_vain)} of it in earlier tries"
     redis = sum(part.duration for part in found if part.name in ("read", "commit"))
     share = f"{redis / total:.0%}" if redis else "nothing"
     return f"{call.method} took {duration(total)}; {share} of it in Redis"
@@ -375,7 +378,7 @@ def _bypass(axes: Axes, here: _Place, there: _Place) -> None:
 
 def _hold(axes: Axes, call: Call, places: dict[PartName, _Place]) -> None:
     """A bracket over the time in which the call held its lock."""
-    granted, released = call.find("granted"), call.find("released")
+    granted, released = call.find_last("granted"), call.find_last("released")
     if not granted or not released or "read" not in places:
         return
     last = places["commit" if "commit" in places else "read"]

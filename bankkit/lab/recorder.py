@@ -114,6 +114,10 @@ class Call:
         """The first event of this kind, if there is one."""
         return next((event for event in self.events if event.kind == kind), None)
 
+    def find_last(self, kind: EventKind) -> Event | None:
+        """The last one: a call that gRPC has tried again has several."""
+        return next((event for event in reversed(self.events) if event.kind == kind), None)
+
 
 class Recording:
     """What `record` saw. It grows while the `with` block runs and stays as it is afterwards."""
