@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
 import bankkit
 from bankkit import demo, doctor, redis_server, server, teller
@@ -106,19 +107,20 @@ def _serve(options: argparse.Namespace) -> int:
         level=logging.INFO if options.verbose else logging.WARNING,
         format="%(asctime)s %(name)s %(levelname)s %(message)s",
     )
-    stop = _StopSignal()
-    bank = bankkit.Bank(
-        options.concurrency,
-        redis=options.redis,
-        namespace="bank",
-        data_dir=options.data_dir,
-        appendfsync=options.appendfsync,
-        host=options.host,
-        port=options.port,
-        threads=options.threads,
-        unsafe=options.unsafe,
-    )
-    with bank:
+    with (
+        _StopSignal() as stop,
+        bankkit.Bank(
+            options.concurrency,
+            redis=options.redis,
+            namespace="bank",
+            data_dir=options.data_dir,
+            appendfsync=options.appendfsync,
+            host=options.host,
+            port=options.port,
+            threads=options.threads,
+            unsafe=options.unsafe,
+        ) as bank,
+    ):
         print(bank.engine)
         print(f"listening on {bank.address}", flush=True)
         stop.wait()
@@ -133,19 +135,27 @@ class _StopSignal:
     takes the signal.
     """
 
-    _NUMBERS = (signal.SIGTERM, signal.SIGINT)
-
-    def __init__(self) -> None:
+    def __enter__(self) -> Self:
         self._receiver, self._sender = socket.socketpair()
         self._sender.setblocking(False)
-        signal.set_wakeup_fd(self._sender.fileno())
-        for number in self._NUMBERS:
-            signal.signal(number, lambda *_: None)
+        self._wakeup_before = signal.set_wakeup_fd(self._sender.fileno())
+        self._before = {
+            number: signal.signal(number, lambda *_: None)
+            for number in (signal.SIGTERM, signal.SIGINT)
+        }
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(self._wakeup_before)
+        self._receiver.close()
+        self._sender.close()
 
     def wait(self) -> None:
         """Returns after the first of them; a second one then ends the process at once."""
         self._receiver.recv(1)
-        for number in self._NUMBERS:
+        for number in self._before:
             signal.signal(number, signal.SIG_DFL)
 
 
