@@ -156,6 +156,17 @@ def test_make_learns_the_key_and_may_wrap_the_lock() -> None:
     assert events == [("read", "a"), ("write", "b")]
 
 
+def test_it_tells_who_holds_a_key_and_nothing_of_a_key_that_nobody_needs() -> None:
+    table = LockTable(lambda key: ReadWriteLock())
+    assert table.statistics("a") is None
+    with table.write("a"):
+        found = table.statistics("a")
+        assert found is not None
+        assert (found.writer, found.readers) == (threading.get_ident(), 0)
+        assert table.statistics("b") is None
+    assert table.statistics("a") is None
+
+
 def test_the_block_gets_the_fence_of_the_lock() -> None:
     class FencedRead(ReadGuard):
         def __enter__(self) -> Fence:  # type: ignore[override]

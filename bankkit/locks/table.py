@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any
 
-from .protocol import Fence, Lock
+from .protocol import Fence, Lock, LockStatistics
 
 
 class LockTable:
@@ -44,6 +44,12 @@ class LockTable:
     def __len__(self) -> int:
         """How many keys have a lock now, because a thread holds it or waits for it."""
         return len(self._entries)
+
+    def statistics(self, key: str) -> LockStatistics | None:
+        """Who holds the key's lock and how many wait for it, now; None if nobody does either."""
+        with self._mutex:
+            entry = self._entries.get(key)
+        return entry.lock.statistics() if entry else None
 
     def _enlist(self, key: str) -> Lock:
         with self._mutex:
