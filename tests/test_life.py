@@ -15,8 +15,9 @@ from IPython.utils.capture import capture_output
 from bankkit import Bank, lab
 from bankkit.lab import figures
 from bankkit.lab.figures import Picture
+from bankkit.lab.history import Call, Event, EventKind
 from bankkit.lab.life import parts
-from bankkit.lab.recorder import Call, Event, EventKind, Recording
+from bankkit.lab.recorder import Recording
 from bankkit.pb import bank_pb2
 from tests import pictures
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from bankkit.lab import figures, style
 from bankkit.lab.figures import INK, QUIET, Picture, duration
-from bankkit.lab.recorder import Call, Event, EventKind
+from bankkit.lab.history import Call, Event, EventKind
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from bankkit.lab import figures, style
 from bankkit.lab.figures import INK, PALE, QUIET, Picture
-from bankkit.lab.recorder import Recording, Span
+from bankkit.lab.history import Span
+from bankkit.lab.recorder import Recording
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

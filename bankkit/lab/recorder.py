@@ -19,104 +19,24 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from time import monotonic_ns
 from types import TracebackType
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import grpc
 
 from bankkit.bank import Bank
 from bankkit.client import error_info
-from bankkit.locks import Fence, LockTable, LockTimeout
+from bankkit.lab.history import Call, Event, EventKind, History, Span, client_of
+from bankkit.locks import Fence, LockStatistics, LockTable, LockTimeout
 from bankkit.pb import bank_pb2_grpc
-from bankkit.store import Seen, Store
+from bankkit.store import Request, Seen, Store
 
 CALL_ID = "x-call-id"
 """The metadata key that carries a call's id."""
 
 GRACE_SECONDS = 1.0
 """How long the end of a recording waits for calls that the server still works on."""
-
-EventKind = Literal[
-    "sent",  # client: the call was made · note: the method
-    "encoded",  # client: the request became bytes · value: how many
-    "arrived",  # server: the call is there, its bytes and a thread are still to come · note: method
-    "began",  # server: a thread works on it · value: bytes received
-    "asked",  # a lock · note: read or write
-    "granted",  # the lock · note: read or write
-    "timeout",  # the lock was not had in time · note: read or write
-    "reading",  # the store is asked for the account
-    "read",  # · value: the balance · note: `replied` if the request was answered before
-    "committing",  # the store is asked for a change · note: commit, add or create
-    "committed",  # · value: the balance · note: commit, add or create
-    "failed",  # the store refused a read or a change · note: why
-    "released",  # the lock, or what was held of it until now · note: read or write
-    "replied",  # server: the answer is made · note: the status code
-    "received",  # client: the answer is there · note: the status code
-]
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Something that happened to a call. Balances are in cents."""
-
-    at: int
-    """Nanoseconds on the clock of `time.monotonic_ns`."""
-    call: str
-    """The id of the call: `CLIENT#NUMBER`."""
-    kind: EventKind
-    account: str = ""
-    value: int | None = None
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """A stretch of a call's life at a lock, from `start` to `end` in nanoseconds."""
-
-    call: str
-    client: str
-    account: str
-    kind: Literal["waiting", "reading", "writing"]
-    start: int
-    end: int
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One call with its events in the order of their times."""
-
-    id: str
-    method: str
-    account: str
-    events: tuple[Event, ...]
-    reason: str = ""
-    """The ErrorInfo's, of a call that the bank refused."""
-
-    @property
-    def client(self) -> str:
-        return self.id.rpartition("#")[0]
-
-    @property
-    def status(self) -> str:
-        """The name of the status code that the client got; empty while the call is in flight.
-
-        Of a call whose client was not recorded: what the server answered.
-        """
-        for kind in ("received", "replied"):
-            for event in self.events:
-                if event.kind == kind:
-                    return event.note
-        return ""
-
-    def find(self, kind: EventKind) -> Event | None:
-        """The first event of this kind, if there is one."""
-        return next((event for event in self.events if event.kind == kind), None)
-
-    def find_last(self, kind: EventKind) -> Event | None:
-        """The last one: a call that gRPC has tried again has several."""
-        return next((event for event in reversed(self.events) if event.kind == kind), None)
 
 
 class Recording:
@@ -125,7 +45,7 @@ class Recording:
     def __init__(self, bank: Bank) -> None:
         self._log = _Log()
         self._channel = bank.channel
-        self._frozen: tuple[_Entry, ...] | None = None
+        self._history: History | None = None
         self.stub = self.stub_for("client")
         """As `bank.stub`, and what it does is recorded."""
 
@@ -144,74 +64,46 @@ class Recording:
         return RecordedChannel(over or self._channel, client, self._log)
 
     @property
+    def serving(self) -> str:
+        """The client whose call the server's thread that asks works on; empty in other threads."""
+        return client_of(self._log.serving.call or "")
+
+    @property
+    def history(self) -> History:
+        """What was seen until now, as a value that does not change any more."""
+        if self._history is not None:
+            return self._history
+        return History(itertools.starmap(Event, tuple(self._log.entries)), self._log.reasons)
+
+    @property
     def events(self) -> tuple[Event, ...]:
         """All events in the order of their times."""
-        return tuple(Event(*entry) for entry in self._entries())
+        return self.history.events
 
     @property
     def calls(self) -> tuple[Call, ...]:
         """All calls in the order in which they began."""
-        by_call: dict[str, list[Event]] = {}
-        for event in self.events:
-            by_call.setdefault(event.call, []).append(event)
-        return tuple(
-            Call(
-                id=call,
-                method=next((e.note for e in events if e.kind in ("sent", "arrived")), ""),
-                account=next((e.account for e in events if e.account), ""),
-                events=tuple(events),
-                reason=self._log.reasons.get(call, ""),
-            )
-            for call, events in by_call.items()
-        )
+        return self.history.calls
 
     @property
     def last(self) -> Call:
         """The call that began last. ValueError if there is none."""
-        if not self._entries():
+        if not self._log.entries:
             raise ValueError("Nothing was recorded: make a call with the recording's own stub.")
         return self.calls[-1]
 
     @property
     def spans(self) -> tuple[Span, ...]:
-        """Who waited for a lock, read or wrote, and when; in the order of their starts.
-
-        What had not ended by the last event is cut off there. A span never claims more than was
-        held: it starts after the lock was granted and ends before it was released.
-        """
-        found: list[Span] = []
-        entries = self._entries()
-        for call in self.calls:
-            start: Event | None = None
-            for event in call.events:
-                if event.kind == "asked":
-                    start = event
-                elif start and event.kind in ("granted", "timeout", "released"):
-                    found.append(_span(call, start, event.at))
-                    start = event if event.kind == "granted" else None
-            if start:
-                found.append(_span(call, start, entries[-1][0]))
-        return tuple(sorted(found, key=lambda span: span.start))
+        """Who waited for a lock, read or wrote, and when: see `History.spans`."""
+        return self.history.spans
 
     def peak_readers(self, account: str | None = None) -> int:
         """How many held the read lock of an account at once, at most; of any account by default."""
-        peak = 0
-        for name in {span.account for span in self.spans} if account is None else {account}:
-            steps = []
-            for span in self.spans:
-                if span.kind == "reading" and span.account == name:
-                    steps += [(span.start, 1), (span.end, -1)]
-            steps.sort()  # at the same time, ends come first
-            peak = max([peak, *itertools.accumulate(step for _, step in steps)])
-        return peak
-
-    def _entries(self) -> list[_Entry]:
-        entries = self._log.entries if self._frozen is None else self._frozen
-        return sorted(entries, key=lambda entry: entry[0])
+        return self.history.peak_readers(account)
 
     def _end(self) -> None:
         self._log.wait_until_idle()
-        self._frozen = tuple(self._log.entries)
+        self._history = self.history
 
 
 @contextmanager
@@ -257,18 +149,26 @@ def after_read(bank: Bank, do: Callable[[str], object]) -> Iterator[None]:
         teller.store = plain
 
 
+@contextmanager
+def before_write(bank: Bank, do: Callable[[str], object]) -> Iterator[None]:
+    """Call `do(account_id)` whenever the teller is about to ask for an account's lock to write.
+
+    It runs in the server's thread. An error in it fails that call with INTERNAL.
+    """
+    teller = bank.server.teller
+    plain = teller.locks
+    teller.locks = cast(LockTable, _AnnouncedLocks(plain, do))
+    try:
+        yield
+    finally:
+        teller.locks = plain
+
+
 # --- Below: how it is done ---------------------------------------------------------------------
 
 _Entry = tuple[int, str, EventKind, str, int | None, str]  # an Event, not yet made
 
 _NAME = re.compile(r"[!-\"$-~]([ -\"$-~]{0,62}[!-\"$-~])?")
-
-
-def _span(call: Call, start: Event, end: int) -> Span:
-    kind: Literal["waiting", "reading", "writing"] = "waiting"
-    if start.kind == "granted":
-        kind = "reading" if start.note == "read" else "writing"
-    return Span(call.id, call.client, start.account, kind, start.at, end)
 
 
 class _Serving(threading.local):
@@ -286,6 +186,7 @@ class _Log:
         self.serving = _Serving()
         self.number = itertools.count(1).__next__  # one step for Python: two threads never share
         self._active: set[str] = set()
+        self._requests: set[tuple[str, str]] = set()  # answered: the account and the request's id
         self._ending = False
         self._idle = threading.Event()
 
@@ -298,6 +199,15 @@ class _Log:
         note: str = "",
     ) -> None:
         self.entries.append((monotonic_ns(), call, kind, account, value, note))
+
+    def replied(self, account_id: str, arguments: tuple[Any, ...]) -> str:
+        """`replied` if a change with this request was answered before, else nothing."""
+        for argument in arguments:
+            if isinstance(argument, Request):
+                if (account_id, argument.id) in self._requests:
+                    return "replied"
+                self._requests.add((account_id, argument.id))
+        return ""
 
     def arrive(self, handler: Any, details: Any) -> Any:
         """Of a call that is there: its handler, wrapped so that it works under the call's id."""
@@ -363,6 +273,9 @@ class _RecordedLocks:
         guard = self._table.write(key, timeout)
         call = self._log.serving.call
         return guard if call is None else _RecordedGuard(guard, self._log, call, key, "write")
+
+    def statistics(self, key: str) -> LockStatistics | None:
+        return self._table.statistics(key)
 
     def __len__(self) -> int:
         return len(self._table)
@@ -443,15 +356,26 @@ class _RecordedStore:
         change = getattr(self._store, name)
         if call is None:
             return change(account_id, *rest)
-        log.add(call, "committing", account_id, None, name)
+        log.add(call, "committing", account_id, _asked_for(name, rest), name)
         try:
             result = change(account_id, *rest)
         except Exception as error:
             log.add(call, "failed", account_id, None, _reason(error))
             raise
         balance = result if isinstance(result, int) else result.balance
-        log.add(call, "committed", account_id, balance, name)
+        log.add(call, "committed", account_id, balance, log.replied(account_id, rest) or name)
         return result
+
+
+def _asked_for(name: str, rest: tuple[Any, ...]) -> int:
+    """Of a change: the new balance or, for `add`, the difference."""
+    match name:
+        case "create":
+            return 0
+        case "compare_and_set":
+            return cast(int, rest[1])
+        case _:
+            return cast(int, rest[0])
 
 
 def _reason(error: Exception) -> str:
@@ -473,6 +397,21 @@ class _DwellingStore:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
+
+
+class _AnnouncedLocks:
+    """Stands for the `LockTable` of a teller, and tells of every wish to write."""
+
+    def __init__(self, table: LockTable, do: Callable[[str], object]) -> None:
+        self._table = table
+        self._do = do
+
+    def write(self, key: str, timeout: float | None = None) -> Any:
+        self._do(key)
+        return self._table.write(key, timeout)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._table, name)
 
 
 class RecordedChannel:

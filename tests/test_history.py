@@ -1,0 +1,165 @@
+"""What is read off recorded events: who waited for whom, and that nothing gets lost on the way."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from typing import Any
+
+import grpc
+import pytest
+
+from bankkit import Bank, lab
+from bankkit.lab.history import Event, EventKind, History, Span, WakeUp
+from bankkit.pb import bank_pb2, bank_pb2_grpc
+
+
+def hold(call: str, mode: str, asked: int, granted: int, released: int) -> list[Event]:
+    kinds: list[tuple[EventKind, int]] = [
+        *(("asked", asked), ("granted", granted), ("released", released)),
+    ]
+    return [Event(at, call, kind, "alice", None, mode) for kind, at in kinds]
+
+
+def waits(*holds: list[Event]) -> dict[str, tuple[tuple[str, ...], str]]:
+    history = History([event for each in holds for event in each])
+    return {
+        span.call: (span.held_by, span.woken_by) for span in history.spans if span.kind == "waiting"
+    }
+
+
+def test_a_writer_waits_for_all_readers_and_is_woken_by_the_last() -> None:
+    assert waits(
+        hold("a#1", "read", 0, 1, 10),
+        hold("b#2", "read", 2, 3, 20),
+        hold("c#3", "write", 4, 21, 30),
+    ) == {"a#1": ((), ""), "b#2": ((), ""), "c#3": (("a#1", "b#2"), "b#2")}
+
+
+def test_readers_that_a_writer_lets_in_were_all_woken_by_it() -> None:
+    found = waits(
+        hold("w#1", "write", 0, 1, 10),
+        hold("a#2", "read", 2, 11, 13),  # ends before b has noticed that it may go on
+        hold("b#3", "read", 3, 14, 20),
+        hold("c#4", "read", 4, 12, 20),
+    )
+    assert {found[call] for call in ("a#2", "b#3", "c#4")} == {(("w#1",), "w#1")}
+
+
+def test_under_a_mutex_a_reader_waits_for_a_reader() -> None:
+    assert waits(hold("a#1", "read", 0, 1, 10), hold("b#2", "read", 2, 11, 20))["b#2"] == (
+        *(("a#1",), "a#1"),
+    )
+
+
+def test_who_gives_up_was_woken_by_nobody() -> None:
+    history = History(
+        [
+            *hold("a#1", "write", 0, 1, 10),
+            Event(2, "b#2", "asked", "alice", None, "write"),
+            Event(12, "b#2", "timeout", "alice", None, "write"),
+        ]
+    )
+    assert Span("b#2", "b", "alice", "waiting", "write", 2, 12, ("a#1",), "") in history.spans
+    assert history.wake_ups == ()
+
+
+def test_where_nothing_excludes_nobody_waits() -> None:
+    assert waits(hold("a#1", "write", 0, 1, 10), hold("b#2", "write", 2, 3, 9))["b#2"] == ((), "")
+
+
+def test_a_wake_up_joins_a_release_and_a_grant() -> None:
+    history = History([*hold("a#1", "write", 0, 1, 10), *hold("b#2", "write", 2, 12, 20)])
+    assert history.wake_ups == (WakeUp("alice", "a#1", 10, "b#2", 12),)
+
+
+def test_accounts_do_not_wait_for_each_other() -> None:
+    other = [
+        Event(e.at, e.call, e.kind, "bob", None, e.note) for e in hold("b#2", "write", 2, 3, 9)
+    ]
+    history = History([*hold("a#1", "write", 0, 1, 10), *other])
+    assert all(span.held_by == () for span in history.spans)
+    assert history.accounts == ("alice", "bob")
+    assert history.peak_readers() == 0
+
+
+def test_clients_come_in_the_order_of_their_numbers() -> None:
+    events = [Event(n, f"client {n}#1", "sent") for n in (10, 2, 1)]
+    assert History(events).clients == ("client 1", "client 2", "client 10")
+
+
+def recorded() -> History:
+    with Bank() as bank, lab.record(bank) as recording:
+        bank.client.create_account("alice")
+        bank.client.deposit("alice", 2.5)
+        with pytest.raises(grpc.RpcError):
+            recording.stub.Withdraw(bank_pb2.WithdrawRequest(account_id="alice", amount=10))
+    return recording.history
+
+
+@pytest.mark.parametrize("through", ["dicts", "json", "csv"])
+def test_a_table_and_back(through: str) -> None:
+    history = recorded()
+    rows: list[dict[str, Any]] = history.rows()
+    if through == "json":
+        rows = json.loads(json.dumps(rows))
+    elif through == "csv":
+        file = io.StringIO()
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+        rows = list(csv.DictReader(io.StringIO(file.getvalue())))
+    again = History.from_rows(rows)
+    assert again.events == history.events
+    assert again.calls == history.calls
+    assert "INSUFFICIENT_FUNDS" in {call.reason for call in again.calls}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"kind": "slept"}, "there are no events of the kind 'slept'"),
+        ({"at": "soon"}, "invalid literal"),
+        ({"value": "much"}, "invalid literal"),
+        ({"at": None}, "int"),
+    ],
+)
+def test_a_row_that_is_no_event(change: dict[str, Any], words: str) -> None:
+    rows = History(hold("a#1", "read", 0, 1, 2)).rows()
+    with pytest.raises(ValueError, match=f"^Row 2 is no event: .*{words}"):
+        History.from_rows([rows[0], rows[1] | change])
+    with pytest.raises(ValueError, match=r"^Row 1 is no event: it has no 'value'\."):
+        History.from_rows([{"kind": "sent"}])
+
+
+SERVER = """
+import json, sys
+from bankkit import Bank, lab
+with Bank() as bank:
+    bank.client.create_account("alice")
+    with lab.record(bank) as recording:
+        print(bank.address, flush=True)
+        sys.stdin.readline()
+    print(json.dumps(recording.history.rows()))
+"""
+
+
+def test_what_two_processes_saw_becomes_one_history() -> None:
+    """The client's process and the server's; both read one clock."""
+    server = subprocess.Popen(
+        [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert server.stdin
+    assert server.stdout
+    address = server.stdout.readline().strip()
+    with Bank() as mine, lab.record(mine) as recording, grpc.insecure_channel(address) as channel:
+        stub = bank_pb2_grpc.BankServiceStub(recording.channel("far", over=channel))
+        stub.Deposit(bank_pb2.DepositRequest(account_id="alice", amount=1))
+    rows, _ = server.communicate("stop\n", timeout=30)
+    whole = History.merge(recording.history, History.from_rows(json.loads(rows)))
+    (call,) = [call for call in whole.calls if call.client == "far"]
+    assert [event.kind for event in call.events] == [
+        *("sent", "encoded", "arrived", "began", "asked", "granted", "reading", "read"),
+        *("committing", "committed", "released", "replied", "received"),
+    ]
