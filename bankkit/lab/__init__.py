@@ -13,6 +13,9 @@ In a lesson:
     lab.life(recording.last)                    # draw one call's life
     lab.overlaps(recording)                     # draw who held the lock when
 
+    result = lab.race("none", mode="forced")    # lose an update, on every machine
+    lab.timeline(result)                        # see who overwrote whom
+
 Each returns a card or a picture, so it is the last line of its cell. `hint`, `answer` and the
 letter in `predict("01.duplicate", "B")` do what the buttons do. `reset(id)` and `reset_progress()`
 forget.
@@ -29,6 +32,8 @@ from bankkit.lab.life import life
 from bankkit.lab.line import Line
 from bankkit.lab.overlaps import overlaps
 from bankkit.lab.progress_file import ProgressFile
+from bankkit.lab.race import race
+from bankkit.lab.race_result import RaceResult
 from bankkit.lab.recorder import Recording, after_read, record
 from bankkit.lab.system import system
 
@@ -50,6 +55,7 @@ __all__ = [
     "Exercise",
     "Line",
     "Prediction",
+    "RaceResult",
     "Record",
     "Recording",
     "Wrong",
@@ -62,6 +68,7 @@ __all__ = [
     "overlaps",
     "predict",
     "progress",
+    "race",
     "record",
     "records",
     "registry",

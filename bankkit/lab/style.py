@@ -43,6 +43,9 @@ NOTHING_YET = Kind("○", "Nothing yet", GREY)
 NOT_CHECKED = Kind("!", "Not checked", ORANGE)
 HINT = Kind("→", "Hint", SKY_BLUE)
 ANSWER = Kind("→", "Answer", SKY_BLUE)
+LOST = Kind("✗", "Money lost", VERMILLION)
+NOTHING_LOST = Kind("✓", "Nothing lost", GREEN)
+ENDED_EARLY = Kind("!", "Ended early", ORANGE)
 PROGRESS = Kind("≡", "Progress", SKY_BLUE)
 
 

@@ -1,0 +1,100 @@
+"""Forces a race: nobody writes before everybody has read, as far as the lock permits."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from time import monotonic
+
+from bankkit.locks import LockStatistics
+
+LOOK_SECONDS = 0.002
+"""How often to look into a lock's queue, which nobody can be told of from outside."""
+
+STANDSTILL_SECONDS = 1.0
+"""After so long without a step, who asked for a lock that keeps no count is taken to wait."""
+
+LIMIT_SECONDS = 20.0
+"""Never hold a call longer."""
+
+
+class Rendezvous:
+    """Where the server's threads meet between the read and the commit of a round's deposits.
+
+    Each waits until every other one has read the balance too, or waits for the lock, or has
+    ended. Then they go on one at a time in the order of `names`, so that it is known who overwrites
+    whom. `statistics` looks at the account's lock.
+    """
+
+    def __init__(
+        self, names: tuple[str, ...], statistics: Callable[[], LockStatistics | None]
+    ) -> None:
+        self._names = names
+        self._statistics = statistics
+        self._moved = threading.Condition()
+        self._asked: set[str] = set()
+        self._read: set[str] = set()
+        self._ended: set[str] = set()
+        self._steps = 0
+        self.kept_out: set[str] = set()
+        """Who had to wait for the lock while another one held it."""
+
+    def begin_round(self) -> None:
+        with self._moved:
+            for group in (self._asked, self._read, self._ended):
+                group.clear()
+
+    def asks(self, name: str) -> None:
+        """This client's deposit is about to ask for the lock."""
+        self._step(self._asked, name)
+
+    def has_read(self, name: str) -> None:
+        """This client's deposit has read the balance: meet the others."""
+        self._step(self._read, name)
+        self._wait(self._nobody_else_comes, self._is_stuck)
+        with self._moved:
+            self.kept_out |= self._missing()
+        before = set(self._names[: self._names.index(name)])
+        self._wait(lambda: before <= self._ended | self._missing())
+
+    def has_ended(self, name: str) -> None:
+        """This client's deposit was answered."""
+        self._step(self._ended, name)
+
+    def stop(self) -> None:
+        """Lets everybody go."""
+        with self._moved:
+            self._ended.update(self._names)
+            self._moved.notify_all()
+
+    def _step(self, group: set[str], name: str) -> None:
+        with self._moved:
+            group.add(name)
+            self._steps += 1
+            self._moved.notify_all()
+
+    def _missing(self) -> set[str]:
+        return set(self._names) - self._read - self._ended
+
+    def _nobody_else_comes(self) -> bool:
+        missing = self._missing()
+        found = self._statistics() if missing else None
+        return not missing or bool(found and (found.waiting_writers or 0) >= len(missing))
+
+    def _is_stuck(self) -> bool:
+        """Whether all who are missing have asked for a lock that does not tell of its queue."""
+        found = self._statistics()
+        unknown = found is None or found.waiting_writers is None
+        return unknown and self._missing() <= self._asked
+
+    def _wait(
+        self, until: Callable[[], bool], or_stuck: Callable[[], bool] = lambda: False
+    ) -> None:
+        now = monotonic()
+        limit, standstill, steps = now + LIMIT_SECONDS, now + STANDSTILL_SECONDS, self._steps
+        with self._moved:
+            while not until() and now < limit and not (now > standstill and or_stuck()):
+                self._moved.wait(LOOK_SECONDS)
+                now = monotonic()
+                if steps != self._steps:
+                    steps, standstill = self._steps, now + STANDSTILL_SECONDS

@@ -1,0 +1,56 @@
+"""A progress bar for what takes longer than a second."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import Any
+
+PATIENCE_SECONDS = 1.0
+
+
+class ProgressBar:
+    """In a notebook a widget that comes after a second and goes with the block; else nothing.
+
+    A context manager. A notebook stores nothing of it, so that outputs stay comparable.
+    """
+
+    def __init__(self, label: str, total: int) -> None:
+        self._label = label
+        self._total = total
+        self._due = monotonic() + PATIENCE_SECONDS
+        self._widget: Any = None
+
+    def update(self, done: int) -> None:
+        """So many of the total are done."""
+        if self._widget is not None:
+            self._widget.value = done
+            self._widget.description = f"{self._label} {done}/{self._total}"
+        elif monotonic() >= self._due and done < self._total:
+            self._due = float("inf")
+            self._show(done)
+
+    def _show(self, done: int) -> None:
+        try:
+            from IPython import get_ipython
+            from IPython.display import publish_display_data
+            from ipywidgets import IntProgress
+        except ImportError:  # a bank without Jupyter
+            return
+        shell: Any = get_ipython()  # type: ignore[no-untyped-call]
+        if shell is None or not hasattr(shell, "kernel"):
+            return
+        self._widget = IntProgress(
+            value=done, max=self._total, description=self._label,
+            style={"description_width": "initial"}, layout={"width": "480px"},
+        )  # fmt: skip
+        view = "application/vnd.jupyter.widget-view+json"
+        publish_display_data(
+            {view: {"version_major": 2, "version_minor": 0, "model_id": self._widget.model_id}}
+        )
+
+    def __enter__(self) -> ProgressBar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._widget is not None:
+            self._widget.close()
