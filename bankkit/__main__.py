@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Self
 
 import bankkit
-from bankkit import demo, doctor, redis_server, server, teller
+from bankkit import accounts, demo, doctor, redis_server, server, teller
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,7 +23,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         print(f"bankkit: {error}", file=sys.stderr)
         return 2
-    except (redis_server.RedisUnavailable, server.PortTaken, server.Rivals) as error:
+    except (
+        accounts.StoreUnavailable,  # a Redis that answered when it was looked at, and then no more
+        redis_server.RedisUnavailable,
+        server.PortTaken,
+        server.Rivals,
+    ) as error:
         print(f"bankkit: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

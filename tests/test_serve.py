@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -206,6 +207,22 @@ def test_a_redis_that_cannot_be_reached(place: Home) -> None:
         assert "nothing else was tried" in text
         assert "apt install redis-server" in text
         assert "secret" not in text
+
+
+def test_a_redis_that_goes_away_once_it_has_been_found(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def found_and_lost(*args: Any, **options: Any) -> PrivateRedis:
+        found = PrivateRedis()
+        found.kill()
+        return found
+
+    monkeypatch.setattr("bankkit.bank.open_redis", found_and_lost)
+    assert main(["serve", "--port", "0"]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("bankkit: The account store does not answer.")
+    assert len(printed.err.splitlines()) == 1
 
 
 def test_no_redis_to_be_had(place: Home, tmp_path: Path) -> None:
