@@ -1,11 +1,9 @@
 """What holds for every picture of the lab: readable text, and one line that says the same."""
 
 import io
-from itertools import pairwise
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
-from nbformat import NotebookNode
 from PIL import Image
 
 from bankkit.lab.figures import DPI, MAX_WIDTH, MIN_POINTS, SHARPNESS, Picture, plain_style, sizes
@@ -34,16 +32,3 @@ def check(picture: Picture) -> None:
             box = text.get_window_extent()
             assert box.x0 >= 0, text.get_text()
             assert box.x1 <= figure.bbox.x1, text.get_text()
-
-
-def without_words(notebook: NotebookNode) -> list[int]:
-    """The counts of cells that show a picture without a visible line of text under it."""
-    silent = []
-    for cell in notebook.cells:
-        outputs = cell.get("outputs", [])
-        for output, below in pairwise([*outputs, {}]):
-            if "image/png" in output.get("data", {}):
-                words = below.get("text", "") or below.get("data", {}).get("text/plain", "")
-                if not words.strip() or "image/png" in below.get("data", {}):
-                    silent.append(cell.execution_count)
-    return silent

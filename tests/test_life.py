@@ -3,11 +3,8 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from pathlib import Path
-from typing import Any
 
 import grpc
-import nbformat
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
@@ -20,8 +17,6 @@ from bankkit.lab.life import parts
 from bankkit.lab.recorder import Recording
 from bankkit.pb import bank_pb2
 from tests import pictures
-
-LESSONS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 
 
 @pytest.fixture(scope="module")
@@ -279,9 +274,3 @@ def test_a_picture_that_is_hard_to_read_is_refused() -> None:
 )
 def test_durations(nanoseconds: int, text: str) -> None:
     assert figures.duration(nanoseconds) == text
-
-
-@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.name)
-def test_every_picture_of_a_lesson_is_said_in_words(path: Path) -> None:
-    notebook: Any = nbformat.read(path, as_version=4)
-    assert pictures.without_words(notebook) == []
