@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +19,6 @@ from tests.processes import LONG_ENOUGH, ROOT, home, needs_proc, python, redis_o
 from tests.waiting import eventually
 
 PASSWORD = "open-sesame"
-LESSONS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 FOREIGN: dict[str, dict[str, Any]] = {
     "string": {"greeting": "hello", "bank:{alice}:account-number": "7"},
@@ -198,12 +196,10 @@ print(len(bank.peek("alice")), flush=True)
         eventually(place.is_empty, LONG_ENOUGH)
 
 
-@pytest.mark.skipif(not LESSONS, reason="no lesson is there yet")
 @pytest.mark.parametrize("url", ["TCP with a password"], indirect=True)
-@pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.name)
-def test_lessons_pass_beside_foreign_data(foreign: redis_py.Redis, lesson: Path) -> None:
+def test_lessons_pass_beside_foreign_data(foreign: redis_py.Redis) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "--nbval", "-q", lesson],
+        [sys.executable, "-m", "pytest", "--nbval", "-q", "notebooks"],
         capture_output=True,
         text=True,
         cwd=ROOT,
