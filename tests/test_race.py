@@ -172,6 +172,13 @@ def test_stopped_in_the_middle(mode: str) -> None:
     assert own_threads() == set()
 
 
+def test_stopped_before_it_has_begun() -> None:
+    race = race_of("none", rounds=5000)
+    race.stop()
+    result = race.run()
+    assert result.verdict == ("It was stopped after 0 of 10000 calls. There were no deposits.")
+
+
 def test_stopped_while_all_wait_for_the_lock() -> None:
     race = race_of("mutex", writers=4, rounds=50, hold_ms=1000)
     result = in_background(race)

@@ -154,9 +154,11 @@ class Race:
         """
         with self._open_bank() as bank:
             bank.client.create_account(ACCOUNT)
-            with record(bank) as recording, grpc.insecure_channel(bank.address) as channel:
+            with grpc.insecure_channel(bank.address) as channel:
+                self._warm_up(channel)
                 self._channel = channel
                 with (
+                    record(bank) as recording,
                     before_write(bank, self._asks(recording)),
                     after_read(bank, self._dwells(recording)),
                 ):
@@ -176,6 +178,14 @@ class Race:
         if make_lock:
             bank.server.teller.locks = LockTable(lambda key: adapted(make_lock()))
         return bank
+
+    def _warm_up(self, channel: grpc.Channel) -> None:
+        """Let everybody connect to everybody before the clock is looked at."""
+        ask = bank_pb2_grpc.BankServiceStub(channel).GetBalance
+        balance = bank_pb2.AccountRequest(account_id=ACCOUNT)
+        calls = [ask.future(balance, CALL_SECONDS) for _ in self._names]
+        for call in calls:
+            call.result()
 
     def _look_at_lock(self) -> LockStatistics | None:
         return self.bank.server.teller.locks.statistics(ACCOUNT) if self.bank else None
