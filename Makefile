@@ -48,7 +48,8 @@ bench: $(INSTALLED)  ## measure the locks and the bank, as ratios
 	$(PYTHON) -m tests.benchmarks.locks
 	$(PYTHON) -m tests.benchmarks.bank
 
-soak: $(INSTALLED)  ## measure memory over a million calls
+soak: $(INSTALLED)  ## race a thousand times, then measure memory over a million calls
+	$(PYTHON) -m tests.benchmarks.races
 	$(PYTHON) -m tests.benchmarks.soak
 
 notebooks: $(INSTALLED)  ## execute every lesson again and store its outputs

@@ -1,0 +1,52 @@
+"""A hundred races of each kind, each on a bank of its own: `python -m tests.benchmarks.races`.
+
+Forced, without a lock, each must lose the update and name the pair that the bare times prove; free,
+under every choice that excludes it, none may lose a cent.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator
+
+from bankkit import lab
+from bankkit.lab.race_result import RaceResult
+from bankkit.locks import POLICIES
+from tests.test_race import stale_pairs
+
+SAFE = (("mutex", "fair"), *(("read-write", policy) for policy in POLICIES), ("atomic", "fair"))
+
+
+def named_rightly(result: RaceResult) -> bool:
+    named = {(each.overwritten.client, each.by.client) for each in result.lost_updates}
+    return len(named) == 1 and named == stale_pairs(result.history) and result.lost == 100_00
+
+
+def kept_safe(result: RaceResult) -> bool:
+    return result.final == result.expected == 8 * 5 * 100_00 and not result.lost_updates
+
+
+def kinds(races: int) -> Iterator[tuple[str, int]]:
+    forced = (lab.race("none", mode="forced") for _ in range(races))
+    yield "forced, none: lost, and the pair named rightly", sum(map(named_rightly, forced))
+    for concurrency, policy in SAFE:
+        free = (
+            lab.race(concurrency, writers=8, readers=2, rounds=5, policy=policy)
+            for _ in range(races)
+        )
+        label = f"{concurrency}, {policy}" if concurrency == "read-write" else concurrency
+        yield f"free, {label}: nothing lost", sum(map(kept_safe, free))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.races", description=__doc__)
+    parser.add_argument("--races", type=int, default=100, help="of each kind (%(default)s)")
+    races = parser.parse_args().races
+    whole = True
+    for label, good in kinds(races):
+        print(f"{label}: {good} of {races}", flush=True)
+        whole = whole and good == races
+    return 0 if whole else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
