@@ -91,6 +91,17 @@ def test_an_addition_fits_only_the_value_that_it_was_made_of() -> None:
     assert linearize([write(1, 0, 1), add(5, None, 2), read(6, 4, 5)]) == [0, 1, 2]
 
 
+def test_a_crowd_is_sorted_out_although_its_orders_are_too_many_to_try() -> None:
+    """Writes of the same value change places freely: one order of them stands for all."""
+    crowd = [write(place % 3, 0, 100 + place) for place in range(24)]
+    assert linearize([*crowd, read(7, 200, 201)]) is None
+    for value in range(3):
+        ops = [*crowd, read(value, 200, 201)]
+        order = linearize(ops)
+        assert order is not None
+        assert explains(ops, order)
+
+
 Ops = st.lists(
     st.tuples(
         st.sampled_from(["read", "write", "add"]),

@@ -57,7 +57,10 @@ class Picture:
         with plain_style():
             self.figure.savefig(raw, format="png", dpi=DPI * SHARPNESS)
         small = io.BytesIO()
-        flat = Image.open(raw).convert("RGB").quantize(128, dither=Image.Dither.NONE)
+        image = Image.open(raw).convert("RGB")
+        # Without k-means a colour that little is drawn in, such as a thin line's, may turn into
+        # the mean of itself and a neighbour.
+        flat = image.quantize(128, kmeans=2, dither=Image.Dither.NONE)
         flat.save(small, "png", optimize=True)
         return small.getvalue()
 
@@ -66,21 +69,31 @@ class Picture:
         with plain_style():
             self.figure.savefig(path, dpi=DPI * SHARPNESS)
 
-    def _ipython_display_(self) -> None:
-        """Two outputs, because JupyterLab shows of one only its richest part."""
-        from IPython import display
-
-        publish: Any = display.publish_display_data  # has no annotations
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
         width, height = self.figure.get_size_inches() * DPI
-        publish(
+        return (
             {"image/png": self.png(), "text/plain": f"Picture: {self.line}"},
             {"image/png": {"width": round(width), "height": round(height)}},
         )
-        caption = (
-            '<p style="margin:2px 0 8px 6px;font-size:14px;line-height:1.5;max-width:800px">'
-            f"<strong>In words:</strong> {html.escape(self.line)}</p>"
-        )
-        publish({"text/html": caption, "text/plain": f"In words: {self.line}"})
+
+    def _ipython_display_(self) -> None:
+        show(self.line, *self._repr_mimebundle_())
+
+
+def show(line: str, data: dict[str, Any], metadata: dict[str, Any]) -> None:
+    """Show a picture in the notebook, and below the line that says the same.
+
+    In two outputs, because JupyterLab shows of one only its richest part.
+    """
+    from IPython import display
+
+    publish: Any = display.publish_display_data  # has no annotations
+    publish(data, metadata)
+    caption = (
+        '<p style="margin:2px 0 8px 6px;font-size:14px;line-height:1.5;max-width:800px">'
+        f"<strong>In words:</strong> {html.escape(line)}</p>"
+    )
+    publish({"text/html": caption, "text/plain": f"In words: {line}"})
 
 
 def sizes(figure: Figure) -> Iterator[tuple[float, str]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 from math import inf
 
 from bankkit.accounts import StoreUnavailable
@@ -73,13 +74,12 @@ def writes(history: History, account: str) -> tuple[Write, ...]:
     order = linearize([step.operation for step in steps])
     if order is None:
         raise ValueError(f"{account} was also changed by something that was not recorded.")
+    steps = [steps[index] for index in order]
     result: list[Write] = []
     reads: dict[str, tuple[int, int, int]] = {}  # call -> balance, time, the write it saw
-    now = 0
     balance: int | None = None
-    for step in (steps[index] for index in order):
+    for step, now in zip(steps, _moments([step.operation for step in steps]), strict=True):
         operation = step.operation
-        now = max(now, operation.start)  # a moment between its two times: see `linearize`
         before, balance = balance, operation.after(balance)
         assert balance is not None  # or this were no explanation
         latest = len(result) - 1
@@ -128,6 +128,16 @@ def dollars(cents: int) -> str:
     sign = "-" if cents < 0 else ""
     whole, rest = divmod(abs(cents), 100)
     return f"{sign}${whole:,}.{rest:02}" if rest else f"{sign}${whole:,}"
+
+
+def _moments(order: list[Operation]) -> list[int]:
+    """When each took effect: half-way between the earliest and the latest that the order allows."""
+    earliest = list(accumulate((operation.start for operation in order), max))
+    latest = list(accumulate((operation.end for operation in reversed(order)), min))[::-1]
+    return [
+        early if late == inf else (early + int(late)) // 2
+        for early, late in zip(earliest, latest, strict=True)
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,17 +28,29 @@ class OwnLock:
         if missing:
             raise TypeError(f"{type(lock).__name__} has no {', no '.join(missing)}.")
         self._lock = lock
-        acquire_read, self.release_read, acquire_write, self.release_write = (
+        acquire_read, self._release_read, acquire_write, self._release_write = (
             getattr(lock, name) for name in names
         )
-        self.acquire_read = _acquirer(acquire_read)
-        self.acquire_write = _acquirer(acquire_write)
+        self._acquire_read = _acquirer(acquire_read)
+        self._acquire_write = _acquirer(acquire_write)
 
     def read(self, timeout: float | None = None) -> ReadGuard:
         return ReadGuard(self, timeout)
 
     def write(self, timeout: float | None = None) -> WriteGuard:
         return WriteGuard(self, timeout)
+
+    def acquire_read(self, timeout: float | None = None) -> bool:
+        return self._acquire_read(timeout)
+
+    def release_read(self) -> None:
+        self._release_read()
+
+    def acquire_write(self, timeout: float | None = None) -> bool:
+        return self._acquire_write(timeout)
+
+    def release_write(self) -> None:
+        self._release_write()
 
     def statistics(self) -> LockStatistics:
         """The lock's own, or all unknown."""

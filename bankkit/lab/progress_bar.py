@@ -31,12 +31,11 @@ class ProgressBar:
 
     def _show(self, done: int) -> None:
         try:
-            from IPython import get_ipython
-            from IPython.display import publish_display_data
+            from IPython import display, get_ipython
             from ipywidgets import IntProgress
         except ImportError:  # a bank without Jupyter
             return
-        shell: Any = get_ipython()  # type: ignore[no-untyped-call]
+        shell: Any = get_ipython()
         if shell is None or not hasattr(shell, "kernel"):
             return
         self._widget = IntProgress(
@@ -44,9 +43,8 @@ class ProgressBar:
             style={"description_width": "initial"}, layout={"width": "480px"},
         )  # fmt: skip
         view = "application/vnd.jupyter.widget-view+json"
-        publish_display_data(
-            {view: {"version_major": 2, "version_minor": 0, "model_id": self._widget.model_id}}
-        )
+        publish: Any = display.publish_display_data  # has no annotations
+        publish({view: {"version_major": 2, "version_minor": 0, "model_id": self._widget.model_id}})
 
     def __enter__(self) -> ProgressBar:
         return self

@@ -48,7 +48,7 @@ def linearize(operations: Sequence[Operation]) -> list[int] | None:
 
     The value before the first operation may be any. Left out are those that were never answered
     and whose effect nobody saw. Takes time in proportion to their number while few overlap; at
-    worst exponential in how many do.
+    worst exponential in how many different ones do.
     """
     by_start = sorted(range(len(operations)), key=lambda index: operations[index].start)
     ops = [operations[index] for index in by_start]
@@ -106,4 +106,10 @@ def _candidates(ops: list[Operation], low: int, done: int, value: int | None) ->
         for position in fitting:
             if ops[position].kind == "read":
                 return iter((position,))  # it changes nothing: whatever comes later still can
-    return iter(sorted(fitting, key=lambda position: ops[position].end))
+    # Of those that do the same the one that is due first: in any order that explains it all with
+    # another one here, the two may change places.
+    first: dict[tuple[str, int | None, int], int] = {}
+    for position in sorted(fitting, key=lambda position: ops[position].end):
+        op = ops[position]
+        first.setdefault((op.kind, op.value, op.delta), position)
+    return iter(first.values())

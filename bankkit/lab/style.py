@@ -43,15 +43,21 @@ NOTHING_YET = Kind("○", "Nothing yet", GREY)
 NOT_CHECKED = Kind("!", "Not checked", ORANGE)
 HINT = Kind("→", "Hint", SKY_BLUE)
 ANSWER = Kind("→", "Answer", SKY_BLUE)
+RACE = Kind("⇄", "Race", SKY_BLUE)
 LOST = Kind("✗", "Money lost", VERMILLION)
 NOTHING_LOST = Kind("✓", "Nothing lost", GREEN)
 ENDED_EARLY = Kind("!", "Ended early", ORANGE)
+ORDERLY = Kind("✓", "In order", GREEN)
+NEEDLESS_WAIT = Kind("!", "Waits for nothing", ORANGE)
+OUT_OF_ORDER = Kind("✗", "Out of order", VERMILLION)
 PROGRESS = Kind("≡", "Progress", SKY_BLUE)
 
 
 def _inline(text: str) -> str:
     """Plain text as HTML within a line: `backticks` mark code."""
-    return re.sub(r"`([^`\n]+)`", r"<code>\1</code>", html.escape(text))
+    marked = re.sub(r"`([^`\n]+)`", r"<code>\1</code>", html.escape(text))
+    # Alone in an element, or JupyterLab would typeset what stands between two of them as TeX.
+    return marked.replace("$", "<span>$</span>")
 
 
 def prose(text: str) -> str:
@@ -69,6 +75,17 @@ def choices(labels: Iterable[str]) -> str:
     """Options to choose from, each with its letter: "A. It works."."""
     items = (f'<div style="margin:3px 0 3px 14px">{_inline(each)}</div>' for each in labels)
     return "".join(items)
+
+
+def table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Rows of plain text under their heads; the first column names the row."""
+    cell = "text-align:left;padding:2px 14px"
+    top = "".join(f'<th style="{cell}">{_inline(each)}</th>' for each in heads)
+    body = "".join(
+        "<tr>" + "".join(f'<td style="{cell}">{_inline(each)}</td>' for each in row) + "</tr>"
+        for row in rows
+    )
+    return f'<table style="font-size:14px"><tr>{top}</tr>{body}</table>'
 
 
 def source(text: str) -> str:

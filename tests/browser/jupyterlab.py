@@ -122,8 +122,9 @@ class Notebook:
                     .flatMap(cell => cell.model.outputs.toJSON())
                     .filter(output => output.data && live in output.data);
                 const node = window.panel.node;
-                return node.querySelectorAll('.jupyter-widgets.bankkit-card').length
-                        === widgets.length
+                const shown = [...node.querySelectorAll('.jp-OutputArea-output')]
+                    .filter(area => area.querySelector('.bankkit-card, .bankkit-timeline'));
+                return shown.length === widgets.length
                     && [...node.querySelectorAll('img')].every(image => image.complete);
             }"""
         )

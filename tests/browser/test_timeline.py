@@ -1,0 +1,306 @@
+"""The timeline live, in a real JupyterLab in a real browser without a network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import nbformat
+import nbformat.v4
+import pytest
+
+from tests.browser.chromium import Watched, chromium, watch
+from tests.browser.jupyterlab import Notebook, opened, server
+from tests.execute_notebooks import normalise
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+RACE = """from bankkit import lab
+result = lab.race("none", mode="forced")"""
+SHOW = "lab.timeline(result)"
+
+
+def write(path: Path, *cells: Any) -> None:
+    notebook: Any = nbformat.v4.new_notebook(cells=list(cells))
+    normalise(notebook)
+    path.write_text(nbformat.writes(notebook))
+
+
+def code(source: str, outputs: Any = ()) -> Any:
+    made: Any = nbformat.v4.new_code_cell(source)
+    made.outputs = [nbformat.from_dict(each) for each in outputs]
+    return made
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("timeline")
+    (folder / "notebooks").mkdir()
+    write(folder / "notebooks" / "race.ipynb", code(RACE), code(SHOW))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def watched(folder: Path) -> Iterator[Watched]:
+    with (
+        chromium() as browser,
+        server(folder, folder / "notebooks", BANKKIT_PROGRESS=str(folder / "progress.json")) as url,
+    ):
+        watched = watch(browser, url, url.replace("http", "ws", 1))
+        watched.page.goto(f"{url}lab")
+        watched.page.wait_for_function("() => window.jupyterapp?.restored")
+        watched.page.evaluate("() => window.jupyterapp.restored")
+        yield watched
+
+
+@pytest.fixture(autouse=True)
+def _nothing_went_wrong(watched: Watched) -> Iterator[None]:
+    watched.errors.clear()
+    watched.strangers.clear()
+    yield
+    assert watched.errors == []
+    assert watched.strangers == []
+
+
+@pytest.fixture(scope="module")
+def notebook(watched: Watched) -> Iterator[Notebook]:
+    with opened(watched.page, "race.ipynb") as notebook:
+        notebook.run_all()
+        yield notebook
+
+
+@pytest.fixture
+def page(notebook: Notebook) -> Page:
+    return notebook.page
+
+
+class Shown:
+    """A timeline on the page, and what it says of itself."""
+
+    def __init__(self, notebook: Notebook) -> None:
+        self.root = notebook.cell(SHOW).locator(".bankkit-timeline")
+        self.plot = self.root.locator(".bk-plot")
+        self.slider = self.root.get_by_label("Time in the recording")
+        self.root.wait_for()
+
+    def data(self, name: str) -> int:
+        return int(self.root.get_attribute(f"data-{name}") or 0)
+
+    @property
+    def at(self) -> int:
+        """The time it shows, in nanoseconds."""
+        return self.data("at")
+
+    @property
+    def frames(self) -> int:
+        """How many pictures it has drawn."""
+        return self.data("frames")
+
+    @property
+    def length(self) -> int:
+        return self.data("length")
+
+    @property
+    def view(self) -> tuple[int, int]:
+        """From when to when it shows."""
+        return self.data("view-start"), self.data("view-end")
+
+    def until(self, condition: str) -> None:
+        """Waits until this holds of its `data`."""
+        self.root.page.wait_for_function(
+            f"root => {{ const data = root.dataset; return {condition} }}",
+            arg=self.root.element_handle(),
+        )
+
+    def press(self, *keys: str) -> None:
+        """One after the other, each once what it does is drawn."""
+        for key in keys:
+            frames = self.frames
+            self.plot.press(key)
+            self.until(f"data.frames > {frames}")
+
+    @property
+    def said(self) -> str:
+        return self.root.get_by_role("status").inner_text()
+
+    @property
+    def loss(self) -> Locator:
+        return self.root.get_by_text("✗ $100 lost", exact=True)
+
+    def point(self, x: float, y: float) -> None:
+        """Move the mouse there, in parts of the plot's width and height."""
+        box = self.plot.bounding_box()
+        assert box is not None
+        self.root.page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"])
+
+    def tip(self, x: float, y: float) -> str:
+        """What it says of what is there."""
+        self.point(x, y)
+        return self.root.locator(".bk-tip").inner_text()
+
+
+@pytest.fixture
+def shown(notebook: Notebook) -> Shown:
+    """From the beginning, all in view."""
+    shown = Shown(notebook)
+    shown.plot.scroll_into_view_if_needed()
+    shown.plot.focus()
+    shown.press("Home", "0")
+    return shown
+
+
+def test_live_it_is_a_widget_and_not_the_picture(notebook: Notebook, shown: Shown) -> None:
+    (live, words) = notebook.outputs()
+    assert {"application/vnd.jupyter.widget-view+json", "image/png", "text/plain"} == set(
+        live["data"]
+    )
+    cell = notebook.cell(SHOW)
+    assert cell.locator("img").count() == 0
+    assert words["data"]["text/plain"].removeprefix("In words: ") in cell.inner_text()
+
+
+def test_it_is_played_and_the_balance_counts_along(shown: Shown) -> None:
+    assert shown.at == 0
+    assert not shown.loss.is_visible()
+    shown.root.get_by_label("Speed").select_option("4")
+    frames = shown.frames
+    shown.root.get_by_role("button", name="Play").click()
+    shown.until("data.playing === 'true' && data.at > 0")
+    shown.root.get_by_role("button", name="Pause").wait_for()
+    shown.until("data.playing === 'false'")
+    assert shown.frames > frames + 5
+    assert shown.at == shown.length
+    assert shown.loss.is_visible()
+    assert "Balance $100, expected $200." in shown.said
+
+
+def test_space_plays_and_pauses_and_no_key_reaches_jupyterlab(shown: Shown, page: Page) -> None:
+    cells = page.locator(".jp-Notebook-cell").count()
+    shown.press(" ")
+    shown.until("data.playing === 'true'")
+    shown.press(" ")
+    shown.until("data.playing === 'false'")
+    at = shown.at
+    for key in ("0", "0", "x", "b", "d", "d"):  # of a notebook: restart, cut, insert, delete
+        shown.plot.press(key)
+    assert page.locator(".jp-Dialog").count() == 0
+    assert page.locator(".jp-Notebook-cell").count() == cells
+    assert shown.at == at
+
+
+def test_it_is_scrubbed_with_the_keyboard_and_told(shown: Shown) -> None:
+    shown.slider.press("End")
+    shown.until("data.at === data.length")
+    assert shown.loss.is_visible()
+    shown.slider.press("Home")
+    shown.until("data.at === '0'")
+    assert not shown.loss.is_visible()
+    told: list[str] = []
+    while shown.at < shown.length and len(told) < 30:
+        shown.press("]")
+        told.append(shown.said)
+    assert any("client 1 read $0" in each for each in told)
+    assert any("lost: client" in each and "wrote $100 over it" in each for each in told)
+    assert shown.loss.is_visible()
+    shown.press("[")
+    assert shown.at < shown.length
+
+
+def test_pointed_at_it_tells_the_numbers(shown: Shown) -> None:
+    told = [shown.tip(part / 20, 0.1) for part in range(2, 20)]
+    lines = next(each for each in told if "writes" in each).splitlines()
+    assert lines[0] == "client 1: Deposit"
+    assert lines[1].startswith("writes for ")
+    assert lines[2] == "read $0, wrote $100"
+    assert shown.tip(0.12, 0.8).endswith("balance $0")
+    assert shown.tip(0.95, 0.8).endswith("balance $100\nexpected $200\n✗ $100 lost")
+    shown.root.page.mouse.move(0, 0)
+    shown.root.locator(".bk-tip").wait_for(state="hidden")
+
+
+def test_it_is_zoomed_and_panned(shown: Shown, page: Page) -> None:
+    assert shown.view == (0, shown.length)
+    shown.press("+", "+")
+    start, end = shown.view
+    assert end - start < shown.length / 2
+    shown.press("ArrowRight")
+    assert shown.view[0] == pytest.approx(start + (end - start) / 10, abs=2)
+    shown.press("-", "-", "-")
+    assert shown.view == (0, shown.length)
+
+    def moves(act: Any) -> tuple[int, int]:
+        frames = shown.frames
+        act()
+        shown.until(f"data.frames > {frames}")
+        return shown.view
+
+    shown.tip(0.5, 0.1)
+    assert moves(lambda: page.mouse.wheel(0, -400))[1] < shown.length
+    page.mouse.down()
+    start, end = shown.view
+    dragged = moves(lambda: shown.point(0.3, 0.1))
+    page.mouse.up()
+    assert dragged[0] > start
+    assert dragged[1] - dragged[0] == pytest.approx(end - start, abs=2)
+
+
+def test_run_again_it_leaves_nothing_behind(notebook: Notebook, shown: Shown, page: Page) -> None:
+    old = shown.root.element_handle()
+    notebook.run(notebook.cell(SHOW))
+    page.wait_for_function("old => !old.isConnected", arg=old)
+    again = Shown(notebook)
+    again.until("data.frames > 0")
+    assert page.locator(".bankkit-timeline").count() == 1
+    frames = page.evaluate("old => old.dataset.frames", old)
+    again.plot.focus()
+    again.press("Home", " ", "]")
+    assert page.evaluate("old => old.dataset.frames", old) == frames
+
+
+def test_it_follows_the_theme(shown: Shown, page: Page) -> None:
+    frames = shown.frames
+    paper = "root => getComputedStyle(root).backgroundColor"
+    assert shown.root.evaluate(paper) == "rgb(255, 255, 255)"
+    theme = "theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})"
+    page.evaluate(theme, "JupyterLab Dark")
+    shown.until(f"data.frames > {frames}")
+    assert shown.root.evaluate(paper) == "rgb(17, 17, 17)"
+    page.evaluate(theme, "JupyterLab Light")
+
+
+def test_who_wants_no_motion_sees_single_pictures(shown: Shown, page: Page) -> None:
+    page.emulate_media(reduced_motion="reduce")
+    shown.root.get_by_label("Speed").select_option("1")
+    seen = page.evaluate(
+        """root => new Promise(done => {
+            const seen = new Set(), end = performance.now() + 1200;
+            const look = () => {
+                seen.add(root.dataset.at);
+                performance.now() < end ? requestAnimationFrame(look) : done(seen.size);
+            };
+            root.querySelector('.bk-play').click();
+            look();
+        })""",
+        shown.root.element_handle(),
+    )
+    shown.press(" ")
+    page.emulate_media(reduced_motion="no-preference")
+    assert 2 <= seen <= 4
+
+
+@pytest.fixture(scope="module")
+def stored(folder: Path, notebook: Notebook) -> Iterator[Notebook]:
+    """The same notebook as it is committed, opened and not run."""
+    write(folder / "notebooks" / "stored.ipynb", code(SHOW, notebook.outputs()))
+    with opened(notebook.page, "stored.ipynb") as stored:
+        yield stored
+
+
+def test_stored_it_is_the_picture(stored: Notebook) -> None:
+    cell = stored.cell(SHOW)
+    image = cell.locator("img")
+    image.wait_for()
+    assert image.evaluate("image => image.naturalWidth") == 1600
+    assert cell.locator(".bankkit-timeline").count() == 0
