@@ -92,6 +92,15 @@ def test_cells_fit_a_screen_and_need_no_shell(path: Path) -> None:
         assert not re.search(r"^\s*(!|%%(ba|z)?sh\b|%system\b)", cell.source, re.M), cell.source
 
 
+@every_lesson
+def test_no_two_dollar_signs_make_a_formula(path: Path) -> None:
+    """Outside code, what stands between two of them is typeset as TeX, escaped or not."""
+    for cell in read(path).cells:
+        if cell.cell_type == "markdown":
+            said = re.sub(r"```.*?```|`[^`]*`", "", cell.source, flags=re.S)
+            assert said.count("$") < 2, cell.source
+
+
 def test_nearly_every_cell_is_compared() -> None:
     cells = [cell for path in LESSONS for cell in code_cells(read(path))]
     assert sum(map(is_ignored, cells)) * 20 < len(cells)
@@ -176,6 +185,22 @@ def test_a_widget_with_nothing_to_show_is_refused(tmp_path: Path) -> None:
     cell = code("import ipywidgets\nipywidgets.VBox([ipywidgets.Label('x')])")
     with pytest.raises(BadNotebook, match="nothing to show without a kernel"):
         execute(write(tmp_path / "lesson.ipynb", scratch(cell)))
+
+
+PROGRESS = """\
+import bankkit.lab.progress_bar as progress_bar
+progress_bar.PATIENCE_SECONDS = 0
+with progress_bar.ProgressBar("racing", 7) as bar:
+    bar.update(3)
+print("done")
+"""
+
+
+def test_nothing_is_stored_of_a_progress_bar(tmp_path: Path) -> None:
+    """It comes on slow machines only."""
+    path = write(tmp_path / "lesson.ipynb", scratch(code(PROGRESS)))
+    (cell,) = nbformat.reads(execute(path).decode(), as_version=4).cells
+    assert [output.get("text") for output in cell.outputs] == ["done\n"]
 
 
 def test_a_code_cell_without_code_is_refused(tmp_path: Path) -> None:

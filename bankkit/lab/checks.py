@@ -31,11 +31,16 @@ Finding = tuple[Outcome, str]
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of a check. `output` is what the learner's code printed meanwhile."""
+    """What came of a check.
+
+    `shown` belongs to the text, in lines as they are; `output` is what the learner's code printed
+    meanwhile.
+    """
 
     exercise: Exercise
     outcome: Outcome
     text: str
+    shown: str = ""
     output: str = ""
     fingerprint: str = ""
 
@@ -49,7 +54,7 @@ def judge(exercise: Exercise, submission: Any, limit: float = LIMIT_SECONDS) -> 
     """Check a submission, with `limit` seconds for the learner's code. Raises nothing."""
     files: set[str] = set()
     sink = Printed()
-    fingerprint = ""
+    fingerprint = shown = ""
 
     def theirs(code: CodeType) -> bool:
         name = code.co_filename
@@ -60,9 +65,11 @@ def judge(exercise: Exercise, submission: Any, limit: float = LIMIT_SECONDS) -> 
         return _fingerprint(submission), _first_sight(exercise, submission)
 
     def run() -> Finding:
+        nonlocal shown
         try:
             exercise.check(submission, *given)
         except Wrong as wrong:
+            shown = wrong.shown
             return "wrong", str(wrong)
         except (TimeUp, KeyboardInterrupt):
             raise
@@ -93,7 +100,7 @@ def judge(exercise: Exercise, submission: Any, limit: float = LIMIT_SECONDS) -> 
             f"The check could not be run ({_one_line(error)}). This does not count as a try.",
         )
     outcome, text = finding
-    return Verdict(exercise, outcome, text, sink.text(), fingerprint)
+    return Verdict(exercise, outcome, text, shown, sink.text(), fingerprint)
 
 
 # --- What was handed in ------------------------------------------------------------------------

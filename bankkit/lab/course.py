@@ -42,6 +42,9 @@ class VerdictCard(Card):
         self.verdict = verdict
         blocks = [style.prose(verdict.text)]
         lines = [verdict.text]
+        if verdict.shown:
+            blocks.append(style.source(verdict.shown))
+            lines.append(verdict.shown)
         if verdict.output:
             blocks += [style.aside("Your code printed:"), style.source(verdict.output)]
             lines += ["Your code printed:", verdict.output]

@@ -19,7 +19,14 @@ _ID = re.compile(r"\d\d\.[A-Za-z_][A-Za-z0-9_]*")
 
 
 class Wrong(Exception):
-    """Raised by a check: what is wrong with a submission, as one plain sentence to the learner."""
+    """Raised by a check: what is wrong with a submission, as one plain sentence to the learner.
+
+    `shown` is shown below it, in lines as they are: a table, say.
+    """
+
+    def __init__(self, sentence: str, shown: str = "") -> None:
+        super().__init__(sentence)
+        self.shown = shown
 
 
 def _check_id(identifier: str) -> None:
