@@ -119,7 +119,7 @@ def test_every_exercise_is_told_with_its_wrong_answers() -> None:
 
 
 def test_no_exercise_is_named_that_does_not_exist() -> None:
-    named = set(re.findall(r"`(\d\d\.[a-z_]+)`", PAGE))
+    named = set(re.findall(r"`(\d\d\.[A-Za-z_]+)`", PAGE))
     assert named == {each.id for each in lab.registry().exercises}
 
 

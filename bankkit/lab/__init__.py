@@ -16,6 +16,10 @@ In a lesson:
     result = lab.race("none", mode="forced")    # lose an update, on every machine
     lab.timeline(result)                        # see who overwrote whom
 
+    lab.be_the_scheduler("lose 100")            # step two threads into it by hand
+
+    lab.act_out(MyLock, "ann reads, ben writes")    # a lock, step by step
+
 Each returns a card or a picture, so it is the last line of its cell. `hint`, `answer` and the
 letter in `predict("01.duplicate", "B")` do what the buttons do. `reset(id)` and `reset_progress()`
 forget.
@@ -26,16 +30,30 @@ import importlib.util
 if importlib.util.find_spec("ipywidgets") is None:
     raise ImportError("bankkit.lab needs ipywidgets: pip install 'bankkit[lab]'")
 
+from bankkit.lab.act_out import act_out
 from bankkit.lab.course import Course, Record
 from bankkit.lab.exercises import Exercise, Prediction, Registry, Wrong
+from bankkit.lab.explorer import Result, explore
+from bankkit.lab.export import chrome_trace, to_csv
+from bankkit.lab.laboratory import Diverged, ScenarioError, Stuck
 from bankkit.lab.life import life
 from bankkit.lab.line import Line
+from bankkit.lab.loss_rate import loss_rate
 from bankkit.lab.overlaps import overlaps
+from bankkit.lab.panel import RacePanel, race_panel
 from bankkit.lab.progress_file import ProgressFile
 from bankkit.lab.race import race
 from bankkit.lab.race_result import RaceResult
 from bankkit.lab.recorder import Recording, after_read, record
+from bankkit.lab.replaying import Run, replay
+from bankkit.lab.rush_hour import phases, rush_hour, waits
+from bankkit.lab.schedule_figure import schedule_timeline
+from bankkit.lab.schedules import Outcome, Schedule
+from bankkit.lab.stepper import Stepper, be_the_scheduler
 from bankkit.lab.system import system
+from bankkit.lab.timeline import timeline
+from bankkit.lab.tradeoff import tradeoff
+from bankkit.lab.tree import explored_tree
 
 _course = Course(Registry("bankkit.lab.lessons"), ProgressFile())
 
@@ -52,28 +70,52 @@ reset_progress = _course.reset_progress
 registry = _course.registry
 
 __all__ = [
+    "Diverged",
     "Exercise",
     "Line",
+    "Outcome",
     "Prediction",
+    "RacePanel",
     "RaceResult",
     "Record",
     "Recording",
+    "Result",
+    "Run",
+    "ScenarioError",
+    "Schedule",
+    "Stepper",
+    "Stuck",
     "Wrong",
+    "act_out",
     "after_read",
     "answer",
+    "be_the_scheduler",
     "check",
+    "chrome_trace",
     "exercise",
+    "explore",
+    "explored_tree",
     "hint",
     "life",
+    "loss_rate",
     "overlaps",
+    "phases",
     "predict",
     "progress",
     "race",
+    "race_panel",
     "record",
     "records",
     "registry",
+    "replay",
     "reset",
     "reset_progress",
     "reveal",
+    "rush_hour",
+    "schedule_timeline",
     "system",
+    "timeline",
+    "to_csv",
+    "tradeoff",
+    "waits",
 ]

@@ -2,7 +2,7 @@
 
 The bug sits in ``FirstDraftLock.release_write``: it notifies first and releases the writers' mutex
 after. A reader that wakes in between finds the mutex still locked and waits again, and nobody will
-ever wake it: the notification it needed has been spent. Swapping the two steps repairs it.
+ever wake it: the notification it needed has been spent. Released inside the block, it is right.
 
 Tests do not find it: 0 of 20,000 rounds of contention, because the woken reader needs the time of
 a thread switch to look, and the writer needs one more line. Under the right schedule it is certain.

@@ -1,0 +1,137 @@
+"""What the explorer gets done: `python -m tests.benchmarks.explorer`.
+
+Speed is schedules a second of one reader and one writer on the bank's read–write lock, without
+reduction: every schedule, again and again. It is compared with interleave-test where that is
+installed (Python 3.12 or newer), round by round in turns, on the same program and the same lock.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from typing import Any
+
+from bankkit import lab
+from bankkit.lab.laboratory import Laboratory, Limits
+from bankkit.lab.scheduler import Scheduler
+from bankkit.lab.search import Bound, Exhaustive
+from bankkit.locks import ReadWriteLock
+
+Program = Callable[[Any], None]
+
+
+def program(readers: int, writers: int, policy: str = "fair") -> Program:
+    """Each reads or writes once."""
+
+    def scenario(threading: Any) -> None:
+        lock = ReadWriteLock(policy, threading=threading)
+
+        def read() -> None:
+            with lock.read():
+                pass
+
+        def write() -> None:
+            with lock.write():
+                pass
+
+        threads = [threading.Thread(target=read) for _ in range(readers)]
+        threads += [threading.Thread(target=write) for _ in range(writers)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    return scenario
+
+
+def our_rate(seconds: float) -> float:
+    """Schedules a second."""
+    with (
+        closing(Scheduler(limit=10_000)) as scheduler,
+        Laboratory(program(1, 1), scheduler=scheduler) as laboratory,
+    ):
+        limits = Limits(10**9, time.monotonic() + 3600)
+        started = time.perf_counter()
+        while (elapsed := time.perf_counter() - started) < seconds:
+            assert laboratory.find(Exhaustive(scheduler, Bound()), limits) is None
+    return limits.ran / elapsed
+
+
+def their_rate(seconds: float, *, only_primitives: bool) -> float:
+    """interleave-test's schedules a second: switching where we do, or everywhere, its default."""
+    import threading
+
+    import interleave_test
+
+    def model() -> None:
+        program(1, 1)(threading)  # whose names it patches while it runs
+
+    settings: dict[str, Any] = {"include": ["/nowhere"]} if only_primitives else {}
+    ran = 0
+    started = time.perf_counter()
+    while (elapsed := time.perf_counter() - started) < seconds:
+        result = interleave_test.explore(model, strategy="dfs", iterations=50, **settings)
+        ran += result.schedules_run
+    return ran / elapsed
+
+
+def compare(rounds: int, seconds: float) -> None:
+    print("1 reader, 1 writer, no reduction: schedules a second, median (of each round)")
+    if importlib.util.find_spec("interleave_test") is None:
+        rates = [our_rate(seconds) for _ in range(rounds)]
+        print(f"bankkit                              {_spread(rates)}")
+        print("interleave-test is not installed here: no ratio (it needs Python 3.12 or newer)")
+        return
+    found = [
+        (
+            our_rate(seconds),
+            their_rate(seconds, only_primitives=True),
+            their_rate(seconds, only_primitives=False),
+        )
+        for _ in range(rounds)
+    ]
+    print(f"bankkit                              {_spread([ours for ours, _, _ in found])}")
+    for which, where in ((1, "only at primitives"), (2, "at every bytecode, its default")):
+        print(f"interleave-test, switching {where}")
+        print(f"                                     {_spread([each[which] for each in found])}")
+        print(f"  ratio                              {_spread([e[0] / e[which] for e in found])}")
+
+
+def _spread(figures: Sequence[float]) -> str:
+    each = " ".join(f"{figure:,.0f}" for figure in sorted(figures))
+    return f"{statistics.median(figures):,.0f}  ({each})"
+
+
+def exhaust(seconds: float) -> None:
+    print("\n2 readers, 2 writers, without and with reduction")
+    for preemptions in (1, 2, 3, 4, None):
+        row = []
+        for reduction in (False, True):
+            result = lab.explore(
+                program(2, 2, "writers"),
+                preemptions=preemptions, reduction=reduction, seconds=seconds,
+            )  # fmt: skip
+            row.append(
+                f"{result.schedules:>9,} schedules {result.seconds:6.2f} s {result.verdict:8}"
+            )
+        print(f"{result.bound!s:23} {'  '.join(row)}", flush=True)
+    result = lab.explore(program(1, 1), reduction=False)
+    print(f"\n1 reader, 1 writer, no bound, no reduction: {result}")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.explorer")
+    parser.add_argument("--rounds", type=int, default=5, help="of each (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=1.0, help="of each round (%(default)s)")
+    parser.add_argument("--patience", type=float, default=20.0, help="seconds for a bound")
+    options = parser.parse_args(arguments)
+    compare(options.rounds, options.seconds)
+    exhaust(options.patience)
+
+
+if __name__ == "__main__":
+    main()
