@@ -44,9 +44,11 @@ test: $(INSTALLED)  ## lint, check types, run all tests and all lessons
 	$(PYTHON) -m mypy
 	$(PYTHON) -m pytest --nbval --numprocesses=2 --dist=loadfile --no-loadscope-reorder $(ARGS)
 
-bench: $(INSTALLED)  ## measure the locks and the bank, as ratios
+bench: $(INSTALLED)  ## measure the locks, the bank, the recorder and the explorer, as ratios
 	$(PYTHON) -m tests.benchmarks.locks
 	$(PYTHON) -m tests.benchmarks.bank
+	$(PYTHON) -m tests.benchmarks.recorder
+	$(PYTHON) -m tests.benchmarks.explorer
 
 soak: $(INSTALLED)  ## race a thousand times, then measure memory over a million calls
 	$(PYTHON) -m tests.benchmarks.races

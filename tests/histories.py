@@ -2,7 +2,7 @@
 
 import random
 
-from bankkit.lab.history import Event, EventKind, History
+from bankkit.lab.recording.history import Event, EventKind, History
 
 
 def crowded(clients: int, spans: int, *, with_lock: bool = True) -> History:

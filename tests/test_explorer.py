@@ -12,7 +12,7 @@ import pytest
 from readerwriterlock import rwlock
 
 from bankkit import lab, store
-from bankkit.lab.search import Bound
+from bankkit.lab.exploring.search import Bound
 from bankkit.locks import (
     POLICIES,
     FirstDraftLock,

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from bankkit import Bank, lab
-from bankkit.lab.history import Event, History
-from bankkit.lab.lost_updates import lost_updates
+from bankkit.lab.recording.history import Event, History
+from bankkit.lab.recording.lost_updates import lost_updates
 from bankkit.pb import bank_pb2
 
 ALICE = bank_pb2.AccountRequest(account_id="alice")

@@ -11,7 +11,7 @@ import grpc
 import pytest
 
 from bankkit import Bank, lab
-from bankkit.lab.history import Event, EventKind, History, Span, WakeUp
+from bankkit.lab.recording.history import Event, EventKind, History, Span, WakeUp
 from bankkit.pb import bank_pb2, bank_pb2_grpc
 
 

@@ -9,10 +9,10 @@ from matplotlib.text import Text
 from bankkit import lab
 from bankkit.lab import figures
 from bankkit.lab.lessons import lesson_07
-from bankkit.lab.loss_rate import percent_lost
-from bankkit.lab.lost_updates import lost_updates
-from bankkit.lab.lost_updates import writes as writes_of
-from bankkit.lab.race_result import RaceResult
+from bankkit.lab.racing.loss_rate import percent_lost
+from bankkit.lab.racing.race_result import RaceResult
+from bankkit.lab.recording.lost_updates import lost_updates
+from bankkit.lab.recording.lost_updates import writes as writes_of
 
 
 @pytest.fixture(scope="module")

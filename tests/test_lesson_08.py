@@ -9,8 +9,8 @@ import pytest
 
 from bankkit import lab
 from bankkit.lab.lessons import lesson_08
-from bankkit.lab.stage import Stage
-from bankkit.lab.tradeoff import HOLD_MS, SHARES, Point, Tradeoff, measured
+from bankkit.lab.racing.stage import Stage
+from bankkit.lab.racing.tradeoff import HOLD_MS, SHARES, Point, Tradeoff, measured
 from bankkit.locks import POLICIES, FirstDraftLock, Mutex, NoLock, ReadWriteLock
 
 
@@ -194,7 +194,7 @@ def test_each_policy_shows_its_worst_and_fair_has_none() -> None:
 
 
 def test_what_is_measured_is_all_there_and_positive(monkeypatch: pytest.MonkeyPatch) -> None:
-    # By this way, because `bankkit.lab.tradeoff` is the function.
+    # By this way, because `bankkit.lab.racing.tradeoff` is the function.
     monkeypatch.setattr(sys.modules[Point.__module__], "TRY_SECONDS", 0.01)
     done: list[int] = []
     points = list(measured(done.append))

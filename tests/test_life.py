@@ -12,9 +12,9 @@ from IPython.utils.capture import capture_output
 from bankkit import Bank, lab
 from bankkit.lab import figures
 from bankkit.lab.figures import Picture
-from bankkit.lab.history import Call, Event, EventKind
-from bankkit.lab.life import parts
-from bankkit.lab.recorder import Recording
+from bankkit.lab.recording.history import Call, Event, EventKind
+from bankkit.lab.recording.life import parts
+from bankkit.lab.recording.recorder import Recording
 from bankkit.pb import bank_pb2
 from tests import pictures
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from bankkit import lab
-from bankkit.lab.history import History
-from bankkit.lab.race import Race
+from bankkit.lab.racing.race import Race
+from bankkit.lab.recording.history import History
 from bankkit.locks import POLICIES, LockStatistics, Mutex, ReadWriteLock
 from tests.waiting import eventually
 

@@ -10,8 +10,8 @@ import grpc
 import pytest
 
 from bankkit import Bank, lab
-from bankkit.lab.history import Call, EventKind
-from bankkit.lab.recorder import Recording
+from bankkit.lab.recording.history import Call, EventKind
+from bankkit.lab.recording.recorder import Recording
 from bankkit.locks import LockTable
 from bankkit.pb import bank_pb2, bank_pb2_grpc
 from bankkit.store import Store

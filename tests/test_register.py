@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bankkit.lab.register import Operation, linearize
+from bankkit.lab.recording.register import Operation, linearize
 
 
 def read(value: int, start: int, end: float) -> Operation:

@@ -1,13 +1,12 @@
 """Pictures of schedules: all of them as a tree, and one as a timeline."""
 
-from contextlib import closing
 from typing import Any
 
 import pytest
 
 from bankkit import lab
-from bankkit.lab.search import Bound
-from bankkit.lab.tree import MOST_SCHEDULES, Node, _grow
+from bankkit.lab.exploring.search import Bound
+from bankkit.lab.exploring.tree import MOST_SCHEDULES, Node, _grow
 from bankkit.locks import FirstDraftLock, ReadWriteLock
 from tests import pictures
 
@@ -67,7 +66,7 @@ def test_every_failing_leaf_is_a_schedule_that_fails() -> None:
         for (thread, _), child in node.children.items():
             paths.append(((*path, thread), child))
         if node.fails:
-            with closing(lab.Run(scenario)) as run:
+            with lab.Run(scenario) as run:
                 for thread in path:
                     run.step(thread)
                 assert run.outcome is not None
@@ -101,7 +100,7 @@ def test_a_schedule_as_a_timeline() -> None:
     assert picture.line.startswith(
         "2 threads, one lane each; after 10 steps: a lost wakeup: reader"
     )
-    with closing(lab.Run(scenario)) as run:
+    with lab.Run(scenario) as run:
         for _ in range(3):
             run.step(run.enabled[0])
         begun = lab.schedule_timeline(scenario, run.schedule)

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from bankkit import lab
-from bankkit.lab import share_text, stepper
-from bankkit.lab.puzzles import PUZZLES
-from bankkit.lab.stepper import Stepper
+from bankkit.lab.exploring import share_text, stepper
+from bankkit.lab.exploring.puzzles import PUZZLES
+from bankkit.lab.exploring.stepper import Stepper
 from bankkit.locks import FirstDraftLock, ReadWriteLock
 from bankkit.redis_server import PrivateRedis
 from bankkit.store import connect

@@ -17,11 +17,12 @@ from matplotlib.colors import to_hex
 from matplotlib.text import Annotation, Text
 
 from bankkit import Bank, lab
-from bankkit.lab import style, timeline_figure
+from bankkit.lab import style
 from bankkit.lab.figures import Picture
-from bankkit.lab.history import Event, History
-from bankkit.lab.timeline import MAX_LANES, Lanes, finding, in_words, lanes_of
-from bankkit.lab.timeline_widget import scene
+from bankkit.lab.recording import timeline_figure
+from bankkit.lab.recording.history import Event, History
+from bankkit.lab.recording.timeline import MAX_LANES, Lanes, finding, in_words, lanes_of
+from bankkit.lab.recording.timeline_widget import scene
 from bankkit.pb import bank_pb2
 from tests import pictures
 from tests.histories import crowded
@@ -33,8 +34,6 @@ from tests.waiting import eventually
 ALICE = bank_pb2.AccountRequest(account_id="alice")
 DEPOSIT = bank_pb2.DepositRequest(account_id="alice", amount=100)
 WITHDRAW = bank_pb2.WithdrawRequest(account_id="alice", amount=150)
-
-STATIC = ROOT / "bankkit" / "lab" / "static"
 
 
 def forced(clients: int = 2, withdraw: bool = False) -> tuple[History, int]:
@@ -351,7 +350,9 @@ def test_the_browser_gets_all_there_is(name: str) -> None:
 
 def test_in_the_browser_it_needs_nobody_and_names_no_colour_of_its_own() -> None:
     """Colours come from Python, where the palette is checked, and from the theme."""
-    for path in STATIC.glob("timeline.*"):
+    paths = sorted((ROOT / "bankkit" / "lab" / "recording" / "static").glob("timeline.*"))
+    assert len(paths) == 2
+    for path in paths:
         source = path.read_text()
         assert not re.search(r"https?:|\bimport\b|\bfetch\(", source.replace("import.meta", ""))
         assert not re.search(r"#[0-9A-Fa-f]{3,8}\b|rgba?\(", source), path.name

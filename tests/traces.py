@@ -9,11 +9,11 @@ from collections.abc import Callable, Hashable
 from contextlib import closing
 from typing import Any
 
-from bankkit.lab.dpor import SourceDpor
-from bankkit.lab.laboratory import Laboratory, Limits, Search
-from bankkit.lab.remembering import Remembering
-from bankkit.lab.scheduler import READ, Scheduler
-from bankkit.lab.search import Bound, Exhaustive, Step
+from bankkit.lab.exploring.dpor import SourceDpor
+from bankkit.lab.exploring.laboratory import Laboratory, Limits, Search
+from bankkit.lab.exploring.remembering import Remembering
+from bankkit.lab.exploring.scheduler import READ, Scheduler
+from bankkit.lab.exploring.search import Bound, Exhaustive, Step
 
 MakeSearch = Callable[[Scheduler], Exhaustive]
 NOTHING = ("no failure is like this", None)

@@ -30,30 +30,30 @@ import importlib.util
 if importlib.util.find_spec("ipywidgets") is None:
     raise ImportError("bankkit.lab needs ipywidgets: pip install 'bankkit[lab]'")
 
-from bankkit.lab.act_out import act_out
 from bankkit.lab.course import Course, Record
 from bankkit.lab.exercises import Exercise, Prediction, Registry, Wrong
-from bankkit.lab.explorer import Result, explore
-from bankkit.lab.export import chrome_trace, to_csv
-from bankkit.lab.laboratory import Diverged, ScenarioError, Stuck
-from bankkit.lab.life import life
+from bankkit.lab.exploring.explorer import Result, explore
+from bankkit.lab.exploring.laboratory import Diverged, ScenarioError, Stuck
+from bankkit.lab.exploring.replaying import Run, replay
+from bankkit.lab.exploring.schedule_figure import schedule_timeline
+from bankkit.lab.exploring.schedules import Outcome, Schedule
+from bankkit.lab.exploring.stepper import Stepper, be_the_scheduler
+from bankkit.lab.exploring.tree import explored_tree
 from bankkit.lab.line import Line
-from bankkit.lab.loss_rate import loss_rate
-from bankkit.lab.overlaps import overlaps
-from bankkit.lab.panel import RacePanel, race_panel
 from bankkit.lab.progress_file import ProgressFile
-from bankkit.lab.race import race
-from bankkit.lab.race_result import RaceResult
-from bankkit.lab.recorder import Recording, after_read, record
-from bankkit.lab.replaying import Run, replay
-from bankkit.lab.rush_hour import phases, rush_hour, waits
-from bankkit.lab.schedule_figure import schedule_timeline
-from bankkit.lab.schedules import Outcome, Schedule
-from bankkit.lab.stepper import Stepper, be_the_scheduler
+from bankkit.lab.racing.act_out import act_out
+from bankkit.lab.racing.loss_rate import loss_rate
+from bankkit.lab.racing.panel import RacePanel, race_panel
+from bankkit.lab.racing.race import race
+from bankkit.lab.racing.race_result import RaceResult
+from bankkit.lab.racing.rush_hour import phases, rush_hour, waits
+from bankkit.lab.racing.tradeoff import tradeoff
+from bankkit.lab.recording.export import chrome_trace, to_csv
+from bankkit.lab.recording.life import life
+from bankkit.lab.recording.overlaps import overlaps
+from bankkit.lab.recording.recorder import Recording, after_read, record
+from bankkit.lab.recording.timeline import timeline
 from bankkit.lab.system import system
-from bankkit.lab.timeline import timeline
-from bankkit.lab.tradeoff import tradeoff
-from bankkit.lab.tree import explored_tree
 
 _course = Course(Registry("bankkit.lab.lessons"), ProgressFile())
 

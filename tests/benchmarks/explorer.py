@@ -16,9 +16,9 @@ from contextlib import closing
 from typing import Any
 
 from bankkit import lab
-from bankkit.lab.laboratory import Laboratory, Limits
-from bankkit.lab.scheduler import Scheduler
-from bankkit.lab.search import Bound, Exhaustive
+from bankkit.lab.exploring.laboratory import Laboratory, Limits
+from bankkit.lab.exploring.scheduler import Scheduler
+from bankkit.lab.exploring.search import Bound, Exhaustive
 from bankkit.locks import ReadWriteLock
 
 Program = Callable[[Any], None]

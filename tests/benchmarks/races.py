@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 
 from bankkit import lab
-from bankkit.lab.race_result import RaceResult
+from bankkit.lab.racing.race_result import RaceResult
 from bankkit.locks import POLICIES
 from tests.test_race import stale_pairs
 

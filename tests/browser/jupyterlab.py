@@ -123,7 +123,8 @@ class Notebook:
                     .filter(output => output.data && live in output.data);
                 const node = window.panel.node;
                 const shown = [...node.querySelectorAll('.jp-OutputArea-output')]
-                    .filter(area => area.querySelector('.bankkit-card, .bankkit-timeline, .bankkit-stepper'));
+                    .filter(area => area.querySelector(
+                        '.bankkit-card, .bankkit-timeline, .bankkit-stepper'));
                 return shown.length === widgets.length
                     && [...node.querySelectorAll('img')].every(image => image.complete);
             }"""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from bankkit.lab.schedules import End
+from bankkit.lab.exploring.schedules import End
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 from bankkit.lab.exercises import Exercise, Prediction, Wrong
-from bankkit.lab.race import Race
-from bankkit.lab.stage import Stage, listed
+from bankkit.lab.racing.race import Race
+from bankkit.lab.racing.stage import Stage, listed
 
 TITLE = "The read–write lock"
 

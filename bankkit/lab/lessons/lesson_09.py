@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from bankkit.lab.exercises import Exercise, Prediction, Wrong
-from bankkit.lab.explorer import explore
-from bankkit.lab.laboratory import Scenario, Stuck
-from bankkit.lab.replaying import Run
-from bankkit.lab.schedules import Outcome, Schedule
+from bankkit.lab.exploring.explorer import explore
+from bankkit.lab.exploring.laboratory import Scenario, Stuck
+from bankkit.lab.exploring.replaying import Run
+from bankkit.lab.exploring.schedules import Outcome, Schedule
 from bankkit.locks import FirstDraftLock
 
 TITLE = "Find the bug that no test finds"

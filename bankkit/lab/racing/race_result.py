@@ -1,0 +1,132 @@
+"""What came of a race."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+from bankkit.lab import style
+from bankkit.lab.cards import Bundle
+from bankkit.lab.figures import duration
+from bankkit.lab.recording.history import History
+from bankkit.lab.recording.lost_updates import LostUpdate, dollars
+
+
+@dataclass(frozen=True)
+class RaceResult:
+    """What came of a race. Money is in cents, times are in nanoseconds."""
+
+    concurrency: str
+    policy: str
+    mode: str
+    writers: int
+    readers: int
+    rounds: int
+    deposits: int
+    """How many were acknowledged."""
+    expected: int
+    """The balance that these deposits make."""
+    final: int | None
+    """The balance that there is; None if the bank was gone."""
+    lost_updates: tuple[LostUpdate, ...]
+    """Which deposit was lost, and who overwrote it."""
+    kept_out: bool
+    """Whether a deposit had to wait for the lock while a forced race held the holder up."""
+    history: History
+    """All that was recorded; `lab.timeline` draws it."""
+    problem: str = ""
+    """Why the race ended early, in a sentence; empty if it did not."""
+
+    @property
+    def lost(self) -> int:
+        """The money that is missing; 0 if the bank is gone and nobody can tell."""
+        return 0 if self.final is None else self.expected - self.final
+
+    @property
+    def seconds(self) -> float:
+        """From the first event to the last."""
+        events = self.history.events
+        return (events[-1].at - events[0].at) / 1e9 if events else 0.0
+
+    @property
+    def calls_per_second(self) -> float:
+        """Answered calls, of readers and writers."""
+        answered = sum(event.kind == "received" for event in self.history.events)
+        return answered / self.seconds if self.seconds else 0.0
+
+    @property
+    def peak_readers(self) -> int:
+        """How many read at the same time, at most."""
+        return self.history.peak_readers()
+
+    def waits(self, mode: Literal["read", "write"]) -> list[int]:
+        """How long each call waited for the lock, to read or to write; the longest last."""
+        return sorted(
+            span.end - span.start
+            for span in self.history.spans
+            if span.kind == "waiting" and span.mode == mode
+        )
+
+    def longest_wait(self, mode: Literal["read", "write"]) -> int:
+        """0 if nobody asked for the lock."""
+        return max(self.waits(mode), default=0)
+
+    @cached_property
+    def verdict(self) -> str:
+        """What happened to the money, in a sentence or two; no times, so a forced race always
+        gives the same."""
+        return " ".join(filter(None, (self.problem, self._about_the_money())))
+
+    def _about_the_money(self) -> str:
+        if self.final is None:
+            return "What is in the account nobody can tell."
+        if not self.deposits:
+            return "There were no deposits."
+        found = f"{dollars(self.expected)} expected, {dollars(self.final)} found"
+        if self.lost_updates:
+            times = "" if len(self.lost_updates) == 1 else f" in {len(self.lost_updates)} updates"
+            first = "" if len(self.lost_updates) == 1 else "First: "
+            return f"Lost {dollars(self.lost)}{times}: {found}. {first}{self.lost_updates[0]}."
+        if self.lost:
+            return f"{found}, and the recording does not show why."
+        if self.mode == "forced":
+            why = (
+                "who came second had to wait for the lock before it could read"
+                if self.kept_out
+                else "there is no moment between the read and the commit"
+            )
+            return f"Could not be forced under {self.concurrency}: {why}. {found}."
+        return f"Nothing was lost: {found}."
+
+    def __repr__(self) -> str:
+        return self.verdict
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Bundle:
+        kind = next(kind for kind, holds in self._kinds() if holds)
+        blocks = [style.aside(line) for line in self._numbers()]
+        card = style.card(kind, self.verdict, *blocks)
+        return {"text/plain": self.verdict, "text/html": card}
+
+    def _kinds(self) -> tuple[tuple[style.Kind, bool], ...]:
+        return (
+            (style.ENDED_EARLY, bool(self.problem)),
+            (style.LOST, bool(self.lost or self.lost_updates)),
+            (style.NOTHING_LOST, True),
+        )
+
+    def _numbers(self) -> list[str]:
+        """Those of a forced race are the same on every run."""
+        lines = [
+            f"{self.deposits} deposits, {self.writers} writers and {self.readers} readers, "
+            f"rounds: {self.rounds}, `{self.concurrency}`, {self.mode}."
+        ]
+        if self.mode == "free":
+            waits = f"Longest wait to write: {duration(self.longest_wait('write'))}"
+            if self.readers:
+                waits += (
+                    f", to read: {duration(self.longest_wait('read'))}; "
+                    f"at most {self.peak_readers} read at once"
+                )
+            lines.append(f"{waits}. {self.calls_per_second:,.0f} calls a second.")
+        return lines

@@ -1,0 +1,199 @@
+"""A recording for other programs: as a trace that Perfetto opens, and as a table.
+
+    lab.chrome_trace(result, "race.json")    # open it at ui.perfetto.dev
+    lab.to_csv(result, "race.csv")
+
+The trace has two kinds of processes. Under `clients`, a thread for each lane has the calls, within
+them the waits, reads and writes, and arrows from a release to whom it let in. Under each account
+are its lock's holds, its balance, and the updates that were lost.
+
+Source: Duca and Sinclair, "Trace Event Format",
+https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU. Slices of one
+thread must nest there, so calls that one client has in flight together get a thread each.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+from bankkit.lab.recording.history import Call, Event, History, Span
+from bankkit.lab.recording.lost_updates import dollars, lost_updates, writes
+from bankkit.lab.recording.timeline import Recorded, history_of, rows_of
+
+TraceEvent = dict[str, Any]
+
+CLIENTS = 1
+"""The process id of all clients; accounts have those after it."""
+
+_COLUMNS = ("at", "call", "kind", "account", "value", "note", "reason")
+
+
+def to_csv(source: Recorded | History, file: str | Path | TextIO) -> None:
+    """Write the events as a table, a line each: what `History.from_rows` reads back.
+
+    `file` is its path, or a text file opened with `newline=""`.
+    """
+    if not isinstance(file, str | Path):
+        table = csv.DictWriter(file, _COLUMNS)
+        table.writeheader()
+        table.writerows(history_of(source).rows())
+        return
+    with Path(file).open("w", newline="", encoding="utf-8") as opened:
+        to_csv(source, opened)
+
+
+def chrome_trace(source: Recorded | History, path: str | Path | None = None) -> dict[str, Any]:
+    """The recording in the Chrome trace event format, ready for `json.dump`.
+
+    Also written to the file at `path`, if one is given.
+    """
+    trace = {
+        "traceEvents": list(_Trace(history_of(source)).events()),
+        "displayTimeUnit": "ns",  # or viewers round to milliseconds
+    }
+    if path is not None:
+        Path(path).write_text(json.dumps(trace), encoding="utf-8")
+    return trace
+
+
+# --- Below: how it is done -----------------------------------------------------------------------
+
+
+class _Trace:
+    def __init__(self, history: History) -> None:
+        self.history = history
+        self.start = history.events[0].at if history.events else 0
+        self.accounts = {name: CLIENTS + 1 + n for n, name in enumerate(history.accounts)}
+        self.spans: dict[str, list[Span]] = defaultdict(list)
+        for span in history.spans:
+            self.spans[span.call].append(span)
+        self.threads = self._threads()
+
+    def events(self) -> Iterator[TraceEvent]:
+        yield from self._names()
+        for call in self.history.calls:
+            yield from self._call(call)
+        yield from self._wake_ups()
+        for account, process in self.accounts.items():
+            yield from self._holds(account, process)
+            yield from self._balance(account, process)
+
+    def _time(self, at: int) -> float:
+        """Microseconds since the first event."""
+        return (at - self.start) / 1e3
+
+    def _life(self, call: Call) -> tuple[int, int]:
+        """From its first event to its last; a wait or a hold may last still."""
+        ends = (span.end for span in self.spans[call.id])
+        return call.events[0].at, max((call.events[-1].at, *ends))
+
+    def _threads(self) -> dict[str, int]:
+        """The thread id of each call: that of its client, or a further one if it is busy."""
+        lives = ((call.id, call.client, *self._life(call)) for call in self.history.calls)
+        rows = rows_of(lives)
+        lanes = sorted(
+            {(call.client, rows[call.id]) for call in self.history.calls},
+            key=lambda lane: (self.history.clients.index(lane[0]), lane[1]),
+        )
+        self.lanes = {lane: number for number, lane in enumerate(lanes, 1)}
+        return {call.id: self.lanes[call.client, rows[call.id]] for call in self.history.calls}
+
+    def _names(self) -> Iterator[TraceEvent]:
+        processes = {CLIENTS: "clients"} | {pid: name for name, pid in self.accounts.items()}
+        for process, name in processes.items():
+            yield _metadata("process_name", process, 0, name=name)
+            yield _metadata("process_sort_index", process, 0, sort_index=process)
+        for (client, row), thread in self.lanes.items():
+            name = client if row == 0 else f"{client} ({row + 1})"
+            yield _metadata("thread_name", CLIENTS, thread, name=name)
+            yield _metadata("thread_sort_index", CLIENTS, thread, sort_index=thread)
+
+    def _call(self, call: Call) -> Iterator[TraceEvent]:
+        start, end = self._life(call)
+        notes = {"call": call.id, "account": call.account, "status": call.status or "in flight"}
+        if call.reason:
+            notes["reason"] = call.reason
+        yield self._slice(call.method or "call", "call", call.id, start, end, notes)
+        for span in self.spans[call.id]:
+            about: dict[str, Any] = {"lock": span.mode}
+            if span.held_by:
+                about["held by"] = ", ".join(span.held_by)
+            yield self._slice(span.kind, "lock", call.id, span.start, span.end, about)
+        for event in call.events:
+            if event.kind in ("read", "committed") and event.value is not None:
+                yield self._instant(f"{event.kind} {dollars(event.value)}", call.id, event)
+
+    def _slice(
+        self, name: str, category: str, call: str, start: int, end: int, args: dict[str, Any]
+    ) -> TraceEvent:
+        return {
+            "ph": "X", "name": name, "cat": category, "pid": CLIENTS, "tid": self.threads[call],
+            "ts": self._time(start), "dur": (end - start) / 1e3, "args": args,
+        }  # fmt: skip
+
+    def _instant(self, name: str, call: str, event: Event) -> TraceEvent:
+        return {
+            "ph": "i", "s": "t", "name": name, "cat": "balance", "pid": CLIENTS,
+            "tid": self.threads[call], "ts": self._time(event.at),
+            "args": {"cents": event.value},
+        }  # fmt: skip
+
+    def _wake_ups(self) -> Iterator[TraceEvent]:
+        """Arrows, which start and end within the slices of those who released and were let in."""
+        for number, wake_up in enumerate(self.history.wake_ups, 1):
+            both = {"name": "lets in", "cat": "wake-up", "id": number, "pid": CLIENTS}
+            yield both | {
+                "ph": "s", "tid": self.threads[wake_up.releaser],
+                "ts": self._time(wake_up.released - 1),  # the last moment of the hold
+            }  # fmt: skip
+            yield both | {
+                "ph": "f", "bp": "e", "tid": self.threads[wake_up.waiter],
+                "ts": self._time(wake_up.granted),
+            }  # fmt: skip
+
+    def _holds(self, account: str, process: int) -> Iterator[TraceEvent]:
+        """Several may hold a lock to read at once: slices that need not nest."""
+        for number, span in enumerate(self.history.spans):
+            if span.account != account or span.kind == "waiting":
+                continue
+            both = {
+                "name": f"{span.client} {'reads' if span.kind == 'reading' else 'writes'}",
+                "cat": "hold", "id": number, "pid": process, "tid": 0,
+            }  # fmt: skip
+            yield both | {"ph": "b", "ts": self._time(span.start), "args": {"call": span.call}}
+            yield both | {"ph": "e", "ts": self._time(span.end)}
+
+    def _balance(self, account: str, process: int) -> Iterator[TraceEvent]:
+        try:
+            order = writes(self.history, account)
+            lost = lost_updates(self.history, account)
+        except ValueError:
+            return  # something that was not recorded changed it as well
+        if not order:
+            return
+        expected = order[0].read
+        yield self._counter(process, self.start, expected, expected)
+        for write in order:
+            expected += write.wrote - write.read
+            yield self._counter(process, write.wrote_at, write.wrote, expected)
+        for update in lost:
+            yield {
+                "ph": "i", "s": "p", "name": f"lost update: {update}", "cat": "balance",
+                "pid": process, "tid": 0, "ts": self._time(update.by.wrote_at),
+                "args": {"lost": update.lost.call, "by": update.by.call, "cents": update.cents},
+            }  # fmt: skip
+
+    def _counter(self, process: int, at: int, actual: int, expected: int) -> TraceEvent:
+        return {
+            "ph": "C", "name": "balance in dollars", "cat": "balance", "pid": process, "tid": 0,
+            "ts": self._time(at), "args": {"actual": actual / 100, "expected": expected / 100},
+        }  # fmt: skip
+
+
+def _metadata(kind: str, process: int, thread: int, **args: object) -> TraceEvent:
+    return {"ph": "M", "name": kind, "pid": process, "tid": thread, "args": args}
