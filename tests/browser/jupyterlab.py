@@ -120,7 +120,8 @@ class Notebook:
                 const live = 'application/vnd.jupyter.widget-view+json';
                 const widgets = window.codeCells()
                     .flatMap(cell => cell.model.outputs.toJSON())
-                    .filter(output => output.data && live in output.data);
+                    .filter(output => output.data && live in output.data)
+                    .filter(output => 'text/plain' in output.data);  // a progress bar goes again
                 const node = window.panel.node;
                 const shown = [...node.querySelectorAll('.jp-OutputArea-output')]
                     .filter(area => area.querySelector(

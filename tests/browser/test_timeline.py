@@ -215,7 +215,9 @@ def test_pointed_at_it_tells_the_numbers(shown: Shown) -> None:
     assert lines[1].startswith("writes for ")
     assert lines[2] == "read $0, wrote $100"
     assert shown.tip(0.12, 0.8).endswith("balance $0")
-    assert shown.tip(0.95, 0.8).endswith("balance $100\nexpected $200\n✗ $100 lost")
+    # The last commit is close to the end, how close depends on the machine.
+    late = [shown.tip(1 - part / 200, 0.8) for part in range(1, 20)]
+    assert any(each.endswith("balance $100\nexpected $200\n✗ $100 lost") for each in late)
     shown.root.page.mouse.move(0, 0)
     shown.root.locator(".bk-tip").wait_for(state="hidden")
 
