@@ -13,12 +13,8 @@ import textwrap
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from types import ModuleType, TracebackType
-from typing import Any
-
-import anywidget
-import traitlets
+from typing import TYPE_CHECKING, Any
 
 from bankkit.lab import style
 from bankkit.lab.cards import Bundle
@@ -31,7 +27,8 @@ from bankkit.lab.exploring.replaying import Run
 from bankkit.lab.exploring.schedules import Outcome, Schedule
 from bankkit.lab.exploring.share_text import Turn
 
-_STATIC = Path(__file__).parent / "static"
+if TYPE_CHECKING:  # it needs anywidget, which takes long to import
+    from bankkit.lab.exploring.stepper_widget import StepperWidget
 
 KIND = style.Kind("☰", "You are the scheduler", style.SKY_BLUE)
 
@@ -308,6 +305,8 @@ class Stepper:
     @cached_property
     def widget(self) -> StepperWidget:
         """The live one, to be put beside other widgets. Closing it closes the stepper."""
+        from bankkit.lab.exploring.stepper_widget import StepperWidget
+
         widget = StepperWidget()
         widget.on_msg(self._on_message)
         widget.at_close = self.close
@@ -414,19 +413,6 @@ class Stepper:
         blocks.append(style.aside("Run this cell to step through the threads: it needs a kernel."))
         card = style.card(KIND, self.puzzle.goal, *blocks)
         return {**(live[0] if live else {}), "text/html": card, "text/plain": self.line}
-
-
-class StepperWidget(anywidget.AnyWidget):
-    """What the browser shows of a stepper."""
-
-    _esm = _STATIC / "stepper.js"
-    _css = _STATIC / "stepper.css"
-    view = traitlets.Dict().tag(sync=True)
-    at_close: Callable[[], None] = staticmethod(lambda: None)
-
-    def close(self) -> None:
-        super().close()
-        self.at_close()
 
 
 def _source(function: Callable[..., object]) -> str:

@@ -567,9 +567,7 @@ ACQUIRE_IN_TIME = """\
 def acquire_in_time(self, timeout):
     with self._changed:
         self._waiting += 1
-        if not self._changed.wait_for(
-            lambda: not self._writing and not self._readers, timeout
-        ):
+        if not self._changed.wait_for(lambda: not self._writing and not self._readers, timeout):
             return False
         self._waiting -= 1
         self._writing = True

@@ -1,0 +1,24 @@
+"""What the browser shows of a stepper."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import anywidget
+import traitlets
+
+_STATIC = Path(__file__).parent / "static"
+
+
+class StepperWidget(anywidget.AnyWidget):
+    """Shows a view and sends commands; it knows no rule of the game."""
+
+    _esm = _STATIC / "stepper.js"
+    _css = _STATIC / "stepper.css"
+    view = traitlets.Dict().tag(sync=True)
+    at_close: Callable[[], None] = staticmethod(lambda: None)
+
+    def close(self) -> None:
+        super().close()
+        self.at_close()
