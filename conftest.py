@@ -4,6 +4,7 @@ A run does not touch the learner's own progress, and ends with no process of its
 """
 
 import os
+import signal
 import tempfile
 import time
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ GRACE_SECONDS = 10.0
 
 run = f"{os.environ.get(MARK, '')}/{os.getpid()}"
 os.environ[MARK] = run
+# What a script starts in the background ignores Ctrl-C, which some tests press.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 scratch = tempfile.TemporaryDirectory(prefix="bankkit-tests-")
 os.environ["BANKKIT_PROGRESS"] = str(Path(scratch.name) / "progress.json")
 

@@ -85,6 +85,7 @@ class _Sheet:
 
     def __init__(self, lanes: Lanes) -> None:
         self.lanes = lanes
+        self._entered = {bar.span.call for bar in lanes.bars if bar.span.kind != "waiting"}
         self.scale = _Scale.of(lanes)
         self.left_out: Counter[str] = Counter()
         self.drawn: set[str] = set()
@@ -154,10 +155,12 @@ class _Sheet:
         return self.scale.inches(bar.span.end - bar.span.start)
 
     def _is_unseen(self, bar: Bar) -> bool:
-        """A wait too short to see, or so short that it was the way through the lock's door."""
+        """A wait too short to see; or nobody was in the way, and it was just the way in."""
         span = bar.span
-        seen = _UNSEEN if span.held_by or span.woken_by else 5 * _UNSEEN
-        return span.kind == "waiting" and self._width(bar) < seen
+        if span.kind != "waiting":
+            return False
+        let_in_at_once = not span.held_by and not span.woken_by and span.call in self._entered
+        return let_in_at_once or self._width(bar) < _UNSEEN
 
     def _bars(self) -> None:
         for bar in self.lanes.bars:
