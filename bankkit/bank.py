@@ -16,7 +16,7 @@ from typing import Any, Self
 import grpc
 import redis as redis_py
 
-from bankkit import accounts, store, teller
+from bankkit import accounts, redis_link, store, teller
 from bankkit.client import Client
 from bankkit.pb import bank_pb2_grpc
 from bankkit.redis_server import choose, open_redis, sweep_at_death
@@ -73,7 +73,7 @@ class Bank:
             elif namespace is None:
                 namespace = f"bankkit-{secrets.token_hex(4)}"
                 stack.callback(sweep_at_death(self._engine.url, namespace).close)
-            self.redis: redis_py.Redis = store.connect(self._engine.url)
+            self.redis: redis_py.Redis = redis_link.connect(self._engine.url)
             """A client to look around with."""
             stack.callback(self.redis.close)
             self.store = store.Store(self.redis, namespace)

@@ -7,48 +7,30 @@ Every key of one account carries the hash tag `{ID}`, so that they share a clust
     NAMESPACE:{ID}:request:RID   "FINGERPRINT BALANCE": the reply to a request id, for 24 h
     NAMESPACE:servers            hash: a running server's id → "DEADLINE_MS CONCURRENCY", its lease
 
-Measured traps behind the choices here (redis-py 8.1): the client retries a timed-out command ten
-times by default, so one stalled `HINCRBY +1` was stored as 2: retries are off, and the check of the
-request id stands in the same script as the change. Lua's numbers are doubles: balances cross it
+The check of a request id stands in the same script as the change: however many copies of a write
+arrive, the money moves once. Lua's numbers are doubles: balances cross it
 as strings, and Redis' own integer commands do the arithmetic.
 """
 
 from __future__ import annotations
 
 import hashlib
-import threading
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
 import redis
-from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError
-from redis.retry import Retry
 
 from bankkit.accounts import (
     Account,
     AccountExists,
     AccountNotFound,
     RequestIdReused,
-    StoreUnavailable,
 )
+from bankkit.redis_link import Link
 
 REPLY_SECONDS = 24 * 60 * 60
 """How long the reply to a request id is remembered."""
-
-ANSWER_SECONDS = 2.0
-"""How long Redis may take for one command before it counts as away."""
-
-# An answer to a command, or word that there is none: everything else is our own mistake.
-_AWAY = (
-    redis.ConnectionError,
-    redis.TimeoutError,
-    redis.exceptions.ReadOnlyError,
-    redis.exceptions.OutOfMemoryError,
-    redis.exceptions.ClusterError,
-    redis.exceptions.TryAgainError,
-)
-_AWAY_PREFIXES = ("MISCONF", "NOREPLICAS", "MASTERDOWN", "LOADING", "NOAUTH", "NOPERM", "WRONGPASS")
 
 
 class Request(NamedTuple):
@@ -170,21 +152,6 @@ class Changed(Exception):
     """A commit found that the account is not as it was read, and left it alone."""
 
 
-def connect(url: str, **options: Any) -> redis.Redis:
-    """A client for `redis://`, `rediss://` or `unix://` that sends every command once.
-
-    `options` go to redis-py. Text comes back as `str`.
-    """
-    settings = {
-        "protocol": 2,  # half the cost of 3 in redis-py 8.1, and nothing here needs 3
-        "decode_responses": True,
-        "socket_timeout": ANSWER_SECONDS,
-        "socket_connect_timeout": ANSWER_SECONDS,
-        "retry": Retry(NoBackoff(), 0),
-    }
-    return redis.Redis.from_url(url, **(settings | options))
-
-
 def sweep(client: redis.Redis, namespace: str) -> int:
     """Deletes all keys of a namespace and nothing else; how many there were."""
     swept = 0
@@ -195,39 +162,6 @@ def sweep(client: redis.Redis, namespace: str) -> int:
             swept += client.unlink(*batch)
             batch.clear()
     return swept + (client.unlink(*batch) if batch else 0)
-
-
-class _Line(threading.local):
-    """A connection of the thread's own, kept for good.
-
-    The client takes one from its pool for every command and gives it back, which costs three
-    times what the command itself does.
-    """
-
-    connection: Any = None
-
-    def send(self, pool: redis.ConnectionPool, *command: str | int) -> Any:
-        connection = self.connection
-        if connection is None:
-            connection = self.connection = pool.get_connection()
-        elif connection.is_connected and not _is_quiet(connection):
-            connection.disconnect()  # Redis has hung up since; connects again by itself
-        try:
-            connection.send_command(*command, check_health=False)
-            return connection.read_response()
-        except redis.ResponseError:
-            raise
-        except BaseException:
-            connection.disconnect()  # or the next command would read the answer to this one
-            raise
-
-
-def _is_quiet(connection: Any) -> bool:
-    """Whether the connection is open and holds no stray answer."""
-    try:
-        return not connection.can_read(0)
-    except (redis.ConnectionError, OSError):
-        return False
 
 
 class Store:
@@ -245,7 +179,7 @@ class Store:
             )
         self.client = client
         self.namespace = namespace
-        self._line = _Line()
+        self.link = Link(client)
 
     def create(self, account_id: str, account_type: str) -> Account:
         """Opens an account with nothing in it, or raises `AccountExists`."""
@@ -261,7 +195,9 @@ class Store:
         """
         key = self._key(account_id, "account")
         if request is None:
-            account_type, balance, epoch = self._send("HMGET", key, "type", "balance", "epoch")
+            account_type, balance, epoch = self.link.execute_command(
+                "HMGET", key, "type", "balance", "epoch"
+            )
             reply = None
         else:
             keys = [key, self._key(account_id, f"request:{request.id}")]
@@ -315,7 +251,7 @@ class Store:
         )
 
     def unregister(self, server_id: str) -> None:
-        self._send("HDEL", self._servers, server_id)
+        self.link.execute_command("HDEL", self._servers, server_id)
 
     def peek(self, account_id: str) -> dict[str, Any]:
         """All that Redis holds for an account, by key; the namespace is shown as `bank`.
@@ -354,19 +290,9 @@ class Store:
 
     def _run(self, script: str, keys: list[str], *values: str | int) -> Any:
         try:
-            return self._send("EVALSHA", _SHA[script], len(keys), *keys, *values)
+            return self.link.execute_command("EVALSHA", _SHA[script], len(keys), *keys, *values)
         except NoScriptError:  # a Redis that has restarted, or never saw it
-            return self._send("EVAL", script, len(keys), *keys, *values)
-
-    def _send(self, *command: str | int) -> Any:
-        try:
-            return self._line.send(self.client.connection_pool, *command)
-        except _AWAY as error:
-            raise StoreUnavailable from error
-        except redis.ResponseError as error:
-            if str(error).startswith(_AWAY_PREFIXES):
-                raise StoreUnavailable from error
-            raise
+            return self.link.execute_command("EVAL", script, len(keys), *keys, *values)
 
 
 def _replied(request: Request | None, reply: str) -> int:

@@ -11,7 +11,7 @@ import fasteners
 import pytest
 from readerwriterlock import rwlock
 
-from bankkit import lab, store
+from bankkit import lab, redis_link, store
 from bankkit.lab.exploring.search import Bound
 from bankkit.locks import (
     POLICIES,
@@ -186,7 +186,7 @@ def test_a_lock_of_fasteners() -> None:
 
 @pytest.fixture(scope="module")
 def accounts() -> Iterator[store.Store]:
-    with closing(PrivateRedis()) as server, store.connect(server.url) as client:
+    with closing(PrivateRedis()) as server, redis_link.connect(server.url) as client:
         yield store.Store(client)
 
 

@@ -15,7 +15,7 @@ import redis
 import bankkit
 from bankkit.accounts import StoreUnavailable
 from bankkit.pb import bank_pb2, bank_pb2_grpc
-from bankkit.store import ANSWER_SECONDS, connect
+from bankkit.redis_link import ANSWER_SECONDS, connect
 from tests.waiting import eventually
 
 BACK_SECONDS = 2.0

@@ -13,8 +13,8 @@ import pytest
 import redis as redis_py
 
 import bankkit
+from bankkit.redis_link import connect
 from bankkit.redis_server import VARIABLE, PrivateRedis
-from bankkit.store import connect
 from tests.processes import LONG_ENOUGH, ROOT, home, needs_proc, python, redis_on_tcp
 from tests.waiting import eventually
 

@@ -27,6 +27,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 import redis
 
+from bankkit.redis_link import connect
 from bankkit.redis_server import (
     VARIABLE,
     PrivateRedis,
@@ -37,7 +38,6 @@ from bankkit.redis_server import (
     open_redis,
     sweep_at_death,
 )
-from bankkit.store import connect
 from tests.waiting import eventually
 
 ROOT = Path(__file__).parent.parent
@@ -133,7 +133,7 @@ def go_on(process: subprocess.Popen[str]) -> None:
 OPEN = """
 import json, os, signal, subprocess, sys, threading
 from bankkit.redis_server import open_redis, sweep_at_death, RedisUnavailable
-from bankkit.store import connect
+from bankkit.redis_link import connect
 
 def tell(what):
     print(json.dumps(what), flush=True)

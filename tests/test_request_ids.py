@@ -17,9 +17,9 @@ import pytest
 
 import bankkit
 from bankkit.pb import bank_pb2
+from bankkit.redis_link import connect as connect_redis
 from bankkit.redis_server import PrivateRedis
 from bankkit.store import REPLY_SECONDS, Seen
-from bankkit.store import connect as connect_redis
 
 ROOT = Path(__file__).parent.parent
 

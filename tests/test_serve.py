@@ -15,8 +15,8 @@ import pytest
 import bankkit
 from bankkit.__main__ import main
 from bankkit.pb import bank_pb2, bank_pb2_grpc
+from bankkit.redis_link import connect
 from bankkit.redis_server import PrivateRedis
-from bankkit.store import connect
 from tests.processes import (
     LONG_ENOUGH,
     Child,

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import grpc
 
-from bankkit import store
+from bankkit import redis_link, store
 from bankkit.pb import bank_pb2, bank_pb2_grpc
 from bankkit.redis_server import open_redis
 
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     with closing(open_redis()) as engine:
         print(engine.description)
-        client = store.connect(engine.url)
+        client = redis_link.connect(engine.url)
 
         def used_memory() -> int:
             return int(client.info("memory")["used_memory"])

@@ -1,6 +1,6 @@
 """Sweeps one namespace of the user's own Redis once its parent is dead; a script.
 
-    python -I -S redis_janitor.py
+    python -I -S janitor_script.py
 
 The first line of standard input is a JSON object: `url`, `namespace`, and `path`, the parent's
 `sys.path`. They come that way, and not as arguments, because a URL may hold a password. Then the
@@ -24,7 +24,8 @@ def main() -> None:
         return
     order = json.loads(line)
     sys.path[:] = order["path"]
-    from bankkit.store import connect, sweep
+    from bankkit.redis_link import connect
+    from bankkit.store import sweep
 
     with connect(order["url"]) as client:
         sweep(client, order["namespace"])

