@@ -61,6 +61,14 @@ def _parser() -> argparse.ArgumentParser:
         help="how operations on one account are kept apart (%(default)s)",
     )
     serve.add_argument(
+        "--lease",
+        type=float,
+        default=teller.LEASE_SECONDS,
+        metavar="SECONDS",
+        help="how long redis-read-write keeps an account for a server that died (%(default)s)",
+    )
+    serve.add_argument("--name", help="what such a lock shows as the name of this server")
+    serve.add_argument(
         "--threads", type=int, default=server.THREADS, help="calls at once (%(default)s)"
     )
     serve.add_argument(
@@ -122,6 +130,8 @@ def _serve(options: argparse.Namespace) -> int:
             appendfsync=options.appendfsync,
             host=options.host,
             port=options.port,
+            lease=options.lease,
+            name=options.name,
             threads=options.threads,
             unsafe=options.unsafe,
         ) as bank,

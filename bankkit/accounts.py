@@ -128,6 +128,14 @@ class StoreUnavailable(BankError):
     )
 
 
+class LockLost(BankError):
+    """The account's lock on Redis was lost before the change: its lease ran out. Nothing was
+    applied."""
+
+    reason = "LOCK_LOST"
+    text = "The account's lock was lost before the change was made. Nothing was applied; try again."
+
+
 class Overloaded(BankError):
     reason = "OVERLOADED"
     text = "The server has more calls than it will queue. Nothing was applied; try again later."

@@ -31,7 +31,9 @@ class Bank:
     """A running bank; it touches no other one. A context manager that stops it.
 
     concurrency   how operations on one account are kept apart: see `bankkit.teller`
-    policy        whom a read–write lock lets go first: fair, readers, writers
+    policy        whom a read–write lock in this process lets go first: fair, readers, writers
+    lease         seconds that `redis-read-write` keeps an account locked for a server that died
+    name          what such a lock shows as the name of this server
     redis         URL of a Redis to use; else `BANKKIT_REDIS_URL`; else a private one, which
                   "private" asks for in any case
     namespace     where its keys live; by default a fresh one on a Redis of the user's own, swept
@@ -52,6 +54,8 @@ class Bank:
         concurrency: str = teller.DEFAULT,
         *,
         policy: str = "fair",
+        lease: float = teller.LEASE_SECONDS,
+        name: str | None = None,
         redis: str | None = None,
         namespace: str | None = None,
         data_dir: str | os.PathLike[str] | None = None,
@@ -63,7 +67,7 @@ class Bank:
         max_wait: float = MAX_WAIT_SECONDS,
         unsafe: bool = False,
     ) -> None:
-        teller.check_choice(concurrency, policy)
+        teller.check_choice(concurrency, policy, lease)
         self._lock = threading.Lock()
         with ExitStack() as stack:
             self._engine = open_redis(redis, data_dir=data_dir, appendfsync=appendfsync)
@@ -81,6 +85,8 @@ class Bank:
                 self.store,
                 concurrency,
                 policy=policy,
+                lease=lease,
+                name=name,
                 host=host,
                 port=port,
                 threads=threads,
@@ -178,7 +184,7 @@ def _check(*arguments: Any, **options: Any) -> None:
     bound = inspect.signature(Bank).bind(*arguments, **options)
     bound.apply_defaults()
     given = bound.arguments
-    teller.check_choice(given["concurrency"], given["policy"])
+    teller.check_choice(given["concurrency"], given["policy"], given["lease"])
     check_numbers(given["port"], given["threads"], given["max_calls"], given["max_wait"])
     choose(given["redis"], data_dir=given["data_dir"], appendfsync=given["appendfsync"])
 

@@ -108,8 +108,9 @@ class WorkerPool(futures.Executor):
 class Server:
     """A bank behind a port. `start` it once, `stop` it once.
 
-    `port` 0 lets the system choose. `unsafe` permits a concurrency choice that cannot see the
-    other servers of the same accounts; otherwise `start` raises `Rivals` in that case.
+    `name` is for people: whom a lock on Redis shows as its holder. `port` 0 lets the system choose.
+    `unsafe` permits a concurrency choice that cannot see the other servers of the same accounts;
+    otherwise `start` raises `Rivals` in that case.
     """
 
     def __init__(
@@ -118,6 +119,8 @@ class Server:
         concurrency: str = tellers.DEFAULT,
         *,
         policy: str = "fair",
+        lease: float = tellers.LEASE_SECONDS,
+        name: str | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
         threads: int = THREADS,
@@ -128,7 +131,7 @@ class Server:
         check_numbers(port, threads, max_calls, max_wait)
         self.store = store
         self.concurrency = concurrency
-        self.teller = tellers.make(concurrency, store, policy)
+        self.teller = tellers.make(concurrency, store, policy, lease=lease, owner=name)
         self.host = host
         self.port = port
         self._unsafe = unsafe
@@ -189,6 +192,7 @@ class Server:
         self._pool.shutdown()
         self.service.close()
         self._keeper.join()
+        self.teller.close()
         if not self._pool.join(1.0):  # `first-draft` may hold some for ever; they are daemons
             _log.warning("some calls did not end within the grace of %g s", grace)
         self._unregister()
@@ -219,9 +223,11 @@ class Server:
                     f"Another server ({', '.join(sorted(rivals))}) works on the same accounts, "
                     f"and {self.concurrency} is safe only "
                     + (
-                        "within one process. Stop the other one, or choose atomic for both."
+                        "within one process. Stop the other one, or choose redis-read-write or "
+                        "atomic for both."
                         if tellers.is_alone(self.concurrency)
-                        else "if that one is atomic too. Stop it, or start both with atomic."
+                        else f"if that one is {self.concurrency}, too. Stop it, or start both with "
+                        "the same choice, redis-read-write or atomic."
                     )
                 )
             time.sleep(0.1)

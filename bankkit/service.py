@@ -59,6 +59,7 @@ _STATUS: dict[type[BankError], grpc.StatusCode] = {
     accounts.InsufficientFunds: grpc.StatusCode.FAILED_PRECONDITION,
     accounts.Busy: grpc.StatusCode.DEADLINE_EXCEEDED,
     accounts.StoreUnavailable: grpc.StatusCode.UNAVAILABLE,
+    accounts.LockLost: grpc.StatusCode.ABORTED,
     accounts.Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
     _Internal: grpc.StatusCode.INTERNAL,
 }

@@ -3,7 +3,7 @@
 Every key of one account carries the hash tag `{ID}`, so that they share a cluster slot:
 
     NAMESPACE:{ID}:account       hash: type, balance (cents), and epoch once it was fenced
-    NAMESPACE:{ID}:lock          the account's lock, where Redis holds it
+    NAMESPACE:{ID}:lock          the account's lock, where Redis keeps it (see `bankkit.locks`)
     NAMESPACE:{ID}:request:RID   "FINGERPRINT BALANCE": the reply to a request id, for 24 h
     NAMESPACE:servers            hash: a running server's id → "DEADLINE_MS CONCURRENCY", its lease
 
@@ -25,8 +25,10 @@ from bankkit.accounts import (
     Account,
     AccountExists,
     AccountNotFound,
+    LockLost,
     RequestIdReused,
 )
+from bankkit.locks import STILL_HELD, Fence
 from bankkit.redis_link import Link
 
 REPLY_SECONDS = 24 * 60 * 60
@@ -91,7 +93,9 @@ if ARGV[1] ~= '' then redis.call('SET', KEYS[2], ARGV[1] .. ' ' .. after, 'EX', 
 return {'done', after}
 """
 
-_SET = f"""{_HEAD}
+# KEYS: account, request, what the fence guards · ARGV: … balance, epoch, the fence's token or ''
+_SET = f"""{STILL_HELD} {_HEAD}
+if ARGV[5] ~= '' and not still_held(KEYS[3], ARGV[5]) then return {{'lost'}} end
 if (redis.call('HGET', KEYS[1], 'epoch') or '') ~= ARGV[4] then return {{'changed', before}} end
 redis.call('HSET', KEYS[1], 'balance', ARGV[3]) {_TAIL}"""
 
@@ -122,7 +126,7 @@ for i = 1, #leases, 2 do
   local deadline, alone, concurrency = string.match(leases[i + 1], '^(%d+) (%d) (.*)$')
   if tonumber(deadline) < now then
     redis.call('HDEL', KEYS[1], leases[i])
-  elseif leases[i] ~= ARGV[1] and (alone == '1' or ARGV[4] == '1') then
+  elseif leases[i] ~= ARGV[1] and (alone == '1' or ARGV[4] == '1' or concurrency ~= ARGV[2]) then
     rivals[#rivals + 1] = concurrency
   end
 end
@@ -208,14 +212,20 @@ class Store:
         return Seen(Account(account_id, account_type, int(balance)), replied, epoch or "")
 
     def commit(
-        self, account_id: str, balance: int, request: Request | None = None, epoch: str = ""
+        self,
+        account_id: str,
+        balance: int,
+        request: Request | None = None,
+        epoch: str = "",
+        fence: Fence | None = None,
     ) -> int:
         """Sets the balance, whatever it is by now, unless `request` was answered before.
 
         Returns the balance to answer with. Raises `Changed` if the account was fenced since it was
-        read in `epoch`.
+        read in `epoch`, and `LockLost` if `fence` is no longer that of the account's lock.
         """
-        return self._change(_SET, account_id, request, balance, epoch)
+        token = fence.token if fence else ""
+        return self._change(_SET, account_id, request, balance, epoch, token)
 
     def compare_and_set(
         self, account_id: str, expected: int, balance: int, request: Request | None = None
@@ -241,8 +251,10 @@ class Store:
     ) -> list[str]:
         """Takes or renews a server's lease on the namespace, unless it has rivals.
 
-        `alone` says that its concurrency choice is safe only without other servers. Returns the
-        choices of the rivals that are running; with `force` the lease is taken all the same.
+        `alone` says that its concurrency choice is safe only without other servers. Rivals are
+        servers of such a choice, and of any other than its own: a lock cannot keep out who does
+        not take it. Returns the choices of those that are running; with `force` the lease is taken
+        all the same.
         """
         flags = ("1" if alone else "0", "1" if force else "0")
         return cast(
@@ -265,6 +277,10 @@ class Store:
             found[shown] = self.client.hgetall(key) if kind == "hash" else self.client.get(key)
         return found
 
+    def lock_key(self, account_id: str) -> str:
+        """Where the account's lock is kept, in the same slot as the account."""
+        return self._key(account_id, "lock")
+
     @property
     def _servers(self) -> str:
         return f"{self.namespace}:servers"
@@ -276,7 +292,11 @@ class Store:
         self, script: str, account_id: str, request: Request | None, *values: int | str
     ) -> int:
         request_id, fingerprint = request or ("", "")
-        keys = [self._key(account_id, "account"), self._key(account_id, f"request:{request_id}")]
+        keys = [
+            self._key(account_id, "account"),
+            self._key(account_id, f"request:{request_id}"),
+            self.lock_key(account_id),
+        ]
         outcome, *rest = self._run(script, keys, fingerprint, REPLY_SECONDS, *values)
         if outcome == "done":
             return int(rest[0])
@@ -284,6 +304,8 @@ class Store:
             return _replied(request, rest[0])
         if outcome == "missing":
             raise AccountNotFound
+        if outcome == "lost":
+            raise LockLost
         if outcome == "refused":
             raise OutOfBounds(int(rest[0]))
         raise Changed

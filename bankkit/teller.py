@@ -6,11 +6,13 @@ How operations on the same account are kept apart is a named choice:
     mutex         one at a time
     first-draft   a read–write lock with a lost wakeup, kept as a specimen
     read-write    many readers or one writer (the default)
+    redis-read-write
+                  the same across servers: the lock is kept in Redis, and every commit is fenced
     atomic        no lock: Redis makes each change in one step
 
 All but `atomic` commit blindly what the rule made of the balance they read. A compare-and-set
-there would hide the race that the lock is there to prevent. Only a commit whose outcome is in doubt
-is fenced off before the account is read again.
+there would hide the race that the lock is there to prevent. A commit is refused only if the lock
+behind it was lost, or if its outcome was in doubt and the account was read again since.
 """
 
 from __future__ import annotations
@@ -22,11 +24,25 @@ from functools import partial
 
 from bankkit import accounts, money
 from bankkit.accounts import Account, Busy, Rule, StoreUnavailable
-from bankkit.locks import IN_PROCESS, POLICIES, LockTable, LockTimeout
+from bankkit.locks import (
+    IN_PROCESS,
+    POLICIES,
+    Fence,
+    LeaseLost,
+    LockTable,
+    LockTimeout,
+    RedisLocks,
+)
 from bankkit.store import Changed, OutOfBounds, Request, Seen, Store
 
-CHOICES = (*IN_PROCESS, "atomic")
+ACROSS_SERVERS = ("redis-read-write", "atomic")
+"""Choices that are safe with any number of servers, as long as all of them have the same one."""
+
+CHOICES = (*IN_PROCESS, *ACROSS_SERVERS)
 DEFAULT = "read-write"
+
+LEASE_SECONDS = 3.0
+"""How long `redis-read-write` keeps an account locked for a server that has died."""
 
 
 @dataclass(slots=True)  # not frozen: made for every call, which that would slow down
@@ -55,9 +71,13 @@ class Teller:
     request id they return the first reply again and change nothing.
     """
 
-    def __init__(self, store: Store, locks: LockTable) -> None:
+    def __init__(
+        self, store: Store, locks: LockTable, close: Callable[[], None] = lambda: None
+    ) -> None:
         self.store = store
         self.locks = locks
+        self.close = close
+        """Ends what the locks have running."""
         self._in_doubt: set[str] = set()
         """Accounts whose last commit was not answered; an account's lock guards its entry."""
 
@@ -71,9 +91,12 @@ class Teller:
         try:
             with self.locks.read(account_id, patience.remaining()):
                 patience.check()
-                return self.store.read(account_id).account.balance
+                balance = self.store.read(account_id).account.balance
         except LockTimeout:
             raise Busy from None
+        except LeaseLost:
+            pass  # on leaving: the balance was read, and in one step
+        return balance
 
     def deposit(self, account_id: str, dollars: float, request_id: str, patience: Patience) -> int:
         accounts.check_account_id(account_id)
@@ -114,20 +137,33 @@ class Teller:
         self, account_id: str, rule: Rule, request: Request | None, patience: Patience
     ) -> int:
         try:
-            with self.locks.write(account_id, patience.remaining()):
-                while True:
-                    patience.check()
-                    seen = self._read(account_id, request)
-                    if seen.replied is not None:
-                        return seen.replied
-                    balance = rule(seen.account.balance)
-                    patience.check()
-                    try:
-                        return self._commit(seen, balance, request)
-                    except Changed:
-                        continue
+            with self.locks.write(account_id, patience.remaining()) as fence:
+                balance = self._change(account_id, rule, request, patience, fence)
         except LockTimeout:
             raise Busy from None
+        except LeaseLost:
+            pass  # on leaving: the change was made, and while the lock was held
+        return balance
+
+    def _change(
+        self,
+        account_id: str,
+        rule: Rule,
+        request: Request | None,
+        patience: Patience,
+        fence: Fence | None,
+    ) -> int:
+        while True:
+            patience.check()
+            seen = self._read(account_id, request)
+            if seen.replied is not None:
+                return seen.replied
+            balance = rule(seen.account.balance)
+            patience.check()
+            try:
+                return self._commit(seen, balance, request, fence)
+            except Changed:
+                continue
 
     def _read(self, account_id: str, request: Request | None) -> Seen:
         if account_id in self._in_doubt:
@@ -135,10 +171,12 @@ class Teller:
             self._in_doubt.discard(account_id)
         return self.store.read(account_id, request)
 
-    def _commit(self, seen: Seen, balance: int, request: Request | None) -> int:
+    def _commit(
+        self, seen: Seen, balance: int, request: Request | None, fence: Fence | None
+    ) -> int:
         account_id = seen.account.id
         try:
-            return self.store.commit(account_id, balance, request, seen.epoch)
+            return self.store.commit(account_id, balance, request, seen.epoch, fence)
         except StoreUnavailable:
             # It may still be on its way. If it arrived after the next operation had read the
             # balance, one of the two would be lost: that one fences it off first.
@@ -167,7 +205,9 @@ class AtomicTeller(Teller):
             rule(refused.balance, abs(delta))  # raises what the refusal means
             raise
 
-    def _commit(self, seen: Seen, balance: int, request: Request | None) -> int:
+    def _commit(
+        self, seen: Seen, balance: int, request: Request | None, fence: Fence | None
+    ) -> int:
         # Interest depends on the balance and Lua's doubles would misround it: computed here, and
         # stored only if the balance is still the one it was computed from.
         before = seen.account
@@ -179,18 +219,37 @@ def is_alone(concurrency: str) -> bool:
     return concurrency in IN_PROCESS
 
 
-def check_choice(concurrency: str, policy: str = "fair") -> None:
-    """Raises ValueError with the list of choices."""
+def check_choice(concurrency: str, policy: str = "fair", lease: float = LEASE_SECONDS) -> None:
+    """Raises ValueError that says what is allowed."""
     if concurrency not in CHOICES:
         raise ValueError(f"concurrency must be one of {', '.join(CHOICES)}, not {concurrency!r}.")
     if policy not in POLICIES:
         raise ValueError(f"policy must be one of {', '.join(POLICIES)}, not {policy!r}.")
+    if concurrency == "redis-read-write" and policy != "fair":
+        raise ValueError(f"redis-read-write is always fair: policy cannot be {policy!r}.")
+    if isinstance(lease, bool) or not isinstance(lease, (int, float)) or not 0.1 <= lease <= 3600:
+        raise ValueError(f"lease must be 0.1 to 3600 seconds, not {lease!r}.")
 
 
-def make(concurrency: str, store: Store, policy: str = "fair") -> Teller:
-    """The teller of that name. `policy` is whom a read–write lock lets go first."""
-    check_choice(concurrency, policy)
+def make(
+    concurrency: str,
+    store: Store,
+    policy: str = "fair",
+    *,
+    lease: float = LEASE_SECONDS,
+    owner: str | None = None,
+) -> Teller:
+    """The teller of that name.
+
+    `policy` is whom a read–write lock in this process lets go first. A lock in Redis is kept for
+    `lease` seconds, unless renewed, and shows `owner` as the name of who holds it.
+    """
+    check_choice(concurrency, policy, lease)
     if concurrency == "atomic":
         return AtomicTeller(store)
+    if concurrency == "redis-read-write":
+        locks = RedisLocks(store.link, lease=lease, owner=owner)
+        table = LockTable(lambda account_id: locks(store.lock_key(account_id)))
+        return Teller(store, table, locks.close)
     options = {"policy": policy} if concurrency == "read-write" else {}
     return Teller(store, LockTable(lambda _: IN_PROCESS[concurrency](**options)))

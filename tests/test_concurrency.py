@@ -21,7 +21,7 @@ from tests.waiting import eventually
 ROOT = Path(__file__).parent.parent
 CLIENTS = 16
 DEPOSITS = 500
-SAFE = ("mutex", "read-write", "atomic")
+SAFE = ("mutex", "read-write", "redis-read-write", "atomic")
 
 # Argument: the address. Deposits for half of the clients, each on a connection of its own, and
 # prints the balances that were answered.
@@ -190,7 +190,7 @@ def test_none_loses_an_update(monkeypatch: pytest.MonkeyPatch) -> None:
         assert bank.client.get_balance("a").balance == 10
 
 
-@pytest.mark.parametrize("concurrency", ["mutex", "first-draft", "read-write"])
+@pytest.mark.parametrize("concurrency", ["mutex", "first-draft", "read-write", "redis-read-write"])
 def test_a_lock_keeps_the_other_from_reading(
     monkeypatch: pytest.MonkeyPatch, concurrency: str
 ) -> None:
@@ -220,7 +220,7 @@ def test_atomic_interest_is_computed_again_when_the_balance_changed(
         assert reads == [100_00, 200_00]
 
 
-@pytest.mark.parametrize("concurrency", ["mutex", "read-write", "first-draft"])
+@pytest.mark.parametrize("concurrency", ["mutex", "read-write", "redis-read-write", "first-draft"])
 def test_no_lock_is_kept_after_use(concurrency: str) -> None:
     with bankkit.Bank(concurrency) as bank:
         with ThreadPoolExecutor(8) as threads:
@@ -230,6 +230,7 @@ def test_no_lock_is_kept_after_use(concurrency: str) -> None:
             list(threads.map(bank.client.get_balance, names))
         eventually(lambda: bank.server.load == 0)
         assert len(bank.server.teller.locks) == 0
+        assert not list(bank.redis.scan_iter(f"{bank.store.namespace}:*:lock*"))
 
 
 def test_one_account_does_not_wait_for_another(bank: bankkit.Bank) -> None:

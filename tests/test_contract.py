@@ -223,7 +223,7 @@ def test_more_than_the_balance(bank: bankkit.Bank) -> None:
     )
 
 
-@pytest.mark.parametrize("concurrency", ["read-write", "atomic"])
+@pytest.mark.parametrize("concurrency", ["read-write", "redis-read-write", "atomic"])
 def test_past_the_limit(concurrency: str) -> None:
     with bankkit.Bank(concurrency) as bank:
         bank.stub.CreateAccount(account("rich"))

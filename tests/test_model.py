@@ -154,7 +154,7 @@ class BankMachine(RuleBasedStateMachine):
             return error.code().name, None
 
 
-@pytest.fixture(scope="module", params=["read-write", "atomic", "mutex"])
+@pytest.fixture(scope="module", params=["read-write", "redis-read-write", "atomic", "mutex"])
 def bank(request: pytest.FixtureRequest) -> Iterator[bankkit.Bank]:
     with bankkit.Bank(request.param) as bank:
         yield bank

@@ -65,7 +65,13 @@ def test_forced_it_loses_every_time_and_names_the_pair(writers: int, rounds: int
     ("concurrency", "options"),
     [
         *[("read-write", {"policy": policy}) for policy in POLICIES],
-        *[("mutex", {}), ("atomic", {}), (Mutex, {}), (ReadWriteLock, {})],
+        *[
+            ("mutex", {}),
+            ("redis-read-write", {}),
+            ("atomic", {}),
+            (Mutex, {}),
+            (ReadWriteLock, {}),
+        ],
     ],
 )
 def test_a_choice_that_excludes_it_cannot_be_forced(concurrency: Any, options: Any) -> None:
@@ -115,7 +121,12 @@ def test_a_lock_of_your_own_may_refuse_and_may_tell_of_its_queue() -> None:
 
 @pytest.mark.parametrize(
     ("concurrency", "policy"),
-    [("mutex", "fair"), ("atomic", "fair"), *(("read-write", policy) for policy in POLICIES)],
+    [
+        ("mutex", "fair"),
+        ("redis-read-write", "fair"),
+        ("atomic", "fair"),
+        *(("read-write", policy) for policy in POLICIES),
+    ],
 )
 def test_free_and_nothing_is_lost(concurrency: str, policy: str) -> None:
     result = lab.race(concurrency, writers=6, readers=2, rounds=20, policy=policy)

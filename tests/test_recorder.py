@@ -178,7 +178,9 @@ def test_calls_of_others_are_seen_from_their_arrival(bank: Bank) -> None:
     assert (call.client, call.method, call.status) == ("somebody", "GetBalance", "OK")
 
 
-@pytest.mark.parametrize("concurrency", ["none", "mutex", "first-draft", "read-write", "atomic"])
+@pytest.mark.parametrize(
+    "concurrency", ["none", "mutex", "first-draft", "read-write", "redis-read-write", "atomic"]
+)
 def test_every_concurrency_choice(concurrency: str) -> None:
     with Bank(concurrency) as bank:
         with lab.record(bank) as recording:

@@ -165,7 +165,9 @@ def redis() -> Iterator[PrivateRedis]:
     redis.close()
 
 
-@pytest.fixture(scope="module", params=["read-write", "mutex", "atomic", "none"])
+@pytest.fixture(
+    scope="module", params=["read-write", "mutex", "redis-read-write", "atomic", "none"]
+)
 def bank(request: pytest.FixtureRequest) -> Iterator[bankkit.Bank]:
     with bankkit.Bank(request.param) as bank:
         yield bank
@@ -348,7 +350,7 @@ def test_the_reply_was_lost_on_the_way_to_the_client(
     assert bank.client.get_balance(account_id).balance == AFTER[method]
 
 
-@pytest.mark.parametrize("concurrency", ["read-write", "atomic"])
+@pytest.mark.parametrize("concurrency", ["read-write", "redis-read-write", "atomic"])
 def test_redis_answer_was_lost_on_the_way_to_the_server(
     redis: PrivateRedis, concurrency: str
 ) -> None:
@@ -367,7 +369,7 @@ def test_redis_answer_was_lost_on_the_way_to_the_server(
             assert bank.client.get_balance(method).balance == AFTER[method]
 
 
-@pytest.mark.parametrize("concurrency", ["read-write", "atomic"])
+@pytest.mark.parametrize("concurrency", ["read-write", "redis-read-write", "atomic"])
 def test_the_server_was_killed_between_the_two(redis: PrivateRedis, concurrency: str) -> None:
     """Once after it had replied, and once at the moment between commit and reply."""
     with proxy_to(redis.url) as proxy:

@@ -17,6 +17,7 @@ from bankkit.__main__ import main
 from bankkit.pb import bank_pb2, bank_pb2_grpc
 from bankkit.redis_link import connect
 from bankkit.redis_server import PrivateRedis
+from bankkit.teller import ACROSS_SERVERS
 from tests.processes import (
     LONG_ENOUGH,
     Child,
@@ -285,8 +286,21 @@ def test_a_lock_in_one_process_does_not_serve_beside_another(
         assert accepts(where)
 
 
-def test_atomic_serves_beside_atomic(place: Home, redis: PrivateRedis) -> None:
-    shared = ["--redis", redis.url, "--concurrency", "atomic"]
+@pytest.mark.parametrize("choice", ACROSS_SERVERS)
+def test_who_does_not_take_the_lock_is_refused(
+    place: Home, redis: PrivateRedis, choice: str
+) -> None:
+    (other,) = set(ACROSS_SERVERS) - {choice}
+    shared = ["--redis", redis.url, "--concurrency"]
+    with serve(place, *shared, choice) as first:
+        address(first)
+        with serve(place, *shared, other) as second:
+            assert "start both with the same choice" in refusal(second, 1)
+
+
+@pytest.mark.parametrize("choice", ACROSS_SERVERS)
+def test_two_servers_of_one_choice(place: Home, redis: PrivateRedis, choice: str) -> None:
+    shared = ["--redis", redis.url, "--concurrency", choice]
     with (
         serve(place, *shared) as first,
         serve(place, *shared) as second,

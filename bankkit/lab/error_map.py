@@ -42,6 +42,7 @@ MEANINGS: dict[str, Meaning] = {
     "ALREADY_EXISTS": Meaning("fix the request", "this id is taken", True),
     "OUT_OF_RANGE": Meaning("fix the request", "it is past the limit", True),
     "FAILED_PRECONDITION": Meaning("fix the state", "too little money there", True),
+    "ABORTED": Meaning("retry", "the lock was lost", True),
     "UNAVAILABLE": Meaning("retry", "nobody answers", False),
     "DEADLINE_EXCEEDED": Meaning("retry", "the time was up", False),
     "RESOURCE_EXHAUSTED": Meaning("retry", "too many calls at once", True),

@@ -14,8 +14,10 @@ from collections.abc import Callable
 from .first_draft import FirstDraftLock
 from .mutex import Mutex
 from .none import NoLock
-from .protocol import Fence, Lock, LockStatistics, LockTimeout
+from .protocol import Fence, LeaseLost, Lock, LockStatistics, LockTimeout
 from .read_write import POLICIES, ReadWriteLock
+from .redis_read_write import Party, RedisLocks, RedisLockStatistics, RedisReadWriteLock
+from .redis_scripts import STILL_HELD
 from .table import LockTable
 
 IN_PROCESS: dict[str, Callable[..., Lock]] = {
@@ -29,13 +31,19 @@ IN_PROCESS: dict[str, Callable[..., Lock]] = {
 __all__ = [
     "IN_PROCESS",
     "POLICIES",
+    "STILL_HELD",
     "Fence",
     "FirstDraftLock",
+    "LeaseLost",
     "Lock",
     "LockStatistics",
     "LockTable",
     "LockTimeout",
     "Mutex",
     "NoLock",
+    "Party",
     "ReadWriteLock",
+    "RedisLockStatistics",
+    "RedisLocks",
+    "RedisReadWriteLock",
 ]

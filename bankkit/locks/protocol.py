@@ -10,6 +10,13 @@ class LockTimeout(TimeoutError):
     """A lock was not had in time. Nothing is held and nothing was queued that still waits."""
 
 
+class LeaseLost(RuntimeError):
+    """A hold ended before its holder released it: somebody else may have been inside meanwhile.
+
+    Only a lock that lives outside of this process can be lost.
+    """
+
+
 class Fence(NamedTuple):
     """Proof of a hold that a store can check: a token that grows with every writer of ``key``.
 
@@ -28,7 +35,7 @@ class LockStatistics:
     readers: int
     """Threads that read now; a thread that reads twice counts once."""
     writer: int | None
-    """Ident of the thread that writes now."""
+    """Ident of the thread that writes now, in its own process."""
     waiting_readers: int | None
     """Threads that wait to read; None from a lock that does not know."""
     waiting_writers: int | None

@@ -1,0 +1,370 @@
+"""The read–write lock of many processes, kept in Redis: many readers or one writer."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+import math
+import os
+import secrets
+import threading
+import time
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Literal
+
+from . import redis_scripts as scripts
+from .protocol import FOREVER, Fence, LeaseLost, LockStatistics, LockTimeout, seconds
+from .redis_leases import Hold, Leases
+from .redis_scripts import Redis
+
+log = logging.getLogger("bankkit")
+
+Mode = Literal["read", "write"]
+
+LEASE_SECONDS = 3.0
+"""The usual lease: how long others wait for a holder that has died."""
+
+LONGEST_BLOCK = 1.0
+"""Seconds. A wait is cut into pieces, each shorter than a client would wait for an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """Somebody who holds a Redis lock or waits for it."""
+
+    owner: str
+    thread: int
+    """Its ident, which means something in the owner's process only."""
+    mode: Mode
+    token: int | None
+    """None for one who waits."""
+    seconds_left: float
+    """Until the lease or the place in the queue expires, unless it is renewed before."""
+
+
+@dataclass(frozen=True, slots=True)
+class RedisLockStatistics(LockStatistics):
+    """One consistent look at a Redis lock, whoever its holders are."""
+
+    holders: tuple[Party, ...] = ()
+    """In the order they entered."""
+    queue: tuple[Party, ...] = ()
+    """In the order they came."""
+
+
+class RedisLocks:
+    """The Redis locks of one owner, a lock for each key that it is called with.
+
+    ``redis`` is anything with ``execute_command(*command)`` that may be used by many threads and
+    sends each command once; what it raises is passed on. A waiter blocks a connection.
+
+    Every hold is a lease of so many seconds, which a daemon thread renews until the hold is
+    released. If the process dies, or stands still for too long, the lease runs out and the next one
+    enters. With ``renew=False`` there is no such thread and every lease simply runs out, which is
+    for looking at what happens then.
+
+    ``owner`` is a name for people, in ``statistics()``; it need not be unique. ``threading`` is the
+    module to build on, so that a controlled scheduler can stand in for it.
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        *,
+        lease: float = LEASE_SECONDS,
+        owner: str | None = None,
+        renew: bool = True,
+        threading: Any = threading,
+    ) -> None:
+        if not 0.01 <= lease <= 86400:
+            raise ValueError(f"A lease lasts from 0.01 s to a day, not {lease!r} s.")
+        self.lease = lease
+        self.owner = owner or f"process {os.getpid()}"
+        self._redis = redis
+        self._leases = Leases(redis, lease, renew=renew, threading=threading)
+        self._get_ident = threading.get_ident
+        # Two owners of one name are told apart, and two acquisitions of one thread: what was still
+        # on its way for the earlier one cannot touch the later.
+        self._instance = f"{self.owner}/{secrets.token_hex(4)}"
+        self._number = itertools.count(1)
+
+    def __call__(self, key: str) -> RedisReadWriteLock:
+        """The lock at this key, the same lock for all who name the key.
+
+        Raises ValueError for a key with braces that are no hash tag of Redis Cluster.
+        """
+        if not scripts.is_tagged(key) and set(key) & set("{}"):
+            raise ValueError(f"The braces of a key must be a hash tag, unlike those of {key!r}.")
+        return RedisReadWriteLock(self, key)
+
+    def close(self) -> None:
+        """Ends the renewal. Holds can still be released; new ones are refused (RuntimeError)."""
+        self._leases.close()
+
+
+class RedisReadWriteLock:
+    """Lets many threads read together, or one write alone, whichever processes they belong to.
+
+    A hold can be lost, unlike that of a lock in one process: whoever stands still for longer than
+    the lease (a stopped process, a long pause of the machine) comes back to find somebody else
+    inside. ``check`` tells, and releasing raises ``LeaseLost``; but between a check and the next
+    write anything may happen. So what the lock guards must check the fencing token that a write
+    grant comes with, in the same step as the change: see ``STILL_HELD``.
+
+    Phase-fair as ``ReadWriteLock`` is: a reader that comes while a writer waits queues behind it;
+    after a write all readers that wait enter together, after reads the writer that waits longest.
+    Waiters that have died lose their place after a lease. The lock is handed over: the script that
+    ends a hold makes the next holder and wakes it. If that message is lost, or a holder dies, a
+    waiter finds out by asking again, at the latest when the lease has run out.
+
+    A thread that reads may read again, which its process counts by itself. Raises RuntimeError at
+    once, and changes nothing, if a thread releases what it does not hold, writes while it writes,
+    writes while it reads, or reads while it writes.
+
+    What the Redis client raises passes through an acquire. A release that does not reach Redis is
+    logged and no error: what was guarded is done, and the lease ends by itself.
+
+    Sources: Gray and Cheriton, "Leases: an efficient fault-tolerant mechanism for distributed file
+    cache consistency", SOSP 1989; for fencing tokens Burrows, "The Chubby lock service", OSDI 2006
+    (there: sequencers); for phase-fairness see ``ReadWriteLock``.
+    """
+
+    __slots__ = ("_get_ident", "_holds", "_leases", "_locks", "_redis", "key")
+
+    def __init__(self, locks: RedisLocks, key: str) -> None:
+        self.key = key
+        self._locks = locks
+        self._redis = locks._redis
+        self._leases = locks._leases
+        self._holds = locks._leases.holds
+        self._get_ident = locks._get_ident
+
+    def read(self, timeout: float | None = None) -> ReadLease:
+        """Read in a ``with`` block. Raises LockTimeout on entering it, LeaseLost on leaving it."""
+        return ReadLease(self, timeout)
+
+    def write(self, timeout: float | None = None) -> WriteLease:
+        """Write in a ``with`` block, which yields the fence.
+
+        Raises LockTimeout on entering it, LeaseLost on leaving it.
+        """
+        return WriteLease(self, timeout)
+
+    def acquire_read(self, timeout: float | None = None) -> bool:
+        """Begin to read; False if that was not possible within ``timeout`` seconds.
+
+        Raises LeaseLost if the thread reads already but has lost that hold.
+        """
+        place = (self.key, self._get_ident())
+        hold = self._holds.get(place)
+        if hold is None:
+            return self._acquire("read", place, timeout)
+        seconds(timeout)
+        if hold.mode == "write":
+            raise RuntimeError("This thread writes; it must release before it can read.")
+        hold.check()
+        hold.count += 1
+        return True
+
+    def release_read(self) -> None:
+        """End one read. Raises LeaseLost, RuntimeError if this thread does not read."""
+        self._release("read")
+
+    def acquire_write(self, timeout: float | None = None) -> bool:
+        """Begin to write; False if that was not possible within ``timeout`` seconds."""
+        place = (self.key, self._get_ident())
+        hold = self._holds.get(place)
+        if hold is None:
+            return self._acquire("write", place, timeout)
+        seconds(timeout)
+        if hold.mode == "write":
+            raise RuntimeError("This thread writes already; it cannot write again.")
+        raise RuntimeError("This thread reads; it must release before it can write (no upgrade).")
+
+    def release_write(self) -> None:
+        """End the write. Raises LeaseLost, RuntimeError if this thread does not write."""
+        self._release("write")
+
+    def fence(self) -> Fence:
+        """Proof of this thread's write. Raises RuntimeError if it does not write."""
+        hold = self._holds.get((self.key, self._get_ident()))
+        if hold is None or hold.mode != "write":
+            raise RuntimeError("This thread has no fence: it does not write.")
+        return Fence(self.key, hold.token)
+
+    def check(self) -> None:
+        """Raises LeaseLost if this thread's hold was lost, RuntimeError if it has none.
+
+        As far as this process knows: it asks nobody.
+        """
+        hold = self._holds.get((self.key, self._get_ident()))
+        if hold is None:
+            raise RuntimeError("This thread holds nothing to check.")
+        hold.check()
+
+    def statistics(self) -> RedisLockStatistics:
+        """Who holds the lock and who waits for it, now, in all processes."""
+        now, stored = scripts.look(self._redis, self.key)
+        state = json.loads(stored) if stored else {"holders": [], "queue": []}
+        holders = _parties(state["holders"], now)
+        queue = _parties(state["queue"], now)
+        readers = tuple(party.thread for party in holders if party.mode == "read")
+        return RedisLockStatistics(
+            readers=len(readers),
+            writer=next((party.thread for party in holders if party.mode == "write"), None),
+            waiting_readers=sum(party.mode == "read" for party in queue),
+            waiting_writers=sum(party.mode == "write" for party in queue),
+            reader_idents=readers,
+            holders=holders,
+            queue=queue,
+        )
+
+    def _acquire(self, mode: Mode, place: tuple[str, int], timeout: float | None) -> bool:
+        limit = FOREVER if timeout is None else seconds(timeout)
+        locks = self._locks
+        if self._leases.needs_thread:
+            self._leases.start_thread()
+        id = f"{locks._instance}/{place[1]}/{next(locks._number)}"
+        asked = time.monotonic()
+        end = math.inf if limit == FOREVER else asked + limit
+        milliseconds = round(locks.lease * 1000)
+        waits = "0" if limit == 0 else "1"
+        try:
+            answer = scripts.ask(self._redis, self.key, id, mode, milliseconds, waits)
+            if isinstance(answer, int) and limit != 0:
+                answer, asked = self._wait(id, mode, milliseconds, asked, answer, end)
+        except Exception:
+            raise  # Redis does not answer: the place in the queue, or the lease, ends by itself
+        except BaseException:  # KeyboardInterrupt, most likely
+            self._give_up(id)
+            raise
+        if answer is None or isinstance(answer, int):
+            return False
+        self._holds[place] = Hold(id, mode, int(answer), asked, locks.lease)
+        return True
+
+    def _wait(
+        self, id: str, mode: Mode, milliseconds: int, asked: float, answer: Any, end: float
+    ) -> tuple[Any, float]:
+        """The token, or None once the time is up, and when the lease was asked for at the latest.
+
+        A grant that comes while it waits was made after it last asked.
+        """
+        redis, lease = self._redis, self._locks.lease
+        wake_list = scripts.wake_list(self.key, id)
+        longest = min(lease / 3, LONGEST_BLOCK)
+        failed = False
+        while isinstance(answer, int):
+            left = end - time.monotonic()
+            if left <= 0:
+                return scripts.leave(redis, self.key, id), asked
+            # Rounded up, for 0 would block for ever; and a lease is over only after its last ms.
+            block = math.ceil(min(left, longest, (answer + 1) / 1000) * 1000) / 1000
+            message = None
+            try:
+                message = redis.execute_command("BLPOP", wake_list, block)
+                failed = False
+            except Exception:
+                # Perhaps only this connection is lost, and a message with it. Asking will tell.
+                if failed:
+                    raise
+                failed = True
+            if message is not None and time.monotonic() < asked + lease:
+                return message[1], asked
+            asked = time.monotonic()
+            answer = scripts.ask(redis, self.key, id, mode, milliseconds, "1")
+        return answer, asked
+
+    def _give_up(self, id: str) -> None:
+        try:
+            if scripts.leave(self._redis, self.key, id) is not None:
+                scripts.release(self._redis, self.key, id)
+        except Exception as error:
+            log.warning("A waiter for %s left without a word to Redis: %s", self.key, error)
+
+    def _release(self, mode: Mode) -> None:
+        place = (self.key, self._get_ident())
+        hold = self._holds.get(place)
+        if hold is None or hold.mode != mode:
+            raise RuntimeError(f"This thread cannot end a {mode}: it does not {mode}.")
+        if hold.count > 1:
+            hold.count -= 1
+            return
+        del self._holds[place]  # first, or a renewal that comes too late would take it for lost
+        released = 0
+        if not hold.is_lost:
+            try:
+                released = scripts.release(self._redis, self.key, hold.id)
+            except Exception as error:
+                log.warning("%s was not released and stays held for its lease: %s", self.key, error)
+                return
+        if not released:
+            hold.is_lost = True
+            hold.check()
+
+
+def _parties(entries: Any, now: int) -> tuple[Party, ...]:
+    """Lua writes an empty list as `{}`."""
+    found = []
+    for entry in entries or ():
+        if entry["expires"] > now:
+            owner, _, thread, _ = entry["id"].rsplit("/", 3)
+            token = int(entry["token"]) if "token" in entry else None
+            left = (entry["expires"] - now) / 1000
+            found.append(Party(owner, int(thread), entry["mode"], token, left))
+    return tuple(found)
+
+
+class ReadLease:
+    """Reads while its ``with`` block runs."""
+
+    __slots__ = ("_lock", "_timeout")
+
+    def __init__(self, lock: RedisReadWriteLock, timeout: float | None) -> None:
+        self._lock = lock
+        self._timeout = timeout
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire_read(self._timeout):
+            raise LockTimeout(f"The lock was not had for reading within {self._timeout} s.")
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            self._lock.release_read()
+        except LeaseLost:
+            if error is None:
+                raise
+
+
+class WriteLease:
+    """Writes while its ``with`` block runs, and yields the fence."""
+
+    __slots__ = ("_lock", "_timeout")
+
+    def __init__(self, lock: RedisReadWriteLock, timeout: float | None) -> None:
+        self._lock = lock
+        self._timeout = timeout
+
+    def __enter__(self) -> Fence:
+        if not self._lock.acquire_write(self._timeout):
+            raise LockTimeout(f"The lock was not had for writing within {self._timeout} s.")
+        return self._lock.fence()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            self._lock.release_write()
+        except LeaseLost:
+            if error is None:
+                raise

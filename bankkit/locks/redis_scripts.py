@@ -1,0 +1,261 @@
+"""The Redis lock in Lua: what it stores, and the one script that each operation is.
+
+The state of a lock is one key, a JSON text:
+
+    {"holders": [{"id": …, "mode": "write", "token": "1757000000123456", "expires": …}],
+     "queue": [{"id": …, "mode": "read", "lease": 3000, "expires": …}],
+     "last": "1757000000123456"}
+
+Times are milliseconds of Redis' own clock, so the clocks of the clients do not matter. A holder
+counts until its lease expires, a waiter until its place does, and the key itself vanishes with the
+last of them: whoever dies is forgotten.
+
+A token is the time of the grant in microseconds, or one more than the last, whichever is greater.
+It is text, because Redis writes numbers into JSON with 14 digits. It needs no counter that outlives
+the lock, and it stays unique after a failover to a replica that never heard of the lock.
+
+Invariant between scripts: who waits is behind a holder. So each script first drops those whose time
+is up, then hands the lock over if that made room, and only then does what it is for.
+
+A waiter is woken through a list of its own, `KEY:wake:ID`, on which it blocks: the grant comes with
+the message. The list's name is computed, but lies in the same slot of a Redis Cluster as the lock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Protocol
+
+from redis.exceptions import NoScriptError
+
+
+class Redis(Protocol):
+    """What the lock needs of a client: `redis.Redis` has it, and `redis.RedisCluster`.
+
+    It should send a command once: after a release that was sent twice, the second answer says that
+    the lease was lost.
+    """
+
+    def execute_command(self, *command: Any) -> Any:
+        """The answer, text as str or as bytes. Must be safe for many threads."""
+
+
+# KEYS: lock · ARGV: id, then the script's own
+_LOAD = """
+local time = redis.call('TIME')
+local micros = time[1] * 1000000 + time[2]
+local now = math.floor(micros / 1000)
+local id = ARGV[1]
+local stored = redis.call('GET', KEYS[1])
+"""
+
+_STATE = """
+local lock = stored and cjson.decode(stored) or {holders = {}, queue = {}, last = '0'}
+
+local function position(list)
+  for index, entry in ipairs(list) do
+    if entry.id == id then return index end
+  end
+end
+
+local function living(list, on_death)
+  local alive = {}
+  for _, entry in ipairs(list) do
+    if entry.expires > now then alive[#alive + 1] = entry else on_death(entry) end
+  end
+  return alive
+end
+
+local function wake_list(waiter)
+  local tagged = string.find(KEYS[1], '^[^{]*{[^}]+}')
+  return (tagged and KEYS[1] or '{' .. KEYS[1] .. '}') .. ':wake:' .. waiter
+end
+
+local function grant(waiter, mode, lease)
+  lock.last = string.format('%.0f', math.max(micros, lock.last + 1))
+  local holder = {id = waiter, mode = mode, token = lock.last, expires = now + lease}
+  lock.holders[#lock.holders + 1] = holder
+  return lock.last
+end
+
+local function hand_over(mode, most)
+  local left = {}
+  for _, waiter in ipairs(lock.queue) do
+    if waiter.mode == mode and most > 0 then
+      most = most - 1
+      local list = wake_list(waiter.id)
+      redis.call('RPUSH', list, grant(waiter.id, mode, waiter.lease))
+      redis.call('PEXPIRE', list, waiter.lease)
+    else
+      left[#left + 1] = waiter
+    end
+  end
+  lock.queue = left
+end
+
+-- `ended` is the mode of a hold that has just ended. Reads and writes take turns (phase-fair).
+local function settle(ended)
+  lock.holders = living(lock.holders, function(holder) ended = holder.mode end)
+  lock.queue = living(lock.queue, function() end)
+  local holder = lock.holders[1]
+  if not lock.queue[1] or (holder and holder.mode == 'write') then return end
+  local waiting = {read = 0, write = 0}
+  for _, waiter in ipairs(lock.queue) do waiting[waiter.mode] = waiting[waiter.mode] + 1 end
+  if not holder and waiting.write > 0 and (ended ~= 'write' or waiting.read == 0) then
+    hand_over('write', 1)
+  elseif not holder or waiting.write == 0 then
+    hand_over('read', math.huge)
+  end
+end
+
+local function store()
+  local latest = 0
+  for _, list in ipairs({lock.holders, lock.queue}) do
+    for _, entry in ipairs(list) do latest = math.max(latest, entry.expires) end
+  end
+  if latest > 0 then
+    redis.call('SET', KEYS[1], cjson.encode(lock), 'PXAT', string.format('%.0f', latest))
+  elseif stored then
+    redis.call('DEL', KEYS[1])
+  end
+end
+"""
+
+# ARGV: id, mode, lease ms, '1' to queue if need be
+# Answer: the token, or in how many ms at the latest the situation may have changed by itself.
+# Asked again by a waiter, it keeps the place in the queue and finds a grant whose message was lost.
+# It begins with the usual case, written out because that takes half as long.
+_ASK = f"""{_LOAD}
+if not stored then
+  local token, expires = string.format('%.0f', micros), string.format('%.0f', now + ARGV[3])
+  redis.call('SET', KEYS[1],
+    '{{"holders":[{{"id":"' .. id .. '","mode":"' .. ARGV[2] .. '","token":"' .. token ..
+    '","expires":' .. expires .. '}}],"queue":{{}},"last":"' .. token .. '"}}', 'PXAT', expires)
+  return token
+end
+{_STATE}
+settle()
+local mode, lease = ARGV[2], tonumber(ARGV[3])
+local held = position(lock.holders)
+if held then
+  redis.call('DEL', wake_list(id))
+  store()
+  return lock.holders[held].token
+end
+local holder = lock.holders[1]
+-- Whoever waits while readers hold is a writer or came after one, or would have been let in.
+if not holder or (mode == 'read' and holder.mode == 'read' and not lock.queue[1]) then
+  local token = grant(id, mode, lease)
+  store()
+  return token
+end
+local soonest = math.huge
+for _, list in ipairs({{lock.holders, lock.queue}}) do
+  for _, entry in ipairs(list) do soonest = math.min(soonest, entry.expires) end
+end
+if ARGV[4] == '1' then
+  local queued = position(lock.queue)
+  if not queued then
+    queued = #lock.queue + 1
+    lock.queue[queued] = {{id = id, mode = mode, lease = lease}}
+  end
+  lock.queue[queued].expires = now + lease
+end
+store()
+return soonest - now
+"""
+
+# ARGV: id
+# Answer: the token, if the lock was handed over before the waiter gave up.
+_LEAVE = f"""{_LOAD}{_STATE}
+local queued = position(lock.queue)
+if queued then table.remove(lock.queue, queued) end
+settle()
+store()
+local held = position(lock.holders)
+if not held then return false end
+redis.call('DEL', wake_list(id))
+return lock.holders[held].token
+"""
+
+# ARGV: id
+# Answer: whether the lease still ran.
+_RELEASE = f"""{_LOAD}
+if not stored then return 0 end
+{_STATE}
+local held = position(lock.holders)
+local ended = held and table.remove(lock.holders, held)
+settle(ended and ended.mode)
+store()
+return (ended and ended.expires > now) and 1 or 0
+"""
+
+# ARGV: id, lease ms
+# Answer: whether the lease still ran, and so was renewed.
+_RENEW = f"""{_LOAD}{_STATE}
+settle()
+local held = position(lock.holders)
+if held then lock.holders[held].expires = now + ARGV[2] end
+store()
+return held and 1 or 0
+"""
+
+# Answer: ms, the state or nothing
+_LOOK = """
+local time = redis.call('TIME')
+return {time[1] * 1000 + math.floor(time[2] / 1000), redis.call('GET', KEYS[1])}
+"""
+
+STILL_HELD = """
+local function still_held(key, token)
+  local stored = redis.call('GET', key)
+  if not stored then return false end
+  local time = redis.call('TIME')
+  local now = time[1] * 1000 + math.floor(time[2] / 1000)
+  for _, it in ipairs(cjson.decode(stored).holders) do
+    if it.mode == 'write' and it.token == token and it.expires > now then return true end
+  end
+  return false
+end
+"""
+"""Lua: `still_held(key, token)` says whether the writer with that token (text) holds the lock at
+`key` and its lease still runs.
+
+For the script that changes what the lock guards, whose key shares a slot with the lock's. It is
+stronger than to refuse tokens smaller than the greatest seen: there is nothing to remember, and a
+holder whose lease is over is refused even if nobody has come after it.
+"""
+
+
+class Script:
+    """Runs one of the scripts above by its digest, and teaches it to a Redis that does not know."""
+
+    __slots__ = ("_digest", "_source")
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._digest = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+
+    def __call__(self, redis: Redis, key: str, *arguments: str) -> Any:
+        try:
+            return redis.execute_command("EVALSHA", self._digest, "1", key, *arguments)
+        except NoScriptError:  # a Redis that has restarted, or never saw it
+            return redis.execute_command("EVAL", self._source, "1", key, *arguments)
+
+
+ask = Script(_ASK)
+leave = Script(_LEAVE)
+release = Script(_RELEASE)
+renew = Script(_RENEW)
+look = Script(_LOOK)
+
+
+def wake_list(key: str, waiter: str) -> str:
+    """The list on which a waiter blocks."""
+    return f"{key if is_tagged(key) else '{' + key + '}'}:wake:{waiter}"
+
+
+def is_tagged(key: str) -> bool:
+    """Whether only a part of the key, within braces, decides its slot in a Redis Cluster."""
+    _, opened, rest = key.partition("{")
+    return bool(opened) and rest.find("}") > 0
