@@ -9,27 +9,7 @@ from bankkit.lab.exploring.search import Bound
 from bankkit.lab.exploring.tree import MOST_SCHEDULES, Node, _grow
 from bankkit.locks import FirstDraftLock, ReadWriteLock
 from tests import pictures
-
-
-def reader_and_writer(make: Any) -> Any:
-    def scenario(threading: Any) -> None:
-        lock = make(threading=threading)
-
-        def reader() -> None:
-            with lock.read():
-                pass
-
-        def writer() -> None:
-            with lock.write():
-                pass
-
-        threads = [threading.Thread(target=target) for target in (reader, writer)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-
-    return scenario
+from tests.scenarios import reader_and_writer
 
 
 @pytest.mark.parametrize("preemptions", [0, 1, None])

@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,10 @@ from bankkit.lab.exploring import share_text, stepper
 from bankkit.lab.exploring.puzzles import PUZZLES
 from bankkit.lab.exploring.stepper import Stepper
 from bankkit.locks import FirstDraftLock, ReadWriteLock
+from bankkit.redis_link import connect
 from bankkit.redis_server import PrivateRedis
-from bankkit.store import connect
 from tests.processes import ROOT
+from tests.scenarios import reader_and_writer
 
 
 @pytest.fixture(autouse=True)
@@ -225,27 +226,6 @@ def test_names_survive_being_shared() -> None:
 # Scenarios of the learner's own.
 
 
-def reads_and_writes(make_lock: Callable[..., Any]) -> Callable[[Any], None]:
-    def scenario(threading: Any) -> None:
-        lock = make_lock(threading=threading)
-
-        def reader() -> None:
-            with lock.read():
-                pass
-
-        def writer() -> None:
-            with lock.write():
-                pass
-
-        threads = [threading.Thread(target=each) for each in (reader, writer)]
-        for each in threads:
-            each.start()
-        for each in threads:
-            each.join()
-
-    return scenario
-
-
 def deposits(threading: Any) -> None:
     account = threading.shared(balance=0)
 
@@ -289,12 +269,12 @@ def test_look_says_what_is_shown() -> None:
 
 
 def test_the_explorer_answers_prove() -> None:
-    right = reads_and_writes(ReadWriteLock)
+    right = reader_and_writer(ReadWriteLock)
     with lab.be_the_scheduler(right, prove=True, preemptions=None) as shown:
         assert view(shown)["isProof"]
         assert shown.explore().verdict == "ok"
         assert shown.goal_reached
-    wrong = reads_and_writes(FirstDraftLock)
+    wrong = reader_and_writer(FirstDraftLock)
     with lab.be_the_scheduler(wrong, prove=True) as shown:
         assert view(shown)["bound"] == "at most 2 preemptions"
         answer = send(shown, "explore")

@@ -46,6 +46,7 @@ from bankkit.lab.exploring.replaying import replay
 from bankkit.lab.exploring.scheduler import Scheduler
 from bankkit.lab.exploring.schedules import Outcome, Schedule
 from bankkit.lab.exploring.search import Bound, Exhaustive, Pct
+from bankkit.lab.words import counted
 
 MINIMISING_SECONDS = 5.0
 """How long a found schedule is made shorter, at the most."""
@@ -69,7 +70,7 @@ class Result:
     """Why `reduction` was given up, if it was: what the threads share unseen."""
 
     def __str__(self) -> str:
-        ran = f"{self.schedules:,} schedule{'' if self.schedules == 1 else 's'}"
+        ran = counted(self.schedules, "schedule")
         if self.bug is not None:
             return f"bug after {ran} ({self.bound}): {self.bug}"
         if self.verdict == "ok":

@@ -140,7 +140,22 @@ class Primitive:
         return True
 
 
-class Lock(Primitive):
+class Held(Primitive):
+    """What is released where its `with` block ends."""
+
+    __slots__ = ()
+    release: Callable[..., None]
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.release()
+
+
+class Lock(Held):
     __slots__ = ("owner",)
 
     def __init__(self) -> None:
@@ -177,14 +192,6 @@ class Lock(Primitive):
         self.owner = scheduler.current
         return True
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.release()
-
     def is_available(self) -> bool:
         return self.owner is None
 
@@ -201,7 +208,7 @@ class Lock(Primitive):
         self.owner = self._scheduler.current
 
 
-class RLock(Primitive):
+class RLock(Held):
     __slots__ = ("count", "owner")
 
     def __init__(self) -> None:
@@ -243,14 +250,6 @@ class RLock(Primitive):
     def __enter__(self) -> bool:
         return self.acquire()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.release()
-
     def is_available(self) -> bool:
         return self.owner is None
 
@@ -266,7 +265,7 @@ class RLock(Primitive):
         self.count = count
 
 
-class Condition(Primitive):
+class Condition(Held):
     """As CPython's: a waiter whose timeout has fired stays in line until it has the lock again.
 
     So `notify` may wake one that no longer waits, and the notification is lost to the others.
@@ -290,14 +289,6 @@ class Condition(Primitive):
 
     def __enter__(self) -> bool:
         return self._lock.__enter__()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._lock.release()
 
     def wait(self, timeout: float | None = None) -> bool:
         if not self._lock.is_mine():
@@ -359,7 +350,7 @@ class Condition(Primitive):
     notifyAll = notify_all  # as the real one still calls it too
 
 
-class Semaphore(Primitive):
+class Semaphore(Held):
     __slots__ = ("value",)
 
     def __init__(self, value: int = 1) -> None:
@@ -391,14 +382,6 @@ class Semaphore(Primitive):
 
     def __enter__(self) -> bool:
         return self.acquire()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.release()
 
     def is_available(self) -> bool:
         return self.value > 0

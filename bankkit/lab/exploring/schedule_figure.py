@@ -13,7 +13,8 @@ from bankkit.lab import figures, style
 from bankkit.lab.exploring.laboratory import Scenario
 from bankkit.lab.exploring.replaying import Run, ThreadView
 from bankkit.lab.exploring.schedules import Outcome, Schedule
-from bankkit.lab.figures import INK, PALE, Picture
+from bankkit.lab.figures import INK, Picture
+from bankkit.lab.words import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -102,8 +103,7 @@ def _kind(view: ThreadView) -> str:
 
 
 def _finding(acted: _Acted) -> str:
-    steps = len(acted.moves)
-    count = f"{steps} step{'' if steps == 1 else 's'}"
+    count = counted(len(acted.moves), "step")
     if acted.outcome is None:
         return f"The first {count}"
     end = {
@@ -117,7 +117,7 @@ def _finding(acted: _Acted) -> str:
 
 
 def _line(acted: _Acted, lanes: list[str]) -> str:
-    threads = f"{len(lanes)} thread{'' if len(lanes) == 1 else 's'}, one lane each"
+    threads = f"{counted(len(lanes), 'thread')}, one lane each"
     finding = f"{threads}; {_finding(acted)[0].lower()}{_finding(acted)[1:]}"
     if acted.outcome is None or acted.outcome.kind == "ended":
         return f"{finding}."
@@ -138,8 +138,7 @@ _LABELS = {"reading": "steps to read", "writing": "steps to write", "neither": "
 
 def _draw(axes: Axes, acted: _Acted, lanes: list[str]) -> None:
     steps = len(acted.moves)
-    for lane in range(0, len(lanes), 2):
-        axes.axhspan(lane - 0.5, lane + 0.5, color=PALE, zorder=0)
+    figures.lanes(axes, lanes)
     for lane, name in enumerate(lanes):
         for first, last in _runs(acted.states, name):
             axes.barh(
@@ -178,14 +177,9 @@ def _draw(axes: Axes, acted: _Acted, lanes: list[str]) -> None:
                 )  # fmt: skip
     if any(preempts for *_, preempts in acted.moves):
         axes.plot([], [], "v", color=style.VERMILLION, markersize=7, label="takes the turn")
-    axes.set_yticks(range(len(lanes)), lanes, fontsize=9.5)
-    axes.set_ylim(len(lanes) - 0.5, -0.5)
     axes.set_xlim(0, steps + 2)
     axes.set_xlabel("steps, in their order", fontsize=9.5)
     axes.set_xticks([])
-    axes.tick_params(length=0)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
     handles, labels = axes.get_legend_handles_labels()
     once = dict(zip(labels, handles, strict=True))
     axes.legend(

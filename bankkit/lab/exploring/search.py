@@ -24,6 +24,7 @@ from bankkit.lab.exploring import primitives
 from bankkit.lab.exploring.outcomes import Ending
 from bankkit.lab.exploring.places import here, words
 from bankkit.lab.exploring.scheduler import Op, Scheduler, Task
+from bankkit.lab.words import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +39,10 @@ class Bound:
     def __str__(self) -> str:
         parts = []
         if self.preemptions is not None:
-            parts.append(_count(self.preemptions, "preemption"))
+            parts.append(counted(self.preemptions, "preemption"))
         if self.timeouts is not None:
-            parts.append(_count(self.timeouts, "early timeout"))
+            parts.append(counted(self.timeouts, "early timeout"))
         return f"at most {' and '.join(parts)}" if parts else "no bound"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 class Step:

@@ -14,6 +14,7 @@ from bankkit.lab.exploring.replaying import Run, ThreadView
 from bankkit.lab.exploring.schedules import Outcome, Schedule
 from bankkit.lab.exploring.search import Bound
 from bankkit.lab.exploring.share_text import slug
+from bankkit.lab.words import counted
 
 
 def head(puzzle: Puzzle) -> dict[str, Any]:
@@ -65,8 +66,8 @@ def verdict(
     if outcome is None:
         return {"kind": "open", "text": ""}
     if reached:
-        steps = _count(len(schedule), "step")
-        turns = _count(schedule.preemptions, "preemption")
+        steps = counted(len(schedule), "step")
+        turns = counted(schedule.preemptions, "preemption")
         text = f"Goal reached: {_told(outcome)} It took {steps} with {turns}."
         return {"kind": "reached", "text": text}
     if outcome.kind != "ended":
@@ -75,10 +76,6 @@ def verdict(
     proved = ", or have it proved" if puzzle.is_proof else ""
     text = f"All ended well. Undo or reset, and try another order{proved}."
     return {"kind": "ended", "text": text}
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _told(outcome: Outcome) -> str:

@@ -134,8 +134,9 @@ def _place(root: Node, leaves: list[Node]) -> None:
 def _draw(axes: Axes, root: Node, threads: list[str]) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    stepping = [thread for thread in threads if any(key[0] == thread for key in _keys(root))]
-    looks = dict(zip(stepping, itertools.cycle(_LOOKS), strict=False))
+    stepping = {thread for thread, _ in _keys(root)}
+    drawn = [thread for thread in threads if thread in stepping]
+    looks = dict(zip(drawn, itertools.cycle(_LOOKS), strict=False))
     ends: dict[bool, list[tuple[float, int]]] = {True: [], False: []}
     deepest = 0
     stack = [(root, 0)]

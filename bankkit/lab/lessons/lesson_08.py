@@ -6,7 +6,8 @@ from typing import Any
 
 from bankkit.lab.exercises import Exercise, Prediction, Wrong
 from bankkit.lab.racing.race import Race
-from bankkit.lab.racing.stage import Stage, listed
+from bankkit.lab.racing.stage import Stage
+from bankkit.lab.words import listed
 
 TITLE = "The read–write lock"
 

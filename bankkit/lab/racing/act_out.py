@@ -16,7 +16,8 @@ from typing import Any, get_args
 
 from bankkit.lab import style
 from bankkit.lab.cards import Bundle
-from bankkit.lab.racing.stage import Stage, Verb, listed
+from bankkit.lab.racing.stage import Stage, Verb
+from bankkit.lab.words import listed
 
 MAX_STEPS = 40
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from bankkit.lab import figures, style
 from bankkit.lab.figures import INK, QUIET, Picture
 from bankkit.lab.racing.race_result import RaceResult
+from bankkit.lab.words import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,7 +27,8 @@ def loss_rate(results: Sequence[RaceResult]) -> Picture:
         raise ValueError(f"1 to {MAX_BARS} races can be drawn, not {len(results)}.")
     for result in results:
         if not result.deposits:
-            raise ValueError(f"In a race of {_clients(result.writers)} nothing was deposited.")
+            clients = counted(result.writers, "client")
+            raise ValueError(f"In a race of {clients} nothing was deposited.")
     with figures.plain_style():
         figure = figures.canvas(8.0, 3.5)
         _draw(figure.add_axes((0.09, 0.15, 0.895, 0.69)), results)
@@ -39,15 +41,12 @@ def percent_lost(result: RaceResult) -> float:
     return 100 * len(result.lost_updates) / result.deposits
 
 
-def _clients(count: int) -> str:
-    return "1 client" if count == 1 else f"{count} clients"
-
-
 def _finding(results: Sequence[RaceResult]) -> str:
     worst = max(results, key=percent_lost)
     if not worst.lost_updates:
         return "Not one deposit was lost"
-    return f"{_clients(worst.writers)} at once: {percent_lost(worst):.0f} of 100 deposits vanish"
+    clients = counted(worst.writers, "client")
+    return f"{clients} at once: {percent_lost(worst):.0f} of 100 deposits vanish"
 
 
 def _line(results: Sequence[RaceResult]) -> str:

@@ -73,13 +73,10 @@ class RacePanel(LiveCard):
         return box
 
     def _compare(self) -> None:
-        results = [side.result for side in (self.left, self.right)]
-        if results[0] is None or results[1] is None:
-            return
-        rows = [
-            [name, *(of(result) for result in results if result)] for name, of in COMPARED.items()
-        ]
-        self.comparison.value = style.table(["", "A", "B"], rows)
+        a, b = self.left.result, self.right.result
+        if a and b:
+            rows = [[name, of(a), of(b)] for name, of in COMPARED.items()]
+            self.comparison.value = style.table(["", "A", "B"], rows)
 
 
 COMPARED: dict[str, Callable[[RaceResult], str]] = {

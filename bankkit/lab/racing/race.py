@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Literal, cast, get_args
 
 import grpc
@@ -132,8 +133,12 @@ class Race:
         self._acknowledged = 0
         self._ended_by = ""
         self._stopping = threading.Event()
-        self._meeting = Rendezvous(self._writers, self._look_at_lock)
-        self._gate = threading.Barrier(len(self._names), self._meeting.begin_round)
+        self._meeting: Rendezvous | None = None
+        if mode == "forced":
+            self._meeting = Rendezvous(self._writers, self._look_at_lock)
+        self._gate = threading.Barrier(
+            len(self._names), self._meeting.begin_round if self._meeting else None
+        )
         self._channel: grpc.Channel | None = None
         self.bank: Bank | None = None
         """The bank that is raced on, while it runs."""
@@ -157,11 +162,7 @@ class Race:
             with grpc.insecure_channel(bank.address) as channel:
                 self._warm_up(channel)
                 self._channel = channel
-                with (
-                    record(bank) as recording,
-                    before_write(bank, self._asks(recording)),
-                    after_read(bank, self._dwells(recording)),
-                ):
+                with record(bank) as recording, self._held_up(bank, recording):
                     self._run_clients(recording, channel, on_progress)
             return self._report(bank, recording.history)
 
@@ -190,16 +191,23 @@ class Race:
     def _look_at_lock(self) -> LockStatistics | None:
         return self.bank.server.teller.locks.statistics(ACCOUNT) if self.bank else None
 
-    def _asks(self, recording: Recording) -> Callable[[str], None]:
-        return lambda account_id: self._meeting.asks(recording.serving)
+    @contextmanager
+    def _held_up(self, bank: Bank, recording: Recording) -> Iterator[None]:
+        """Calls meet if the race is forced, and dwell if they shall; else nothing costs time."""
+        meeting = self._meeting
 
-    def _dwells(self, recording: Recording) -> Callable[[str], None]:
         def dwell(account_id: str) -> None:
-            if self.mode == "forced" and recording.serving in self._writers:
-                self._meeting.has_read(recording.serving)
+            if meeting and recording.serving in self._writers:
+                meeting.has_read(recording.serving)
             self._stopping.wait(self._hold)
 
-        return dwell
+        with ExitStack() as stack:
+            if meeting:
+                asks = before_write(bank, lambda account_id: meeting.asks(recording.serving))
+                stack.enter_context(asks)
+            if meeting or self._hold:
+                stack.enter_context(after_read(bank, dwell))
+            yield
 
     def _run_clients(
         self, recording: Recording, channel: grpc.Channel, on_progress: Callable[[int], object]
@@ -248,7 +256,8 @@ class Race:
             except ValueError:  # gRPC's word for a channel that `stop` has closed
                 return
             finally:
-                self._meeting.has_ended(name)
+                if self._meeting:
+                    self._meeting.has_ended(name)
 
     def _call(self, name: str, stub: bank_pb2_grpc.BankServiceStub) -> None:
         if name in self._writers:
@@ -267,7 +276,8 @@ class Race:
                 self._ended_by = why
                 self._stopping.set()
         self._gate.abort()
-        self._meeting.stop()
+        if self._meeting:
+            self._meeting.stop()
         if self._channel is not None:
             self._channel.close()
 
@@ -289,7 +299,7 @@ class Race:
             writers=len(self._writers),
             readers=len(self._names) - len(self._writers),
             rounds=self.rounds,
-            kept_out=bool(self._meeting.kept_out),
+            kept_out=bool(self._meeting and self._meeting.kept_out),
             deposits=self._acknowledged,
             expected=self._acknowledged * DOLLARS * 100,
             final=balance,

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Literal
 
 from bankkit.lab.racing.own_lock import adapted
+from bankkit.lab.words import listed
 
 Verb = Literal["reads", "writes", "leaves"]
 
@@ -202,11 +203,6 @@ def _wake(lock: object) -> None:
                 part.release()
         elif hasattr(part, "locked") and hasattr(part, "release") and part.locked():
             part.release()
-
-
-def listed(names: list[str]) -> str:
-    """`ann`, `ann and ben`, `ann, ben and carl`."""
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def _verb(verb: str, names: list[str]) -> str:
