@@ -1,6 +1,5 @@
 """On a Redis of the user's own: a namespace for each bank, and nothing else touched."""
 
-import os
 import re
 import signal
 import subprocess
@@ -16,6 +15,7 @@ import bankkit
 from bankkit.redis_link import connect
 from bankkit.redis_server import VARIABLE, PrivateRedis
 from tests.processes import LONG_ENOUGH, ROOT, home, needs_proc, python, redis_on_tcp
+from tests.venvs import environment, other_pythons, with_lessons
 from tests.waiting import eventually
 
 PASSWORD = "open-sesame"
@@ -198,12 +198,15 @@ print(len(bank.peek("alice")), flush=True)
 
 @pytest.mark.parametrize("url", ["TCP with a password"], indirect=True)
 def test_lessons_pass_beside_foreign_data(foreign: redis_py.Redis) -> None:
+    """On the newest other Python there is, which is so tried along the way: see test_pythons.py."""
+    others = other_pythons()
+    interpreter = with_lessons(others[max(others)]) if others else sys.executable
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "--nbval", "-q", "notebooks"],
+        [interpreter, "-m", "pytest", "--nbval", "-q", "notebooks"],
         capture_output=True,
         text=True,
         cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=environment(PYTHONPATH=str(ROOT)),
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert foreign.info("commandstats").keys() & {"cmdstat_eval", "cmdstat_evalsha"}
