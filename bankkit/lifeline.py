@@ -49,6 +49,10 @@ class Lifeline:
         self.forked = False
         """True in a copy that a fork left in a child, which owns nothing."""
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def close(self, timeout: float) -> None:
         """Lets the child read EOF and waits until it is gone; safe to call again.
 

@@ -79,7 +79,7 @@ def redis_pid(url: str) -> int:
 
 
 def watchdog_pid(private: PrivateRedis) -> int:
-    return private._watchdog._process.pid
+    return private._process.watchdog.pid
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ mine = open_redis(data_dir=os.environ.get("DATA_DIR"))
 tell({
     "url": mine.url,
     "redis": connect(mine.url).info("server")["process_id"],
-    "watchdog": mine._watchdog._process.pid,
+    "watchdog": mine._process.watchdog.pid,
     "directory": str(mine._directory),
 })
 sys.stdin.readline()

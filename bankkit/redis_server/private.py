@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
-import select
-import shutil
 import socket
 import sys
 import tempfile
@@ -15,14 +12,14 @@ import time
 from pathlib import Path
 from urllib.parse import quote
 
-from bankkit.lifeline import Lifeline
 from bankkit.redis_server.binary import RedisUnavailable, find_binary
+from bankkit.watched import WatchedProcess, fresh_directory
 
 START_SECONDS = 10.0
 """How long a private Redis may be silent before its start has failed."""
 
-STOP_SECONDS = 10.0
-"""How long a child process may take to clean up; it needs a fraction of a second."""
+SAVE_SECONDS = 1.0
+"""How long one with a data directory may take to write what it holds before it is killed."""
 
 
 class PrivateRedis:
@@ -48,12 +45,14 @@ class PrivateRedis:
         self.description = f"{name}, private ({self._binary.source})"
         if data is not None:
             self.description += f", data in {data} (appendfsync {appendfsync})"
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()  # a restart is one step to the others
         self._closing = threading.Event()
-        self._asked = 0
-        self._watchdog = Lifeline(
-            Path(__file__).parents[1] / "redis_watchdog.py",
-            [str(self._directory), str(data or ""), *self._command(data, appendfsync)],
+        self._process = WatchedProcess(
+            self._command(data, appendfsync),
+            directory=self._directory,
+            data_dir=data,
+            grace=0.0 if data is None else SAVE_SECONDS,
+            error=RedisUnavailable,
         )
         try:
             self._start()
@@ -63,24 +62,26 @@ class PrivateRedis:
 
     def close(self) -> None:
         """Stops Redis and removes its directory; a data directory stays. Safe to call again."""
-        if self._watchdog.forked:
+        if self._process.watchdog.forked:  # where the lock may be held by nobody that is here
             return
         self._closing.set()  # a restart that is waiting for a long load gives up
         with self._lock:
-            self._watchdog.close(STOP_SECONDS)
-            shutil.rmtree(self._directory, ignore_errors=True)  # where the watchdog was killed
+            self._process.close()
 
     def pause(self) -> None:
         """Stops Redis in its tracks (SIGSTOP): it keeps connections and answers nothing."""
-        self._ask("pause")
+        with self._lock:
+            self._process.pause()
 
     def resume(self) -> None:
         """Lets a paused Redis go on (SIGCONT), with what was sent to it in the meantime."""
-        self._ask("resume")
+        with self._lock:
+            self._process.resume()
 
     def kill(self) -> None:
         """SIGKILLs Redis, paused or not; returns when it is gone. `restart` brings it back."""
-        self._ask("kill")
+        with self._lock:
+            self._process.kill()
 
     def restart(self) -> None:
         """A new Redis on the same socket and data directory; returns when it answers.
@@ -88,7 +89,7 @@ class PrivateRedis:
         Works on a running, a paused and a killed one. Without a data directory all data is gone.
         """
         with self._lock:
-            self._ask("stop")
+            self._process.stop()
             self._start()
 
     def _command(self, data: Path | None, appendfsync: str) -> list[str]:
@@ -107,49 +108,17 @@ class PrivateRedis:
         ]
 
     def _start(self) -> None:
-        self._ask("start")
+        self._process.start()
         deadline = time.monotonic() + START_SECONDS
         # A unix socket appears without an event to await: ask, and ask again a moment later.
         while not (answer := _ping(self._socket)).startswith(b"+PONG"):
             if answer.startswith(b"-LOADING"):
                 deadline = time.monotonic() + START_SECONDS  # it is at work, and says so
-            self._ask("status")
+            self._process.status()
             if time.monotonic() > deadline:
                 raise RedisUnavailable(f"Redis was silent for {START_SECONDS:g} s after its start.")
             if self._closing.wait(0.002):
                 raise RedisUnavailable("This Redis was closed while it started.")
-
-    def _ask(self, word: str) -> None:
-        """Has the watchdog carry out a command; returns when it has, raises when it could not."""
-        if self._watchdog.forked:
-            raise RedisUnavailable("This Redis belongs to the process that this one is a fork of.")
-        with self._lock:
-            if self._watchdog.stdin.closed:
-                raise RedisUnavailable("This Redis is closed.")
-            self._asked += 1
-            try:
-                self._watchdog.stdin.write(f"{self._asked} {word}\n".encode())
-                answer = self._answer()
-            except OSError:
-                raise RedisUnavailable(
-                    "The watchdog of this Redis is gone, and Redis with it: start a new bank."
-                ) from None
-        if not answer.startswith("ok"):
-            raise RedisUnavailable(answer.removeprefix("failed").strip())
-
-    def _answer(self) -> str:
-        """To the last question: an Interrupt may have left older answers unread."""
-        poll = select.poll()
-        poll.register(self._watchdog.stdout, select.POLLIN)
-        while True:
-            if not poll.poll(STOP_SECONDS * 1000):
-                raise TimeoutError
-            line = self._watchdog.stdout.readline().decode()
-            if not line:
-                raise BrokenPipeError
-            number, _, answer = line.strip().partition(" ")
-            if number == str(self._asked):
-                return answer
 
 
 def usable_directory(path: str | os.PathLike[str]) -> Path:
@@ -172,7 +141,7 @@ def _short_directory() -> Path:
     """
     limit = 107 if sys.platform == "linux" else 103
     for parent in (tempfile.gettempdir(), "/tmp", "/var/tmp"):
-        directory = Path(parent) / f"bankkit-{secrets.token_hex(8)}"
+        directory = fresh_directory(parent)
         if len(os.fsencode(directory / "redis.sock")) <= limit and os.access(parent, os.W_OK):
             return directory
     raise RedisUnavailable(
