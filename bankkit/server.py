@@ -6,7 +6,9 @@ import errno
 import logging
 import os
 import queue
+import shutil
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -21,6 +23,7 @@ from bankkit import teller as tellers
 from bankkit.accounts import StoreUnavailable
 from bankkit.service import MAX_WAIT_SECONDS, BankService
 from bankkit.store import Store
+from bankkit.tls import NO_TLS, TlsFiles
 
 THREADS = 16
 MAX_CALLS = 1000
@@ -110,7 +113,8 @@ class Server:
 
     `name` is for people: whom a lock on Redis shows as its holder. `port` 0 lets the system choose.
     `unsafe` permits a concurrency choice that cannot see the other servers of the same accounts;
-    otherwise `start` raises `Rivals` in that case.
+    otherwise `start` raises `Rivals` in that case. With `tls` no call comes in otherwise, but for
+    those of this user on this machine, over the socket at `local_address`.
     """
 
     def __init__(
@@ -127,8 +131,10 @@ class Server:
         max_calls: int = MAX_CALLS,
         max_wait: float = MAX_WAIT_SECONDS,
         unsafe: bool = False,
+        tls: TlsFiles = NO_TLS,
     ) -> None:
         check_numbers(port, threads, max_calls, max_wait)
+        self._credentials = tls.server_credentials()
         self.store = store
         self.concurrency = concurrency
         self.teller = tellers.make(concurrency, store, policy, lease=lease, owner=name)
@@ -140,6 +146,9 @@ class Server:
         self._max_wait = max_wait
         self._id = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(4).hex()}"
         self._stopping = threading.Event()
+        self.local_address = ""
+        """For a client in this process, once it serves."""
+        self._socket_directory = ""
 
     @property
     def address(self) -> str:
@@ -172,8 +181,9 @@ class Server:
         names = (_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
         try:
-            self.port = self._server.add_insecure_port(self.address)
+            self._open_ports()
         except RuntimeError:  # somebody was quicker
+            self._close_socket()
             self._pool.shutdown()
             self._unregister()
             raise PortTaken(f"{self.address} is in use by another program.") from None
@@ -193,9 +203,25 @@ class Server:
         self.service.close()
         self._keeper.join()
         self.teller.close()
+        self._close_socket()
         if not self._pool.join(1.0):  # `first-draft` may hold some for ever; they are daemons
             _log.warning("some calls did not end within the grace of %g s", grace)
         self._unregister()
+
+    def _open_ports(self) -> None:
+        if self._credentials is None:
+            self.port = self._server.add_insecure_port(self.address)
+            self.local_address = self.address
+            return
+        self.port = self._server.add_secure_port(self.address, self._credentials)
+        # What serves here may call itself, whatever name its certificate is for.
+        self._socket_directory = tempfile.mkdtemp(prefix="bankkit-")  # for this user only
+        self.local_address = f"unix:{self._socket_directory}/bank.sock"
+        self._server.add_insecure_port(self.local_address)
+
+    def _close_socket(self) -> None:
+        if self._socket_directory:
+            shutil.rmtree(self._socket_directory, ignore_errors=True)
 
     def _register(self, *, force: bool) -> list[str]:
         return self.store.register(

@@ -15,6 +15,7 @@ as strings, and Redis' own integer commands do the arithmetic.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
@@ -171,11 +172,16 @@ def sweep(client: redis.Redis, namespace: str) -> int:
 class Store:
     """The accounts of one namespace.
 
+    A change is acknowledged once Redis has it, and so many replicas as `wait_replicas` says: what
+    Redis itself acknowledges may be lost when a replica takes the place of its master.
+
     Safe for any number of threads. Every method raises `StoreUnavailable` when Redis is away or
     too slow; then it is unknown whether a change was applied.
     """
 
-    def __init__(self, client: redis.Redis, namespace: str = "bank") -> None:
+    def __init__(
+        self, client: redis.Redis, namespace: str = "bank", *, wait_replicas: int = 0
+    ) -> None:
         if not namespace or set(namespace) & set("{}*?[]\\: "):
             raise ValueError(
                 f"A namespace is a plain word without spaces, colons, braces or globs, "
@@ -183,11 +189,12 @@ class Store:
             )
         self.client = client
         self.namespace = namespace
-        self.link = Link(client)
+        self.link = Link(client, wait_replicas=wait_replicas)
 
     def create(self, account_id: str, account_type: str) -> Account:
         """Opens an account with nothing in it, or raises `AccountExists`."""
-        if not self._run(_CREATE, [self._key(account_id, "account")], account_type):
+        keys = [self._key(account_id, "account")]
+        if not self._run(_CREATE, keys, account_type, send=self.link.confirmed):
             raise AccountExists
         return Account(account_id, account_type, 0)
 
@@ -208,7 +215,7 @@ class Store:
             account_type, balance, epoch, reply = self._run(_READ, keys)
         if balance is None:
             raise AccountNotFound
-        replied = None if reply is None else _replied(request, reply)
+        replied = None if reply is None else self._first_reply(account_id, request, reply)
         return Seen(Account(account_id, account_type, int(balance)), replied, epoch or "")
 
     def commit(
@@ -297,11 +304,13 @@ class Store:
             self._key(account_id, f"request:{request_id}"),
             self.lock_key(account_id),
         ]
-        outcome, *rest = self._run(script, keys, fingerprint, REPLY_SECONDS, *values)
+        outcome, *rest = self._run(
+            script, keys, fingerprint, REPLY_SECONDS, *values, send=self.link.confirmed
+        )
         if outcome == "done":
             return int(rest[0])
         if outcome == "replied":
-            return _replied(request, rest[0])
+            return self._first_reply(account_id, request, rest[0])
         if outcome == "missing":
             raise AccountNotFound
         if outcome == "lost":
@@ -310,11 +319,28 @@ class Store:
             raise OutOfBounds(int(rest[0]))
         raise Changed
 
-    def _run(self, script: str, keys: list[str], *values: str | int) -> Any:
+    def _first_reply(self, account_id: str, request: Request | None, reply: str) -> int:
+        """The balance in it; replicas have the change that it speaks of."""
+        balance = _replied(request, reply)
+        if request is not None and self.link.wait_replicas:
+            # An earlier copy made the change, and may have waited for its replicas in vain. Redis
+            # promises to wait only for what the same connection has written: so it writes.
+            key = self._key(account_id, f"request:{request.id}")
+            self.link.confirmed("EXPIRE", key, REPLY_SECONDS)
+        return balance
+
+    def _run(
+        self,
+        script: str,
+        keys: list[str],
+        *values: str | int,
+        send: Callable[..., Any] | None = None,
+    ) -> Any:
+        send = send or self.link.execute_command
         try:
-            return self.link.execute_command("EVALSHA", _SHA[script], len(keys), *keys, *values)
+            return send("EVALSHA", _SHA[script], len(keys), *keys, *values)
         except NoScriptError:  # a Redis that has restarted, or never saw it
-            return self.link.execute_command("EVAL", script, len(keys), *keys, *values)
+            return send("EVAL", script, len(keys), *keys, *values)
 
 
 def _replied(request: Request | None, reply: str) -> int:

@@ -1,13 +1,16 @@
 """Finds or starts the Redis that a bank runs on, and surely stops it.
 
 `open_redis` gives the user's own Redis (`BANKKIT_REDIS_URL`) or a private one, which lives no
-longer than this process however that ends: `redis_watchdog.py` sees to it. In a Redis of the
-user's own `sweep_at_death` does the same for the keys of one bank.
+longer than this process however that ends: `bankkit.watched` sees to it. In a Redis of the user's
+own `sweep_at_death` does the same for the keys of one bank.
 """
 
 from __future__ import annotations
 
 import os
+import secrets
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 from bankkit.redis_server.binary import (
     VARIABLE,
@@ -18,14 +21,22 @@ from bankkit.redis_server.binary import (
 )
 from bankkit.redis_server.janitor import Janitor, sweep_at_death
 from bankkit.redis_server.private import PrivateRedis, usable_directory
-from bankkit.redis_server.user import UserRedis, client_of
+from bankkit.redis_server.private_cluster import PrivateCluster
+from bankkit.redis_server.private_nodes import Node, PrivateNodes
+from bankkit.redis_server.private_sentinel import PrivateSentinel
+from bankkit.redis_server.user import UserRedis, parse
 
 __all__ = [
     "APPENDFSYNC",
     "PRIVATE",
     "VARIABLE",
+    "Engine",
     "Janitor",
+    "Node",
+    "PrivateCluster",
+    "PrivateNodes",
     "PrivateRedis",
+    "PrivateSentinel",
     "RedisBinary",
     "RedisNotFound",
     "RedisUnavailable",
@@ -33,6 +44,7 @@ __all__ = [
     "choose",
     "find_binary",
     "open_redis",
+    "own_namespace",
     "sweep_at_death",
 ]
 
@@ -42,23 +54,35 @@ APPENDFSYNC = ("everysec", "always")
 PRIVATE = "private"
 """Asked for in place of a URL: a private Redis, whatever the environment says."""
 
+SETUPS: dict[str | None, type[PrivateCluster] | type[PrivateSentinel]] = {
+    "private-cluster": PrivateCluster,
+    "private-sentinel": PrivateSentinel,
+}
+"""Asked for in the same way: several private servers."""
+
+Engine = UserRedis | PrivateRedis | PrivateCluster | PrivateSentinel
+"""The Redis of a bank, whatever it consists of."""
+
 
 def open_redis(
     url: str | None = None,
     *,
     data_dir: str | os.PathLike[str] | None = None,
     appendfsync: str = "everysec",
-) -> UserRedis | PrivateRedis:
+) -> Engine:
     """The Redis at `url`, else the one at `BANKKIT_REDIS_URL`, else a private one.
 
-    The word `private` in place of a URL asks for a private one, whatever the environment says.
-    A private one forgets everything when closed, unless `data_dir` names a directory for its
+    The word `private` in place of a URL asks for a private one, whatever the environment says;
+    `private-cluster` and `private-sentinel` ask for a private set-up of several servers. A private
+    one forgets everything when closed, unless `data_dir` names a directory for its
     append-only file; then `appendfsync` is `everysec` (a crash of the machine costs up to a second
     of writes) or `always` (each write is on the disk before it is answered).
 
     Raises `ValueError` for bad arguments and `RedisUnavailable` if there is no Redis to be had.
     """
     own = choose(url, data_dir=data_dir, appendfsync=appendfsync)
+    if own is None and url in SETUPS:
+        return SETUPS[url]()
     if own is None:
         return PrivateRedis(data_dir=data_dir, appendfsync=appendfsync)
     return UserRedis(*own)
@@ -70,7 +94,7 @@ def choose(
     data_dir: str | os.PathLike[str] | None = None,
     appendfsync: str = "everysec",
 ) -> tuple[str, str] | None:
-    """What `open_redis` would open: a user's URL and where it stands, or None for a private one.
+    """What `open_redis` would open: a user's URL and where it stands, or None for what is private.
 
     Opens nothing. Raises `ValueError` for bad arguments.
     """
@@ -79,11 +103,39 @@ def choose(
     source = "the URL given"
     if url is None and os.environ.get(VARIABLE):
         url, source = os.environ[VARIABLE], VARIABLE
+    if url in SETUPS:
+        if data_dir is not None:
+            raise ValueError(f"data_dir is for a single private Redis, not for {url}.")
+        return None
     if url is None or url == PRIVATE:
         if data_dir is not None:
             usable_directory(data_dir)
         return None
-    client_of(url, source).close()
+    parse(url, source)
     if data_dir is not None:
         raise ValueError(f"data_dir is for a private Redis, but {source} names one of your own.")
     return url, source
+
+
+@contextmanager
+def own_namespace(
+    url: str | None = None,
+    namespace: str | None = None,
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+    appendfsync: str = "everysec",
+) -> Iterator[tuple[Engine, str]]:
+    """What `open_redis` opens, and a namespace in it, until the block ends.
+
+    A private Redis has room for one, `bank`, which ends with it. On a Redis of the user's own it is
+    a fresh one, swept when the block ends or this process dies; one that is named is never swept.
+    """
+    with ExitStack() as stack:
+        engine = open_redis(url, data_dir=data_dir, appendfsync=appendfsync)
+        stack.callback(engine.close)
+        if namespace is None and engine.private:
+            namespace = "bank"
+        elif namespace is None:
+            namespace = f"bankkit-{secrets.token_hex(4)}"
+            stack.callback(sweep_at_death(engine.url, namespace).close)
+        yield engine, namespace

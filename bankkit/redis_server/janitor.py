@@ -8,10 +8,8 @@ import sys
 import threading
 from pathlib import Path
 
-import redis
-
 from bankkit.lifeline import Lifeline
-from bankkit.redis_link import connect
+from bankkit.redis_link import ERRORS, connect
 from bankkit.store import sweep
 
 STOP_SECONDS = 10.0
@@ -53,6 +51,6 @@ class Janitor:
                     with connect(self._url) as client:
                         sweep(client, self._namespace)
                     self._process.stdin.write(b"swept\n")
-                except (redis.RedisError, OSError) as error:
+                except ERRORS as error:
                     _log.warning("Keys of namespace %s may remain: %s", self._namespace, error)
             self._process.close(STOP_SECONDS)
