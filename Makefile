@@ -46,12 +46,14 @@ test: $(INSTALLED)  ## lint, check types, run all tests and all lessons
 
 bench: $(INSTALLED)  ## measure the locks, the bank, the recorder and the explorer, as ratios
 	$(PYTHON) -m tests.benchmarks.locks
+	$(PYTHON) -m tests.benchmarks.redis_lock
 	$(PYTHON) -m tests.benchmarks.bank
 	$(PYTHON) -m tests.benchmarks.recorder
 	$(PYTHON) -m tests.benchmarks.explorer
 
-soak: $(INSTALLED)  ## race a thousand times, then measure memory over a million calls
+soak: $(INSTALLED)  ## race, kill servers under load, measure memory over a million calls
 	$(PYTHON) -m tests.benchmarks.races
+	$(PYTHON) -m tests.benchmarks.fleet_soak
 	$(PYTHON) -m tests.benchmarks.soak
 
 notebooks: $(INSTALLED)  ## execute every lesson again and store its outputs

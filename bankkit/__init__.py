@@ -18,10 +18,12 @@ _os.environ.setdefault(
     ",".join(filter(None, [_os.environ.get("no_proxy"), "127.0.0.1", "localhost", "::1"])),
 )
 
-from bankkit.bank import Bank, start
+from bankkit.bank import Bank
 from bankkit.client import CallError, Client, connect, error_info
+from bankkit.fleet import Fleet
+from bankkit.starting import start
 
 __version__ = "0.1.0"
-__all__ = ["Bank", "CallError", "Client", "connect", "error_info", "start"]
+__all__ = ["Bank", "CallError", "Client", "Fleet", "connect", "error_info", "start"]
 
 _logging.getLogger("bankkit").addHandler(_logging.NullHandler())

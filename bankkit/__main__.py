@@ -45,7 +45,10 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     serve.add_argument("--port", type=int, default=50051, help="0 is any (%(default)s)")
     serve.add_argument(
-        "--redis", metavar="URL", help="a Redis to use; else BANKKIT_REDIS_URL; else a private one"
+        "--redis",
+        metavar="URL",
+        help="a Redis to use, be it a Cluster or behind Sentinels; else BANKKIT_REDIS_URL; "
+        "else a private one",
     )
     serve.add_argument("--data-dir", metavar="DIR", help="where a private Redis keeps the accounts")
     serve.add_argument(
@@ -69,12 +72,30 @@ def _parser() -> argparse.ArgumentParser:
     )
     serve.add_argument("--name", help="what such a lock shows as the name of this server")
     serve.add_argument(
+        "--namespace",
+        default="bank",
+        metavar="NAME",
+        help="where the accounts stand in Redis (%(default)s)",
+    )
+    serve.add_argument(
         "--threads", type=int, default=server.THREADS, help="calls at once (%(default)s)"
     )
     serve.add_argument(
         "--unsafe",
         action="store_true",
         help="permit a choice that cannot see other servers of the same accounts",
+    )
+    serve.add_argument(
+        "--wait-replicas",
+        type=int,
+        default=0,
+        metavar="N",
+        help="how many replicas must have a write before it is acknowledged (%(default)s)",
+    )
+    serve.add_argument("--tls-cert", metavar="FILE", help="the server's certificate, in PEM")
+    serve.add_argument("--tls-key", metavar="FILE", help="the key of that certificate")
+    serve.add_argument(
+        "--tls-ca", metavar="FILE", help="the CA that must have signed clients' certificates"
     )
     serve.add_argument("--verbose", action="store_true", help="log refused calls, too")
 
@@ -125,7 +146,7 @@ def _serve(options: argparse.Namespace) -> int:
         bankkit.Bank(
             options.concurrency,
             redis=options.redis,
-            namespace="bank",
+            namespace=options.namespace,
             data_dir=options.data_dir,
             appendfsync=options.appendfsync,
             host=options.host,
@@ -134,6 +155,10 @@ def _serve(options: argparse.Namespace) -> int:
             name=options.name,
             threads=options.threads,
             unsafe=options.unsafe,
+            wait_replicas=options.wait_replicas,
+            tls_cert=options.tls_cert,
+            tls_key=options.tls_key,
+            tls_ca=options.tls_ca,
         ) as bank,
     ):
         print(bank.engine)

@@ -6,14 +6,18 @@
 
 A write is retried by gRPC itself when the bank is UNAVAILABLE. That is safe because each carries
 a request id: however many copies arrive, the money moves once.
+
+Several servers of one bank are one address, `127.0.0.1:50051,127.0.0.1:50052`: calls take turns,
+and those of a server that died go to the others.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import re
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
@@ -23,6 +27,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from bankkit.pb import bank_pb2, bank_pb2_grpc
+from bankkit.tls import NO_TLS, PathLike, TlsFiles
 
 TIMEOUT_SECONDS = 10.0
 
@@ -31,9 +36,10 @@ RETRY_POLICY = {
     "initialBackoff": "0.1s",
     "maxBackoff": "1s",
     "backoffMultiplier": 2,
-    "retryableStatusCodes": ["UNAVAILABLE"],
+    "retryableStatusCodes": ["UNAVAILABLE", "ABORTED"],
 }
-"""For all methods but CreateAccount, which has no request id."""
+"""For all methods but CreateAccount, which has no request id. ABORTED is a server that lost its
+lock before it had changed anything."""
 
 SERVICE_CONFIG = {
     "methodConfig": [
@@ -47,8 +53,22 @@ SERVICE_CONFIG = {
     ]
 }
 
+RECONNECT_MS = 100, 500
+"""How long gRPC waits before it tries a server again that it cannot connect to: at first, and at
+most. By default a server could be back for two minutes before it gets a call."""
 
-_ADDRESS = re.compile(r"(?:[^\s:/\[\]]+|\[[0-9A-Fa-f:.%]+\]):([0-9]{1,5})")
+_ADDRESS = re.compile(r"([^\s:/,\[\]]+|\[[0-9A-Fa-f:.%]+\]):([0-9]{1,5})")
+
+
+_TLS_TROUBLE = {
+    "CERTIFICATE_VERIFY_FAILED": "its certificate is out of date, or not signed by the CA in "
+    "tls_ca",
+    "Hostname Verification Check failed": "its certificate is for another name than the one in "
+    "the address",
+    "WRONG_VERSION_NUMBER": "it does not speak TLS: connect without tls_ca",
+    "CERTIFICATE_REQUIRED": "it asks for a certificate: give tls_cert and tls_key",
+    "UNKNOWN_CA": "it does not know the CA that has signed the certificate in tls_cert",
+}
 
 
 class CallError(grpc.RpcError):
@@ -60,7 +80,7 @@ class CallError(grpc.RpcError):
 
     def __init__(self, call: grpc.Call) -> None:
         self._code: grpc.StatusCode = call.code()
-        self._details: str = call.details() or ""
+        self._details: str = _in_words(call.details() or "")
         info = error_info(call)
         self.reason: str = info.reason if info else ""
         self.metadata: dict[str, str] = dict(info.metadata) if info else {}
@@ -71,6 +91,14 @@ class CallError(grpc.RpcError):
 
     def details(self) -> str:
         return self._details
+
+
+def _in_words(details: str) -> str:
+    """What gRPC says when TLS fails names lines of its source, and not what to do."""
+    for mark, text in _TLS_TROUBLE.items():
+        if mark in details:
+            return f"TLS with the bank fails: {text}."
+    return details
 
 
 def error_info(error: grpc.Call) -> error_details_pb2.ErrorInfo | None:
@@ -91,12 +119,12 @@ class Client:
     same one to ask "did my deposit happen?" again.
     """
 
-    def __init__(self, address: str, *, timeout: float = TIMEOUT_SECONDS) -> None:
+    def __init__(
+        self, address: str, *, timeout: float = TIMEOUT_SECONDS, tls: TlsFiles = NO_TLS
+    ) -> None:
         self.address = address
         self.timeout = timeout
-        self.channel = grpc.insecure_channel(
-            address, options=[("grpc.service_config", json.dumps(SERVICE_CONFIG))]
-        )
+        self.channel = open_channel(address, SERVICE_CONFIG, tls)
         self.stub = bank_pb2_grpc.BankServiceStub(self.channel)
 
     def create_account(
@@ -121,11 +149,8 @@ class Client:
         request_id: str | None = None,
         timeout: float | None = None,
     ) -> bank_pb2.TransactionResponse:
-        request = bank_pb2.DepositRequest(
-            account_id=account_id, amount=amount, request_id=_or_new(request_id)
-        )
-        reply: bank_pb2.TransactionResponse = self._call(self.stub.Deposit, request, timeout)
-        return reply
+        request = bank_pb2.DepositRequest(account_id=account_id, amount=amount)
+        return self._write(self.stub.Deposit, request, request_id, timeout)
 
     def withdraw(
         self,
@@ -135,11 +160,8 @@ class Client:
         request_id: str | None = None,
         timeout: float | None = None,
     ) -> bank_pb2.TransactionResponse:
-        request = bank_pb2.WithdrawRequest(
-            account_id=account_id, amount=amount, request_id=_or_new(request_id)
-        )
-        reply: bank_pb2.TransactionResponse = self._call(self.stub.Withdraw, request, timeout)
-        return reply
+        request = bank_pb2.WithdrawRequest(account_id=account_id, amount=amount)
+        return self._write(self.stub.Withdraw, request, request_id, timeout)
 
     def calculate_interest(
         self,
@@ -151,14 +173,9 @@ class Client:
     ) -> bank_pb2.TransactionResponse:
         """`annual_interest_rate` is in percent: 5 for 5 %."""
         request = bank_pb2.InterestRequest(
-            account_id=account_id,
-            annual_interest_rate=annual_interest_rate,
-            request_id=_or_new(request_id),
+            account_id=account_id, annual_interest_rate=annual_interest_rate
         )
-        reply: bank_pb2.TransactionResponse = self._call(
-            self.stub.CalculateInterest, request, timeout
-        )
-        return reply
+        return self._write(self.stub.CalculateInterest, request, request_id, timeout)
 
     def close(self) -> None:
         self.channel.close()
@@ -174,21 +191,86 @@ class Client:
     ) -> None:
         self.close()
 
+    def _write(
+        self,
+        method: Callable[..., Any],
+        request: bank_pb2.DepositRequest | bank_pb2.WithdrawRequest | bank_pb2.InterestRequest,
+        request_id: str | None,
+        timeout: float | None,
+    ) -> bank_pb2.TransactionResponse:
+        request.request_id = uuid.uuid4().hex if request_id is None else request_id
+        reply: bank_pb2.TransactionResponse = self._call(method, request, timeout)
+        return reply
+
     def _call(self, method: Callable[..., Any], request: object, timeout: float | None) -> Any:
         with _readable():
             return method(request, timeout=self.timeout if timeout is None else timeout)
 
 
-def connect(address: str, *, timeout: float = TIMEOUT_SECONDS) -> Client:
-    """A client of the bank at `HOST:PORT`, which need not be up yet."""
-    found = _ADDRESS.fullmatch(address) if isinstance(address, str) else None
-    if found is None or not 0 < int(found[1]) < 65536:
-        raise ValueError(f"address must be HOST:PORT, such as 127.0.0.1:50051, not {address!r}.")
-    return Client(address, timeout=timeout)
+def connect(
+    address: str,
+    *,
+    timeout: float = TIMEOUT_SECONDS,
+    tls_ca: PathLike | None = None,
+    tls_cert: PathLike | None = None,
+    tls_key: PathLike | None = None,
+) -> Client:
+    """A client of the bank at `HOST:PORT`, which need not be up yet.
+
+    Several servers of one bank are separated by commas, with numbers for hosts. `tls_ca` is the
+    file of the CA that has signed the server's certificate; `tls_cert` and `tls_key` are what the
+    client shows to a server that asks for it. Raises ValueError for arguments that are none.
+    """
+    check_address(address)
+    return Client(address, timeout=timeout, tls=TlsFiles(tls_cert, tls_key, tls_ca))
 
 
-def _or_new(request_id: str | None) -> str:
-    return uuid.uuid4().hex if request_id is None else request_id
+def check_address(address: str) -> None:
+    """Raises ValueError that says what is allowed."""
+    if not isinstance(address, str):
+        raise _no_address(address)
+    several = address.split(",")
+    for one in several:
+        found = _ADDRESS.fullmatch(one)
+        if found is None or not 0 < int(found[2]) < 65536:
+            raise _no_address(address)
+        if len(several) > 1 and not _is_ipv4(found[1]):
+            raise ValueError(f"Among several addresses each must be IPv4 in numbers, not {one!r}.")
+
+
+def open_channel(
+    address: str,
+    service_config: Mapping[str, object] | None = None,
+    tls: TlsFiles = NO_TLS,
+) -> grpc.Channel:
+    """A channel to `HOST:PORT`, or to several of them, separated by commas, that take turns."""
+    config = dict(service_config or {})
+    several = "," in address
+    if several:  # by default all calls would go to the first that answers
+        config["loadBalancingConfig"] = [{"round_robin": {}}]
+    first, most = RECONNECT_MS
+    target = f"ipv4:{address}" if several else address
+    options = [
+        ("grpc.service_config", json.dumps(config)),
+        ("grpc.initial_reconnect_backoff_ms", first),
+        ("grpc.max_reconnect_backoff_ms", most),
+    ]
+    credentials = tls.channel_credentials()
+    if credentials is None:
+        return grpc.insecure_channel(target, options)
+    return grpc.secure_channel(target, credentials, options)
+
+
+def _no_address(address: object) -> ValueError:
+    return ValueError(f"address must be HOST:PORT, such as 127.0.0.1:50051, not {address!r}.")
+
+
+def _is_ipv4(host: str) -> bool:
+    try:
+        ipaddress.IPv4Address(host)
+    except ValueError:
+        return False
+    return True
 
 
 @contextmanager

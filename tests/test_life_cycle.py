@@ -86,7 +86,7 @@ def test_start_again_stops_the_bank_before(here: Home) -> None:
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ({"concurrency": "fast"}, "none, mutex, first-draft, read-write, atomic, not 'fast'"),
+        ({"concurrency": "fast"}, "read-write, redis-read-write, atomic, not 'fast'"),
         ({"policy": "nobody"}, "fair, readers, writers, not 'nobody'"),
         ({"appendfsync": "never"}, "everysec, always"),
         ({"port": 70000}, "port must be a whole number from 0 to 65535, not 70000"),
@@ -209,9 +209,14 @@ INTERRUPTED = """
 import os, signal, sys, threading, time
 from pathlib import Path
 import bankkit
-from bankkit import bank, server
+from bankkit import bank, running, server, starting
 
-WATCHED = {bank.start.__code__, bank.Bank.__init__.__code__, server.Server.start.__code__}
+WATCHED = {
+    starting.start.__code__,
+    bank.Bank.__init__.__code__,
+    running.RunningBank._opening.__wrapped__.__code__,
+    server.Server.start.__code__,
+}
 seen = []
 interrupted = False
 
@@ -239,8 +244,8 @@ while True:
         pass
     finally:
         sys.settrace(None)
-    if bank._current is not None:
-        bank._current.stop()  # as the cell does when it is run again
+    if starting._current is not None:
+        starting._current.stop()  # as the cell does when it is run again
     patience = time.monotonic() + 10
     while left() and time.monotonic() < patience:
         time.sleep(0.005)
@@ -318,7 +323,10 @@ class Notebook:
 
     def of_bank(self) -> list[str]:
         """The processes that a bank has started."""
-        return [command for command in self.place.processes() if "redis" in command]
+        names = ("redis", "valkey", "watchdog")
+        return [
+            command for command in self.place.processes() if any(name in command for name in names)
+        ]
 
 
 def shutdown(notebook: Notebook) -> None:

@@ -218,7 +218,7 @@ def test_a_redis_that_goes_away_once_it_has_been_found(
         found.kill()
         return found
 
-    monkeypatch.setattr("bankkit.bank.open_redis", found_and_lost)
+    monkeypatch.setattr("bankkit.redis_server.open_redis", found_and_lost)
     assert main(["serve", "--port", "0"]) == 1
     printed = capsys.readouterr()
     assert printed.out == ""

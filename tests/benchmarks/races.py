@@ -6,11 +6,12 @@ under every choice that excludes it, none may lose a cent.
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from bankkit import lab
 from bankkit.lab.racing.race_result import RaceResult
 from bankkit.locks import POLICIES
+from tests.benchmarks.progress import Progress
 from tests.test_race import stale_pairs
 
 SAFE = (("mutex", "fair"), *(("read-write", policy) for policy in POLICIES), ("atomic", "fair"))
@@ -27,14 +28,24 @@ def kept_safe(result: RaceResult) -> bool:
 
 def kinds(races: int) -> Iterator[tuple[str, int]]:
     forced = (lab.race("none", mode="forced") for _ in range(races))
-    yield "forced, none: lost, and the pair named rightly", sum(map(named_rightly, forced))
+    yield "forced, none: lost, and the pair named rightly", good(named_rightly, forced, races)
     for concurrency, policy in SAFE:
         free = (
             lab.race(concurrency, writers=8, readers=2, rounds=5, policy=policy)
             for _ in range(races)
         )
         label = f"{concurrency}, {policy}" if concurrency == "read-write" else concurrency
-        yield f"free, {label}: nothing lost", sum(map(kept_safe, free))
+        yield f"free, {label}: nothing lost", good(kept_safe, free, races)
+
+
+def good(judge: Callable[[RaceResult], bool], results: Iterable[RaceResult], races: int) -> int:
+    """How many of them are, with a progress line."""
+    count = 0
+    with Progress("races", races) as progress:
+        for number, result in enumerate(results, start=1):
+            count += judge(result)
+            progress.at(number)
+    return count
 
 
 def main() -> int:
@@ -42,9 +53,9 @@ def main() -> int:
     parser.add_argument("--races", type=int, default=100, help="of each kind (%(default)s)")
     races = parser.parse_args().races
     whole = True
-    for label, good in kinds(races):
-        print(f"{label}: {good} of {races}", flush=True)
-        whole = whole and good == races
+    for label, right in kinds(races):
+        print(f"{label}: {right} of {races}", flush=True)
+        whole = whole and right == races
     return 0 if whole else 1
 
 

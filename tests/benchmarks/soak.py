@@ -20,6 +20,7 @@ import grpc
 from bankkit import redis_link, store
 from bankkit.pb import bank_pb2, bank_pb2_grpc
 from bankkit.redis_server import open_redis
+from tests.benchmarks.progress import Progress
 
 CLIENTS = 2
 CLIENT_THREADS = 8
@@ -29,11 +30,11 @@ LIMIT_MB = 20
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.soak", description=__doc__)
     parser.add_argument("--calls", type=int, default=1_000_000, help="of each kind (%(default)s)")
-    parser.add_argument("--client", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--client", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.client:
-        address, first, count = options.client
-        _read_unknown(address, int(first), int(count))
+        address, first, count, label = options.client
+        _read_unknown(address, int(first), int(count), label)
         return
     with closing(open_redis()) as engine:
         print(engine.description)
@@ -70,12 +71,18 @@ def _soak_request_ids(accounts: store.Store, calls: int, used_memory: Callable[[
     accounts.create("rich", "savings")
     before = used_memory()
 
-    def deposit(worker: int) -> None:
-        for n in range(worker, calls, CLIENT_THREADS):
-            request = store.Request.of(f"{n:032x}", "Deposit", 1)  # as long as a UUID in hex
-            accounts.add("rich", 1, 0, 10**15, request)
+    with (
+        Progress("request ids", calls) as progress,
+        ThreadPoolExecutor(CLIENT_THREADS) as pool,
+    ):
 
-    with ThreadPoolExecutor(CLIENT_THREADS) as pool:
+        def deposit(worker: int) -> None:
+            for n in range(worker, calls, CLIENT_THREADS):
+                request = store.Request.of(f"{n:032x}", "Deposit", 1)  # as long as a UUID in hex
+                accounts.add("rich", 1, 0, 10**15, request)
+                if worker == 0:
+                    progress.at(n)
+
         list(pool.map(deposit, range(CLIENT_THREADS)))
     assert accounts.read("rich").account.balance == calls
     cost = used_memory() - before
@@ -87,7 +94,7 @@ def _read_in_processes(address: str, first: int, calls: int) -> None:
     command = [sys.executable, "-m", "tests.benchmarks.soak", "--client"]
     clients = [
         subprocess.Popen(
-            [*command, address, str(first + n * share), str(share)],
+            [*command, address, str(first + n * share), str(share), "" if n else "reads"]
         )
         for n in range(CLIENTS)
     ]
@@ -96,8 +103,13 @@ def _read_in_processes(address: str, first: int, calls: int) -> None:
         sys.exit("A client failed.")
 
 
-def _read_unknown(address: str, first: int, count: int) -> None:
-    with grpc.insecure_channel(address) as channel:
+def _read_unknown(address: str, first: int, count: int, label: str) -> None:
+    """With a label it shows the progress of all clients, which have the same share each."""
+    with (
+        grpc.insecure_channel(address) as channel,
+        Progress(label, count * CLIENTS) as progress,
+        ThreadPoolExecutor(CLIENT_THREADS) as pool,
+    ):
         stub = bank_pb2_grpc.BankServiceStub(channel)
 
         def read(worker: int) -> None:
@@ -107,9 +119,10 @@ def _read_unknown(address: str, first: int, count: int) -> None:
                 except grpc.RpcError as error:
                     if error.code() is not grpc.StatusCode.NOT_FOUND:
                         raise
+                if label and worker == 0:
+                    progress.at((n - first) * CLIENTS)
 
-        with ThreadPoolExecutor(CLIENT_THREADS) as pool:
-            list(pool.map(read, range(CLIENT_THREADS)))
+        list(pool.map(read, range(CLIENT_THREADS)))
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import secrets
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
@@ -12,8 +11,9 @@ from bankkit import money
 from bankkit.accounts import Busy
 from bankkit.lab.exploring.puzzles.holders import holders
 from bankkit.locks import Lock, LockTable, NoLock
-from bankkit.redis_server import open_redis, sweep_at_death
-from bankkit.store import Store, connect, sweep
+from bankkit.redis_link import connect
+from bankkit.redis_server import own_namespace
+from bankkit.store import Store, sweep
 from bankkit.teller import Patience, Teller
 
 
@@ -81,11 +81,7 @@ class TwoTellers:
 
     def _open(self) -> Store:
         with ExitStack() as stack:
-            engine = open_redis()
-            stack.callback(engine.close)
-            namespace = "bank" if engine.private else f"bankkit-{secrets.token_hex(4)}"
-            if not engine.private:
-                stack.callback(sweep_at_death(engine.url, namespace).close)
+            engine, namespace = stack.enter_context(own_namespace())
             client = connect(engine.url)
             stack.callback(client.close)
             self._resources = stack.pop_all()

@@ -1,0 +1,144 @@
+"""What a bank of one server and a bank of several have in common."""
+
+from __future__ import annotations
+
+import atexit
+import inspect
+import os
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+import redis as redis_py
+
+from bankkit import accounts, redis_link
+from bankkit.client import Client, open_channel
+from bankkit.pb import bank_pb2_grpc
+from bankkit.redis_server import PrivateNodes, own_namespace
+from bankkit.store import Store
+
+GRACE_SECONDS = 5.0
+"""How long `stop` waits for calls in flight."""
+
+
+class RunningBank(ABC):
+    """A Redis, one server or more, and ways to call them. A context manager that stops it all."""
+
+    concurrency: str
+    """How operations on one account are kept apart: see `bankkit.teller`."""
+    redis: redis_py.Redis
+    """A client of the bank's Redis, to look around with."""
+    store: Store
+    client: Client
+    """With request ids, deadlines and retries."""
+    channel: grpc.Channel
+    stub: bank_pb2_grpc.BankServiceStub
+    """The generated stub and nothing else: no deadline, no retry."""
+
+    @classmethod
+    def check(cls, *arguments: Any, **options: Any) -> None:
+        """Raises what the constructor would for arguments that are none, and starts nothing."""
+        bound = inspect.signature(cls).bind(*arguments, **options)
+        bound.apply_defaults()
+        cls._check(**bound.arguments)
+
+    @classmethod
+    @abstractmethod
+    def _check(cls, **arguments: Any) -> None: ...
+
+    @property
+    @abstractmethod
+    def address(self) -> str:
+        """`HOST:PORT`, or several, separated by commas."""
+
+    @property
+    def _own_address(self) -> str:
+        """For clients in this process."""
+        return self.address
+
+    @abstractmethod
+    def _stop_serving(self, grace: float) -> None:
+        """Lets calls in flight end, and ends what serves them. Safe to call again."""
+
+    @contextmanager
+    def _opening(
+        self,
+        redis: str | None,
+        namespace: str | None,
+        data_dir: str | os.PathLike[str] | None,
+        appendfsync: str,
+        wait_replicas: int,
+    ) -> Iterator[ExitStack]:
+        """Around the start of the servers: opens what they need before it, and what needs them
+        after it. What is put on the stack is closed by `stop`."""
+        self._lock = threading.Lock()
+        with ExitStack() as stack:
+            self._engine, namespace = stack.enter_context(
+                own_namespace(redis, namespace, data_dir=data_dir, appendfsync=appendfsync)
+            )
+            self.redis = redis_link.connect(self._engine.url)
+            stack.callback(self.redis.close)
+            redis_link.check_replicas(self.redis, wait_replicas)
+            self.store = Store(self.redis, namespace, wait_replicas=wait_replicas)
+            yield stack
+            self.client = Client(self._own_address)
+            stack.callback(self.client.close)
+            self.channel = open_channel(self._own_address)
+            stack.callback(self.channel.close)
+            self.stub = bank_pb2_grpc.BankServiceStub(self.channel)
+            self._resources = stack.pop_all()
+        atexit.register(self.stop)
+
+    @property
+    def engine(self) -> str:
+        """Which Redis this is, in one line."""
+        return self._engine.description
+
+    @property
+    def redis_nodes(self) -> PrivateNodes:
+        """The servers of `private-cluster` and `private-sentinel`, to look at, kill and restart."""
+        if not isinstance(self._engine, PrivateNodes):
+            raise RuntimeError(
+                "This bank has no Redis nodes: start it with redis='private-cluster' or "
+                "redis='private-sentinel'."
+            )
+        return self._engine
+
+    def peek(self, account_id: str) -> dict[str, Any]:
+        """All that Redis holds for an account, by key; the same in every namespace."""
+        accounts.check_account_id(account_id)
+        return self.store.peek(account_id)
+
+    def pause_redis(self) -> None:
+        """Stops the clock for the private Redis (SIGSTOP); what is sent to it waits."""
+        self._engine.pause()
+
+    def resume_redis(self) -> None:
+        self._engine.resume()
+
+    def restart_redis(self) -> None:
+        """Starts the private Redis anew, also after a crash. Without a data directory it comes
+        back empty."""
+        self._engine.restart()
+
+    def stop(self, grace: float = GRACE_SECONDS) -> None:
+        """Lets calls in flight end, for `grace` seconds at most, and leaves nothing running."""
+        with self._lock:
+            self._stop_serving(grace)  # first, so that calls on our own channels are drained too
+            self._resources.close()
+        atexit.unregister(self.stop)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
