@@ -52,3 +52,76 @@ def crowded(clients: int, spans: int, *, with_lock: bool = True) -> History:
         add(at - 100, "committing" if is_commit else "reading", balance, "commit" * is_commit)
         add(at, "committed" if is_commit else "read", balance, "commit" * is_commit)
     return History(events)
+
+
+MS = 1_000_000
+
+
+def killed() -> History:
+    """A server is killed with the lock in its hands; another one waits for the lease to run out."""
+    return History(
+        [
+            *_call("client 1#1", "server 1", 0, 1, read=(2, 0)),
+            Event(60 * MS, "", "killed", server="server 1"),
+            Event(61 * MS, "client 1#1", "received", note="UNAVAILABLE"),
+            Event(500 * MS, "client 1#1", "expired", "alice", None, "write", "server 1"),
+            *_call("client 2#2", "server 2", 40, 510, read=(511, 0), wrote=(512, 100_00), ends=513),
+            Event(600 * MS, "", "started", server="server 1"),
+        ]
+    )
+
+
+def paused(*, fencing: bool) -> History:
+    """A server is paused past its lease, and wakes up after another one has written."""
+    history = [
+        *_call("client 1#1", "server 1", 0, 1, read=(2, 0)),
+        Event(60 * MS, "", "paused", server="server 1"),
+        Event(500 * MS, "client 1#1", "expired", "alice", None, "write", "server 1"),
+        *_call("client 2#2", "server 2", 70, 510, read=(511, 0), wrote=(540, 100_00), ends=541),
+        Event(700 * MS, "", "resumed", server="server 1"),
+        Event(710 * MS, "client 1#1", "committing", "alice", 100_00, "commit", "server 1"),
+    ]
+    if fencing:
+        history += [
+            Event(740 * MS, "client 1#1", "failed", "alice", None, "LOCK_LOST", "server 1"),
+            Event(742 * MS, "client 1#1", "released", "alice", None, "write", "server 1"),
+            Event(750 * MS, "client 1#1", "received", note="ABORTED"),
+        ]
+        return History(history, {"client 1#1": "LOCK_LOST"})
+    history += [
+        Event(740 * MS, "client 1#1", "committed", "alice", 100_00, "commit", "server 1"),
+        Event(742 * MS, "client 1#1", "released", "alice", None, "write", "server 1"),
+        Event(750 * MS, "client 1#1", "received", note="OK"),
+    ]
+    return History(history)
+
+
+def _call(
+    call: str,
+    server: str,
+    asked: float,
+    granted: float,
+    *,
+    read: tuple[float, int],
+    wrote: tuple[float, int] | None = None,
+    ends: float | None = None,
+) -> list[Event]:
+    """A deposit in a server, in milliseconds and cents, as far as it comes."""
+
+    def event(at: float, kind: EventKind, value: int | None = None, note: str = "") -> Event:
+        return Event(round(at * MS), call, kind, "alice", value, note, server)
+
+    found = [
+        Event(round(asked * MS) - 10, call, "sent", "alice", None, "Deposit"),
+        event(asked, "asked", None, "write"),
+        event(granted, "granted", None, "write"),
+        event(read[0] - 0.1, "reading"),
+        event(read[0], "read", read[1]),
+    ]
+    if wrote:
+        found.append(event(wrote[0] - 0.1, "committing", wrote[1], "commit"))
+        found.append(event(wrote[0], "committed", wrote[1], "commit"))
+    if ends:
+        found.append(event(ends, "released", None, "write"))
+        found.append(Event(round(ends * MS) + 10, call, "received", note="OK"))
+    return found

@@ -17,6 +17,7 @@ from bankkit import Bank, lab
 from bankkit.lab.recording.history import Event, History
 from bankkit.lab.recording.lost_updates import lost_updates
 from bankkit.pb import bank_pb2
+from tests.histories import killed, paused
 
 ALICE = bank_pb2.AccountRequest(account_id="alice")
 DEPOSIT = bank_pb2.DepositRequest(account_id="alice", amount=100)
@@ -215,6 +216,22 @@ def test_slices_that_cross_would_be_seen() -> None:
     assert crossing([(0, 10), (5, 11)]) == [5]
 
 
+@pytest.mark.parametrize("history", [killed(), paused(fencing=True), paused(fencing=False)])
+def test_servers_that_fail_are_in_the_trace(history: History) -> None:
+    trace = lab.chrome_trace(history)
+    assert rules_broken(trace) == []
+    names = [event["args"].get("name") for event in of(trace, "M")]
+    assert {"servers", *history.servers} <= set(names)
+    told = {event["name"] for event in of(trace, "i")}
+    assert {event.kind for event in history.events if event.call == ""} <= told
+    assert "lease ran out" in told
+    assert ("failed: LOCK_LOST" in told) == ("LOCK_LOST" in {call.reason for call in history.calls})
+    calls = {e["args"]["call"]: e["args"]["server"] for e in of(trace, "X") if e["cat"] == "call"}
+    assert calls == {"client 1#1": "server 1", "client 2#2": "server 2"}
+    held = {event["name"] for event in of(trace, "b")}
+    assert {"client 1 writes", "client 1 holds it, halted", "client 2 writes"} <= held
+
+
 def test_an_empty_recording_is_an_empty_trace() -> None:
     trace = lab.chrome_trace(History([]))
     assert rules_broken(trace) == []
@@ -246,12 +263,14 @@ def test_a_trace_is_written_to_a_file(forced: History, tmp_path: Path) -> None:
 
 def test_a_table_comes_back_as_the_same_history(mixed: History, tmp_path: Path) -> None:
     path = tmp_path / "race.csv"
-    lab.to_csv(mixed, path)
-    with path.open(newline="") as file:
-        again = History.from_rows(csv.DictReader(file))
-    assert again.events == mixed.events
-    assert again.rows() == mixed.rows()
-    assert again.spans == mixed.spans
+    for history in (mixed, paused(fencing=True)):
+        lab.to_csv(history, path)
+        with path.open(newline="") as file:
+            again = History.from_rows(csv.DictReader(file))
+        assert again.events == history.events
+        assert again.rows() == history.rows()
+        assert again.spans == history.spans
+        assert again.server_spans == history.server_spans
 
 
 def test_a_refusals_reason_survives_and_so_do_odd_names() -> None:

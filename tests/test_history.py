@@ -5,6 +5,7 @@ import io
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -13,6 +14,7 @@ import pytest
 from bankkit import Bank, lab
 from bankkit.lab.recording.history import Event, EventKind, History, Span, WakeUp
 from bankkit.pb import bank_pb2, bank_pb2_grpc
+from tests.histories import MS, killed, paused
 
 
 def hold(call: str, mode: str, asked: int, granted: int, released: int) -> list[Event]:
@@ -87,6 +89,107 @@ def test_accounts_do_not_wait_for_each_other() -> None:
 def test_clients_come_in_the_order_of_their_numbers() -> None:
     events = [Event(n, f"client {n}#1", "sent") for n in (10, 2, 1)]
     assert History(events).clients == ("client 1", "client 2", "client 10")
+
+
+# Servers that fail.
+
+
+def stretches(history: History, call: str) -> list[tuple[str, int, int]]:
+    """In milliseconds."""
+    return [
+        (span.kind, span.start // MS, span.end // MS) for span in history.spans if span.call == call
+    ]
+
+
+def test_a_killed_server_keeps_its_lock_until_the_lease_runs_out() -> None:
+    history = killed()
+    assert stretches(history, "client 1#1") == [
+        *(("waiting", 0, 1), ("writing", 1, 60), ("halted", 60, 500)),
+    ]
+    (wait,) = [s for s in history.spans if s.kind == "waiting" and s.client == "client 2"]
+    assert (wait.held_by, wait.woken_by) == (("client 1#1",), "client 1#1")
+    assert history.wake_ups == (
+        WakeUp("alice", "client 1#1", 500 * MS, "client 2#2", 510 * MS),
+    )  # fmt: skip
+
+
+def test_a_lock_inside_a_killed_server_is_gone_with_it() -> None:
+    history = History([event for event in killed().events if event.kind != "expired"])
+    assert stretches(history, "client 1#1") == [("waiting", 0, 1), ("writing", 1, 60)]
+
+
+def test_a_paused_server_goes_on_as_if_it_held_the_lock_still() -> None:
+    assert stretches(paused(fencing=True), "client 1#1") == [
+        *(("waiting", 0, 1), ("writing", 1, 60), ("halted", 60, 500), ("stale", 700, 742)),
+    ]
+    early = History([e for e in paused(fencing=True).events if e.kind != "expired"])
+    assert stretches(early, "client 1#1") == [
+        *(("waiting", 0, 1), ("writing", 1, 60), ("halted", 60, 700), ("writing", 700, 742)),
+    ]
+
+
+def test_a_release_that_redis_did_not_hear_of_keeps_others_out() -> None:
+    history = History(
+        [
+            *hold("a#1", "write", 0, 1, 10),
+            Event(50, "a#1", "expired", "alice", None, "write"),
+            *hold("b#2", "write", 20, 51, 60),
+        ]
+    )
+    assert [(s.kind, s.start, s.end) for s in history.spans if s.call == "a#1"] == [
+        *(("waiting", 0, 1), ("writing", 1, 10), ("halted", 10, 50)),
+    ]
+    assert history.wake_ups == (WakeUp("alice", "a#1", 50, "b#2", 51),)
+
+
+def test_a_call_that_redis_failed_while_it_waited_waits_no_longer() -> None:
+    history = History(
+        [
+            Event(0, "a#1", "asked", "alice", None, "write"),
+            Event(5, "a#1", "failed", "alice", None, "STORE_UNAVAILABLE"),
+            Event(9, "b#2", "sent"),
+        ]
+    )
+    assert [(span.kind, span.end) for span in history.spans] == [("waiting", 5)]
+
+
+def test_servers_whose_locks_do_not_see_each_other_keep_nobody_waiting() -> None:
+    """Two hold "the" lock at once; a third waits for the one in its own server."""
+
+    def at(server: str, events: list[Event]) -> list[Event]:
+        return [replace(event, server=server) for event in events]
+
+    found = waits(
+        at("server 1", hold("a#1", "write", 0, 1, 20)),
+        at("server 2", hold("b#2", "write", 2, 3, 25)),
+        at("server 1", hold("c#3", "write", 4, 21, 30)),
+    )
+    assert found["c#3"] == (("a#1",), "a#1")
+
+
+def test_servers_have_their_lives_and_are_no_calls() -> None:
+    history = killed()
+    assert history.servers == ("server 1", "server 2")
+    assert history.clients == ("client 1", "client 2")
+    names = [f"server {n}" for n in (10, 2)]
+    events = [Event(n, "", "killed", server=name) for n, name in enumerate(["Redis", *names])]
+    assert History(events).servers == ("server 2", "server 10", "Redis")
+    assert History(events).calls == ()
+    assert History([]).server_spans == ()
+
+
+@pytest.mark.parametrize("history", [killed(), paused(fencing=True)])
+def test_a_table_of_servers_and_back(history: History) -> None:
+    again = History.from_rows(json.loads(json.dumps(history.rows())))
+    assert again.events == history.events
+    assert again.spans == history.spans
+    assert again.server_spans == history.server_spans
+
+
+def test_a_table_from_before_there_were_servers() -> None:
+    history = History(hold("a#1", "read", 0, 1, 2))
+    rows = [{k: v for k, v in row.items() if k != "server"} for row in history.rows()]
+    assert History.from_rows(rows).events == history.events
 
 
 def recorded() -> History:

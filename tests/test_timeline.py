@@ -25,7 +25,7 @@ from bankkit.lab.recording.timeline import MAX_LANES, Lanes, finding, in_words, 
 from bankkit.lab.recording.timeline_widget import scene
 from bankkit.pb import bank_pb2
 from tests import pictures
-from tests.histories import crowded
+from tests.histories import crowded, killed, paused
 from tests.processes import ROOT
 from tests.test_accessibility import drawn as pixels
 from tests.test_accessibility import foreign_colours
@@ -245,7 +245,11 @@ CASES: dict[str, Callable[[], History]] = {
     "rows": side_by_side,
     "40 lanes": lambda: crowded(40, 400, with_lock=False),
     "5,000 spans": lambda: crowded(20, 5000),
+    "killed": killed,
+    "fenced off": lambda: paused(fencing=True),
+    "not fenced off": lambda: paused(fencing=False),
 }
+CRASHES = ("killed", "fenced off", "not fenced off")
 
 
 @pytest.fixture(params=CASES)
@@ -260,9 +264,12 @@ def test_it_can_be_read_and_leaves_nothing_out_in_silence(drawn: tuple[Lanes, Pi
     assert picture.figure.get_figheight() <= 10.2
     shown = words(picture)
     assert finding(lanes) in shown
-    for name in lanes.clients:
-        assert (name if len(name) <= 16 else f"{name[:15]}…") in shown
+    names = {text.partition("\n")[0] for text in shown}
+    for name in (*lanes.clients, *lanes.servers):
+        assert (name if len(name) <= 16 else f"{name[:15]}…") in names
     missing = left_out(picture)
+    for mark in lanes.marks:
+        assert mark.words in shown
 
     (above, *_) = picture.figure.axes
     bars = sum(len(each.get_paths()) for each in above.collections if type(each) is PolyCollection)
@@ -282,7 +289,7 @@ def test_it_can_be_read_and_leaves_nothing_out_in_silence(drawn: tuple[Lanes, Pi
         assert 0 < arrows(picture, style.BLUE) < 200
 
 
-@pytest.mark.parametrize("name", ["two lanes", "six lanes"])
+@pytest.mark.parametrize("name", ["two lanes", "six lanes", *CRASHES])
 def test_its_colours_are_okabe_and_itos(name: str) -> None:
     assert foreign_colours(pixels(timeline_figure.draw(lanes_of(CASES[name]())).figure)) == set()
 
@@ -298,6 +305,87 @@ def test_two_lanes_tell_the_whole_story() -> None:
 def test_a_short_recording_of_one_call() -> None:
     history = History([Event(7, "a#1", "asked", "alice", None, "read")])
     pictures.check(timeline_figure.draw(lanes_of(history)))
+
+
+# --- Servers that fail ----------------------------------------------------------------------------
+
+
+def test_what_befell_servers_and_calls_is_told_in_the_order_of_time() -> None:
+    lanes = lanes_of(paused(fencing=True))
+    assert lanes.servers == ("server 1", "server 2")
+    assert lanes.served_by == {"client 1": ("server 1",), "client 2": ("server 2",)}
+    assert [(mark.kind, mark.who) for mark in lanes.marks] == [
+        ("paused", "server 1"),
+        ("expired", "client 1"),
+        ("resumed", "server 1"),
+        ("fenced", "client 1"),
+    ]
+    assert in_words(lanes) == (
+        "2 clients, one lane each, on the account alice, and server 1 and server 2; server 1 is "
+        "paused; the lease of client 1 runs out; server 1 goes on; client 1 is fenced off; no "
+        "update was lost: the balance below is the expected one all the time."
+    )
+
+
+def test_who_is_not_told_the_outcome_is_marked_and_who_is_told_is_not() -> None:
+    marks = lanes_of(killed()).marks
+    assert [mark.who for mark in marks if mark.kind == "unknown"] == ["client 1"]
+    for status, reason, is_open in (
+        ("DEADLINE_EXCEEDED", "", True),  # the client's own patience has ended
+        ("DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED", False),  # the bank says that nothing was applied
+        ("UNAVAILABLE", "STORE_UNAVAILABLE", True),
+        ("FAILED_PRECONDITION", "INSUFFICIENT_FUNDS", False),
+    ):
+        events = [e for e in killed().events if (e.call, e.kind) != ("client 1#1", "received")]
+        answer = Event(61_000_000, "client 1#1", "received", note=status)
+        found = lanes_of(History([*events, answer], {"client 1#1": reason} if reason else {})).marks
+        assert ("unknown" in {mark.kind for mark in found}) is is_open, status
+
+
+def test_without_fencing_the_same_pause_loses_an_update() -> None:
+    fenced, unfenced = (lanes_of(paused(fencing=fencing)) for fencing in (True, False))
+    assert fenced.missing == 0
+    assert unfenced.missing == 10_000
+    assert finding(unfenced) == "$100 lost: client 1 wrote over client 2"
+    assert "fenced off" not in in_words(unfenced)
+
+
+def test_a_lane_of_a_server_shows_when_it_ran() -> None:
+    lanes = lanes_of(killed())
+    lives = [(span.kind, span.start, span.end) for span in lanes.server_spans[:3]]
+    assert lives == [
+        *(("up", 0, 60_000_000), ("down", 60_000_000, 600_000_000)),
+        ("up", 0, 600_000_000),
+    ]
+    picture = timeline_figure.draw(lanes)
+    shown = words(picture)
+    assert {"client 1\nat server 1", "server 1", "server 2"} <= set(shown)
+    assert {"killed", "started again", "lease ran out", "outcome unknown"} <= set(shown)
+    assert "holds the lock, halted" in shown, "a hold that outlives its server has its own sign"
+
+
+def test_a_sign_without_room_for_its_words_is_explained_above() -> None:
+    picture = timeline_figure.draw(lanes_of(paused(fencing=True)))
+    legend = [text.get_text() for text in picture.figure.axes[2].texts]
+    assert "fenced off" in legend
+    assert "paused" not in legend, "its words stand beside it"
+
+
+def test_many_things_that_befell_servers_are_told_together() -> None:
+    history = killed()
+    more = [
+        Event(600_000_000 + n, "", kind, server="server 2")
+        for n in range(0, 20, 2)
+        for kind in ("killed", "started")
+    ]
+    line = in_words(lanes_of(History.merge(history, History(more))))
+    assert "; now and then one is killed and one is started again; " in line
+
+
+def test_where_there_is_one_server_nothing_is_said_of_servers() -> None:
+    for history in (two()[0], mixed()):
+        lanes = lanes_of(history)
+        assert (lanes.servers, lanes.server_spans, lanes.marks) == ((), (), ())
 
 
 # --- In a notebook -------------------------------------------------------------------------------
@@ -338,7 +426,7 @@ def test_the_browser_gets_all_there_is(name: str) -> None:
     assert len(sent["bars"]["start"]) == len(lanes.bars)
     assert sent["bars"]["start"] == sorted(sent["bars"]["start"])
     assert min(sent["bars"]["start"]) == 0
-    assert max(sent["bars"]["end"]) == sent["length"]
+    assert max(*sent["bars"]["end"], *sent["marks"]["at"]) == sent["length"]
     assert len(sent["moments"]["at"]) == len(lanes.moments)
     assert len(sent["wakeUps"]["from"]) == len(lanes.wake_ups)
     assert len(sent["lost"]) == len(lanes.lost)

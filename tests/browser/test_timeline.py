@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 RACE = """from bankkit import lab
 result = lab.race("none", mode="forced")"""
 SHOW = "lab.timeline(result)"
+IMPORTS = """from bankkit import lab
+from tests.histories import paused"""
+CRASH = "lab.timeline(paused(fencing=True))"
 
 
 def write(path: Path, *cells: Any) -> None:
@@ -39,6 +42,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("timeline")
     (folder / "notebooks").mkdir()
     write(folder / "notebooks" / "race.ipynb", code(RACE), code(SHOW))
+    write(folder / "notebooks" / "crash.ipynb", code(IMPORTS), code(CRASH))
     return folder
 
 
@@ -79,8 +83,8 @@ def page(notebook: Notebook) -> Page:
 class Shown:
     """A timeline on the page, and what it says of itself."""
 
-    def __init__(self, notebook: Notebook) -> None:
-        self.root = notebook.cell(SHOW).locator(".bankkit-timeline")
+    def __init__(self, notebook: Notebook, cell: str = SHOW) -> None:
+        self.root = notebook.cell(cell).locator(".bankkit-timeline")
         self.plot = self.root.locator(".bk-plot")
         self.slider = self.root.get_by_label("Time in the recording")
         self.root.wait_for()
@@ -290,6 +294,41 @@ def test_who_wants_no_motion_sees_single_pictures(shown: Shown, page: Page) -> N
     shown.press(" ")
     page.emulate_media(reduced_motion="no-preference")
     assert 2 <= seen <= 4
+
+
+@pytest.fixture(scope="module")
+def crash(notebook: Notebook) -> Iterator[Notebook]:
+    with opened(notebook.page, "crash.ipynb") as crash:
+        crash.run_all()
+        yield crash
+
+
+def test_what_befell_servers_is_told_and_can_be_pointed_at(crash: Notebook) -> None:
+    shown = Shown(crash, CRASH)
+    shown.plot.scroll_into_view_if_needed()
+    shown.plot.focus()
+    shown.press("Home", "0")
+    signs = shown.root.locator(".bk-signs").inner_text()
+    for words in ("holds the lock, halted", "goes on without it", "paused", "fenced off"):
+        assert words in signs
+    told: list[str] = []
+    while shown.at < shown.length and len(told) < 40:
+        shown.press("]")
+        told.append(shown.said)
+    order = ["server 1 is paused", "the lease of client 1 runs out", "server 1 goes on"]
+    order.append("client 1 is fenced off")
+    where = [next(n for n, each in enumerate(told) if words in each) for words in order]
+    assert where == sorted(where)
+    # Two lanes of clients, two of servers, the balance: the pointer goes along each lane.
+    height = (shown.plot.bounding_box() or {"height": 0})["height"]
+    lane = (height - 160) / 4 / height
+    client = [shown.tip(part / 140, 0.5 * lane) for part in range(20, 140)]
+    assert any(each.startswith("client 1: Deposit at server 1") for each in client)
+    assert any("holds the lock, halted for" in each for each in client)
+    assert any(each.startswith("the lease of client 1 runs out") for each in client)
+    server = [shown.tip(part / 40, 2.5 * lane) for part in range(6, 40)]
+    assert any(each.startswith("server 1 is paused") for each in server)
+    assert any(each.startswith("server 1 runs") for each in server)
 
 
 @pytest.fixture(scope="module")

@@ -62,11 +62,7 @@ class RaceResult:
 
     def waits(self, mode: Literal["read", "write"]) -> list[int]:
         """How long each call waited for the lock, to read or to write; the longest last."""
-        return sorted(
-            span.end - span.start
-            for span in self.history.spans
-            if span.kind == "waiting" and span.mode == mode
-        )
+        return self.history.waits(mode)
 
     def longest_wait(self, mode: Literal["read", "write"]) -> int:
         """0 if nobody asked for the lock."""
@@ -103,17 +99,16 @@ class RaceResult:
         return self.verdict
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Bundle:
-        kind = next(kind for kind, holds in self._kinds() if holds)
         blocks = [style.aside(line) for line in self._numbers()]
-        card = style.card(kind, self.verdict, *blocks)
+        card = style.card(self._kind(), self.verdict, *blocks)
         return {"text/plain": self.verdict, "text/html": card}
 
-    def _kinds(self) -> tuple[tuple[style.Kind, bool], ...]:
-        return (
-            (style.ENDED_EARLY, bool(self.problem)),
-            (style.LOST, bool(self.lost or self.lost_updates)),
-            (style.NOTHING_LOST, True),
-        )
+    def _kind(self) -> style.Kind:
+        if self.problem:
+            return style.ENDED_EARLY
+        if self.lost or self.lost_updates:
+            return style.LOST
+        return style.NOTHING_LOST
 
     def _numbers(self) -> list[str]:
         """Those of a forced race are the same on every run."""

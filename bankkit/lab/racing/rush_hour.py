@@ -11,9 +11,9 @@ stays until the next one is in as well or waits, and a writer until the next one
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping
 from itertools import groupby
-from time import monotonic
 from typing import TYPE_CHECKING, Literal
 
 from bankkit.bank import Bank
@@ -107,23 +107,23 @@ class _Relay:
         self._here.set()
 
     def wait_for(self, condition: Callable[[LockStatistics], bool]) -> None:
-        limit = monotonic() + LIMIT_SECONDS
-        while monotonic() < limit:
+        limit = time.monotonic() + LIMIT_SECONDS
+        while time.monotonic() < limit:
             found = self._statistics()
             if found and condition(found):
                 return
-            threading.Event().wait(LOOK_SECONDS)
+            time.sleep(LOOK_SECONDS)
 
     def dwell(self, kind: str) -> None:
         """In the server's thread, with the lock held."""
         with self._state:
             self._to_come[kind] -= 1
             self._staying += kind == "reader"
-        threading.Event().wait(HOLD_MS / 1000)
+        time.sleep(HOLD_MS / 1000)
         self._here.wait(LIMIT_SECONDS)
-        limit = monotonic() + LIMIT_SECONDS
-        while not self._may_leave(kind) and monotonic() < limit:
-            threading.Event().wait(LOOK_SECONDS)
+        limit = time.monotonic() + LIMIT_SECONDS
+        while not self._may_leave(kind) and time.monotonic() < limit:
+            time.sleep(LOOK_SECONDS)
 
     def _may_leave(self, kind: str) -> bool:
         found = self._statistics()
@@ -156,7 +156,7 @@ def waits(rush: Mapping[str, History]) -> Picture:
     unknown = sorted(set(rush) - set(POLICIES))
     if unknown or not rush:
         raise ValueError(f"There is no policy {', '.join(unknown) or 'here'} to draw.")
-    found = {policy: _waits(history) for policy, history in rush.items()}
+    found = {policy: {mode: each.waits(mode) for mode in _LOOKS} for policy, each in rush.items()}
     with figures.plain_style():
         figure = figures.canvas(8.0, 1.2 + 1.05 * len(found))
         height = figure.get_figheight()
@@ -165,15 +165,6 @@ def waits(rush: Mapping[str, History]) -> Picture:
         _draw(axes, found, longest / 1e6)
         figures.title(figure, _finding(found))
     return Picture(figure, _line(rush))
-
-
-def _waits(history: History) -> dict[Mode, list[int]]:
-    """In nanoseconds."""
-    found: dict[Mode, list[int]] = {"read": [], "write": []}
-    for span in history.spans:
-        if span.kind == "waiting":
-            found[span.mode].append(span.end - span.start)
-    return found
 
 
 def _draw(axes: Axes, found: Mapping[str, dict[Mode, list[int]]], longest_ms: float) -> None:

@@ -3,9 +3,10 @@
     lab.chrome_trace(result, "race.json")    # open it at ui.perfetto.dev
     lab.to_csv(result, "race.csv")
 
-The trace has two kinds of processes. Under `clients`, a thread for each lane has the calls, within
-them the waits, reads and writes, and arrows from a release to whom it let in. Under each account
-are its lock's holds, its balance, and the updates that were lost.
+The trace has three kinds of processes. Under `clients`, a thread for each lane has the calls,
+within them the waits, reads and writes, and arrows from a release to whom it let in. Under each
+account are its lock's holds, its balance, and the updates that were lost. Under `servers`, where
+there are several, a thread for each has when it ran or was paused, and what befell it.
 
 Source: Duca and Sinclair, "Trace Event Format",
 https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU. Slices of one
@@ -21,16 +22,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-from bankkit.lab.recording.history import Call, Event, History, Span
+from bankkit.lab.recording.history import OF_SERVERS, Call, Event, History, Span
 from bankkit.lab.recording.lost_updates import dollars, lost_updates, writes
 from bankkit.lab.recording.timeline import Recorded, history_of, rows_of
 
 TraceEvent = dict[str, Any]
 
 CLIENTS = 1
-"""The process id of all clients; accounts have those after it."""
+"""The process id of all clients; accounts have those after it, and servers the last one."""
 
-_COLUMNS = ("at", "call", "kind", "account", "value", "note", "reason")
+_HOLDS = {
+    "reading": "reads", "writing": "writes", "halted": "holds it, halted",
+    "stale": "goes on without it",
+}  # fmt: skip
+
+_COLUMNS = ("at", "call", "kind", "account", "value", "note", "server", "reason")
 
 
 def to_csv(source: Recorded | History, file: str | Path | TextIO) -> None:
@@ -82,6 +88,7 @@ class _Trace:
         for account, process in self.accounts.items():
             yield from self._holds(account, process)
             yield from self._balance(account, process)
+        yield from self._servers()
 
     def _time(self, at: int) -> float:
         """Microseconds since the first event."""
@@ -118,6 +125,8 @@ class _Trace:
         notes = {"call": call.id, "account": call.account, "status": call.status or "in flight"}
         if call.reason:
             notes["reason"] = call.reason
+        if servers := dict.fromkeys(event.server for event in call.events if event.server):
+            notes["server"] = ", ".join(servers)
         yield self._slice(call.method or "call", "call", call.id, start, end, notes)
         for span in self.spans[call.id]:
             about: dict[str, Any] = {"lock": span.mode}
@@ -127,6 +136,10 @@ class _Trace:
         for event in call.events:
             if event.kind in ("read", "committed") and event.value is not None:
                 yield self._instant(f"{event.kind} {dollars(event.value)}", call.id, event)
+            elif event.kind == "expired":
+                yield self._instant("lease ran out", call.id, event)
+            elif event.kind == "failed":
+                yield self._instant(f"failed: {event.note}", call.id, event)
 
     def _slice(
         self, name: str, category: str, call: str, start: int, end: int, args: dict[str, Any]
@@ -138,9 +151,10 @@ class _Trace:
 
     def _instant(self, name: str, call: str, event: Event) -> TraceEvent:
         return {
-            "ph": "i", "s": "t", "name": name, "cat": "balance", "pid": CLIENTS,
+            "ph": "i", "s": "t", "name": name, "pid": CLIENTS,
+            "cat": "lock" if event.value is None else "balance",
             "tid": self.threads[call], "ts": self._time(event.at),
-            "args": {"cents": event.value},
+            "args": {} if event.value is None else {"cents": event.value},
         }  # fmt: skip
 
     def _wake_ups(self) -> Iterator[TraceEvent]:
@@ -162,8 +176,8 @@ class _Trace:
             if span.account != account or span.kind == "waiting":
                 continue
             both = {
-                "name": f"{span.client} {'reads' if span.kind == 'reading' else 'writes'}",
-                "cat": "hold", "id": number, "pid": process, "tid": 0,
+                "name": f"{span.client} {_HOLDS[span.kind]}", "cat": "hold", "id": number,
+                "pid": process, "tid": 0,
             }  # fmt: skip
             yield both | {"ph": "b", "ts": self._time(span.start), "args": {"call": span.call}}
             yield both | {"ph": "e", "ts": self._time(span.end)}
@@ -187,6 +201,30 @@ class _Trace:
                 "pid": process, "tid": 0, "ts": self._time(update.by.wrote_at),
                 "args": {"lost": update.lost.call, "by": update.by.call, "cents": update.cents},
             }  # fmt: skip
+
+    def _servers(self) -> Iterator[TraceEvent]:
+        if not self.history.servers:
+            return
+        process = CLIENTS + 1 + len(self.accounts)
+        yield _metadata("process_name", process, 0, name="servers")
+        yield _metadata("process_sort_index", process, 0, sort_index=process)
+        threads = {name: number for number, name in enumerate(self.history.servers, 1)}
+        for name, thread in threads.items():
+            yield _metadata("thread_name", process, thread, name=name)
+            yield _metadata("thread_sort_index", process, thread, sort_index=thread)
+        for span in self.history.server_spans:
+            if span.kind != "down":
+                yield {
+                    "ph": "X", "name": span.kind, "cat": "server", "pid": process,
+                    "tid": threads[span.server], "ts": self._time(span.start),
+                    "dur": (span.end - span.start) / 1e3, "args": {},
+                }  # fmt: skip
+        for event in self.history.events:
+            if event.kind in OF_SERVERS:
+                yield {
+                    "ph": "i", "s": "t", "name": event.kind, "cat": "server", "pid": process,
+                    "tid": threads[event.server], "ts": self._time(event.at), "args": {},
+                }  # fmt: skip
 
     def _counter(self, process: int, at: int, actual: int, expected: int) -> TraceEvent:
         return {

@@ -7,12 +7,36 @@ several processes recorded (`merge`), saved as a plain table (`rows`), and read 
 from __future__ import annotations
 
 import itertools
-from bisect import bisect_left, bisect_right
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, Literal, get_args
+
+from bankkit.lab.recording.spans import (
+    ServerSpan,
+    Span,
+    SpanKind,
+    WakeUp,
+    peak_readers,
+    server_spans_of,
+    spans_of,
+    wake_ups_of,
+)
+
+__all__ = [
+    "FENCED_OFF",
+    "OF_SERVERS",
+    "REDIS",
+    "Call",
+    "Event",
+    "EventKind",
+    "History",
+    "ServerSpan",
+    "Span",
+    "SpanKind",
+    "WakeUp",
+    "client_of",
+]
 
 EventKind = Literal[
     "sent",  # client: the call was made · note: the method
@@ -28,11 +52,27 @@ EventKind = Literal[
     # `add`, the difference
     "committed",  # · value: the balance · note: how (commit, compare_and_set, add or create), or
     # `replied` if the request was answered before
-    "failed",  # the store refused a read or a change · note: why
+    "failed",  # the lock, or the store a read or a change, for another reason · note: why
     "released",  # the lock, or what was held of it until now · note: read or write
+    "expired",  # the lease of the lock that the call held · note: read or write
     "replied",  # server: the answer is made · note: the status code
     "received",  # client: the answer is there · note: the status code
+    # Of a server, or of Redis, and not of a call:
+    "started",  # for the first time or again
+    "killed",
+    "paused",
+    "resumed",
 ]
+
+
+OF_SERVERS = ("started", "killed", "paused", "resumed")
+"""The kinds of events that happen to a server."""
+
+REDIS = "Redis"
+"""Its name among the servers, for what happens to it."""
+
+FENCED_OFF = "LOCK_LOST"
+"""The reason of a call that lost its lock before its change, which was not made then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,40 +82,13 @@ class Event:
     at: int
     """Nanoseconds on the clock of `time.monotonic_ns`, one for all processes of a machine."""
     call: str
-    """The id of the call: `CLIENT#NUMBER`."""
+    """The id of the call: `CLIENT#NUMBER`; empty if it happened to a server."""
     kind: EventKind
     account: str = ""
     value: int | None = None
     note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """A stretch of a call's life at a lock, from `start` to `end` in nanoseconds."""
-
-    call: str
-    client: str
-    account: str
-    kind: Literal["waiting", "reading", "writing"]
-    mode: Literal["read", "write"]
-    """What the lock was asked for."""
-    start: int
-    end: int
-    held_by: tuple[str, ...] = ()
-    """Of a wait: the calls that held the lock meanwhile and stood in the way."""
-    woken_by: str = ""
-    """Of a wait: the call whose release ended it; empty if it was not seen, or nobody's was."""
-
-
-@dataclass(frozen=True, slots=True)
-class WakeUp:
-    """A release and the grant that it made possible; times in nanoseconds."""
-
-    account: str
-    releaser: str
-    released: int
-    waiter: str
-    granted: int
+    server: str = ""
+    """The name of the server that it happened in, where there are several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +162,10 @@ class History:
                 if kind not in get_args(EventKind):
                     raise ValueError(f"there are no events of the kind {kind!r}")
                 value = None if row["value"] in (None, "") else int(row["value"])
-                event = Event(int(row["at"]), row["call"], kind, row["account"], value, row["note"])
+                event = Event(
+                    int(row["at"]), row["call"], kind, row["account"], value, row["note"],
+                    row.get("server") or "",
+                )  # fmt: skip
             except KeyError as error:
                 raise ValueError(f"Row {number} is no event: it has no {error}.") from None
             except (TypeError, ValueError) as error:
@@ -164,7 +180,8 @@ class History:
         """All calls in the order in which they began."""
         by_call: dict[str, list[Event]] = {}
         for event in self.events:
-            by_call.setdefault(event.call, []).append(event)
+            if event.call:
+                by_call.setdefault(event.call, []).append(event)
         return tuple(
             Call(
                 id=call,
@@ -187,45 +204,63 @@ class History:
         return tuple(sorted({call.account for call in self.calls if call.account}))
 
     @cached_property
+    def servers(self) -> tuple[str, ...]:
+        """The names of those that the events tell apart, `server 2` before `server 10`."""
+        names = {event.server for event in self.events} - {""}
+        return tuple(sorted(names, key=lambda name: (name == REDIS, _by_number(name))))
+
+    @cached_property
+    def server_spans(self) -> tuple[ServerSpan, ...]:
+        """When each server ran, was paused or was gone; in the order of `servers` and of time."""
+        if not self.events:
+            return ()
+        return tuple(
+            itertools.chain.from_iterable(
+                server_spans_of(server, events, self.events[0].at, self.events[-1].at)
+                for server, events in self._of_servers.items()
+            )
+        )
+
+    @cached_property
+    def _of_servers(self) -> dict[str, list[Event]]:
+        """What happened to each."""
+        found: dict[str, list[Event]] = {server: [] for server in self.servers}
+        for event in self.events:
+            if event.kind in OF_SERVERS:
+                found[event.server].append(event)
+        return found
+
+    @cached_property
     def spans(self) -> tuple[Span, ...]:
         """Who waited for a lock, read or wrote, and when; in the order of their starts.
 
         What had not ended by the last event is cut off there. A span never claims more than was
         held: it starts after the lock was granted and ends before it was released.
         """
-        found: list[Span] = []
-        for call in self.calls:
-            start: Event | None = None
-            for event in call.events:
-                if event.kind == "asked":
-                    start = event
-                elif start and event.kind in ("granted", "timeout", "released"):
-                    found.append(_span(call, start, event.at))
-                    start = event if event.kind == "granted" else None
-            if start:
-                found.append(_span(call, start, self.events[-1].at))
-        by_account: dict[str, list[Span]] = defaultdict(list)
-        for span in found:
-            by_account[span.account].append(span)
-        explained = itertools.chain.from_iterable(map(_explained, by_account.values()))
-        return tuple(sorted(explained, key=lambda span: span.start))
+        return tuple(
+            spans_of(self.calls, self._of_servers, self.events[-1].at if self.events else 0)
+        )
 
     @cached_property
     def wake_ups(self) -> tuple[WakeUp, ...]:
         """Which release let whom in, in the order of the grants."""
-        ends = {span.call: span.end for span in self.spans if span.kind != "waiting"}
-        found = [
-            WakeUp(span.account, span.woken_by, ends[span.woken_by], span.call, span.end)
+        return tuple(wake_ups_of(self.spans))
+
+    def waits(self, mode: Literal["read", "write"]) -> list[int]:
+        """How long each call waited for a lock, to read or to write, in nanoseconds; the longest
+        last."""
+        return sorted(
+            span.end - span.start
             for span in self.spans
-            if span.woken_by
-        ]
-        return tuple(sorted(found, key=lambda wake_up: wake_up.granted))
+            if span.kind == "waiting" and span.mode == mode
+        )
 
     def peak_readers(self, account: str | None = None) -> int:
         """How many held the read lock of an account at once, at most; of any account by default."""
         names = {span.account for span in self.spans} if account is None else {account}
         return max(
-            (_peak([s for s in self.spans if s.account == name]) for name in names), default=0
+            (peak_readers([s for s in self.spans if s.account == name]) for name in names),
+            default=0,
         )
 
 
@@ -237,64 +272,3 @@ def client_of(call: str) -> str:
 def _by_number(name: str) -> tuple[str, int]:
     words = name.rstrip("0123456789")
     return words, int(name[len(words) :] or 0)
-
-
-def _span(call: Call, start: Event, end: int) -> Span:
-    mode: Literal["read", "write"] = "read" if start.note == "read" else "write"
-    kind: Literal["waiting", "reading", "writing"] = "waiting"
-    if start.kind == "granted":
-        kind = "reading" if mode == "read" else "writing"
-    return Span(call.id, call.client, start.account, kind, mode, start.at, end)
-
-
-def _peak(spans: list[Span]) -> int:
-    steps = []
-    for span in spans:
-        if span.kind == "reading":
-            steps += [(span.start, 1), (span.end, -1)]
-    steps.sort()  # at the same time, ends come first
-    return max(itertools.accumulate((step for _, step in steps), initial=0))
-
-
-def _explained(spans: list[Span]) -> list[Span]:
-    """The spans of one account, with who stood in the way of those that wait.
-
-    Two reads stand in each other's way unless this lock was seen to let readers in together.
-    """
-    holds = sorted((s for s in spans if s.kind != "waiting"), key=lambda span: span.start)
-    entries = {(hold.call, hold.start) for hold in holds}
-    every = _Holds(holds)
-    others = _Holds([hold for hold in holds if hold.kind == "writing"])
-    if _peak(holds) < 2:
-        others = every
-    result = list(holds)
-    for wait in spans:
-        if wait.kind == "waiting":
-            in_the_way = others if wait.mode == "read" else every
-            held_by, woken_by = in_the_way.during(wait.start, wait.end)
-            if (wait.call, wait.end) not in entries:
-                woken_by = ""  # it gave up, or waits still
-            elif not woken_by:
-                held_by = ()  # it was let in at once, whoever else was in there
-            result.append(replace(wait, held_by=held_by, woken_by=woken_by))
-    return result
-
-
-class _Holds:
-    """Holds of one lock, to be asked who had it at some time."""
-
-    def __init__(self, holds: list[Span]) -> None:
-        self._holds = holds
-        self._starts = [hold.start for hold in holds]
-        # The latest end so far: before the first that reaches past a time, none does.
-        self._reach = list(itertools.accumulate((hold.end for hold in holds), max))
-        self._by_end = sorted(holds, key=lambda hold: hold.end)
-        self._ends = [hold.end for hold in self._by_end]
-
-    def during(self, start: int, end: int) -> tuple[tuple[str, ...], str]:
-        """The calls that held the lock between the two, and the last one that released it there."""
-        last = bisect_right(self._ends, end) - 1
-        released = last >= 0 and self._ends[last] >= start
-        candidates = slice(bisect_right(self._reach, start), bisect_left(self._starts, end))
-        held_by = tuple(hold.call for hold in self._holds[candidates] if hold.end > start)
-        return held_by, self._by_end[last].call if released else ""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from bankkit.lab import figures, style
 from bankkit.lab.figures import INK, QUIET, Picture, duration
-from bankkit.lab.recording.history import Call, Event, EventKind
+from bankkit.lab.recording.history import FENCED_OFF, Call, Event, EventKind
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -80,6 +80,9 @@ _ENDS: dict[EventKind, PartName] = {
 }
 """The part that ends with an event, where that does not depend on what was before."""
 
+_FAILED: dict[EventKind, PartName] = {"committing": "commit", "asked": "lock"}
+"""The part that Redis failed in, by the event before; else it was the read."""
+
 _INTERRUPTED: dict[EventKind, PartName] = {
     "sent": "stub",
     "encoded": "wire",
@@ -99,7 +102,7 @@ def _part(before: Event, event: Event, call: Call) -> PartName | None:
     if event.kind in _ENDS:
         return _ENDS[event.kind]
     if event.kind == "failed":
-        return "commit" if before.kind == "committing" else "read"
+        return _FAILED.get(before.kind, "read")
     if event.kind == "received":
         return _INTERRUPTED.get(before.kind, "back")
     if event.kind in ("reading", "committing") and before.kind == "began":
@@ -140,7 +143,9 @@ def _why(call: Call, part: Part) -> str:
     """What the status means at the part that refused, in a few words."""
     if call.reason == "INVALID_MESSAGE":
         return "the bytes are no such message"
-    if call.status == "UNAVAILABLE" and part.name in ("read", "commit"):
+    if call.reason == FENCED_OFF:
+        return "the lock was lost before"
+    if call.status == "UNAVAILABLE" and part.name in ("lock", "read", "commit"):
         return "Redis does not answer"
     if call.status == "DEADLINE_EXCEEDED" and part.name == "lock":
         return "the lock was not had in time"

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bankkit.lab import figures, style
-from bankkit.lab.figures import INK, PALE, QUIET, Picture
+from bankkit.lab.figures import INK, QUIET, Picture
 from bankkit.lab.recording.history import Span
 from bankkit.lab.recording.recorder import Recording
+from bankkit.lab.words import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,12 +27,12 @@ def overlaps(recording: Recording) -> Picture:
     ValueError if no lock was asked for, or by more than 12 clients.
     """
     spans = recording.spans
-    lanes = list(dict.fromkeys(span.client for span in spans))
+    asked = {span.client for span in spans}
+    lanes = [client for client in recording.history.clients if client in asked]
     if not lanes:
         raise ValueError("Nobody asked for a lock while this was recorded.")
     if len(lanes) > MAX_LANES:
         raise ValueError(f"{len(lanes)} clients are too many lanes; {MAX_LANES} can be read.")
-    lanes.sort(key=_by_number)
     peak = recording.peak_readers()
     with figures.plain_style():
         figure = figures.canvas(8.0, 2.3 + 0.34 * len(lanes))
@@ -49,12 +50,6 @@ def overlaps(recording: Recording) -> Picture:
     return Picture(figure, _line(peak, len(lanes)))
 
 
-def _by_number(name: str) -> tuple[str, int]:
-    """`client 2` before `client 10`."""
-    digits = name[len(name.rstrip("0123456789")) :]
-    return name.rstrip("0123456789"), int(digits or 0)
-
-
 def _finding(peak: int, clients: int) -> str:
     if peak > 1:
         return f"{peak} readers held the lock of one account at the same time"
@@ -62,7 +57,7 @@ def _finding(peak: int, clients: int) -> str:
 
 
 def _line(peak: int, clients: int) -> str:
-    lanes = f"{clients} {'client' if clients == 1 else 'clients'}, one lane each"
+    lanes = f"{counted(clients, 'client')}, one lane each"
     if peak > 1:
         return f"{lanes}; at the peak, {peak} held the lock to read at the same time."
     return f"{lanes}; never two of them held the lock to read at the same time."
@@ -82,13 +77,8 @@ def _draw_lanes(axes: Axes, spans: tuple[Span, ...], lanes: list[str], start: in
                 height=0.62, facecolor=colour, hatch=hatch, edgecolor=INK, linewidth=0.8,
                 label=label, zorder=2,
             )  # fmt: skip
-    for lane in range(0, len(lanes), 2):
-        axes.axhspan(lane - 0.5, lane + 0.5, color=PALE, zorder=0)
-    axes.set_yticks(range(len(lanes)), lanes, fontsize=9.5)
-    axes.set_ylim(len(lanes) - 0.5, -0.5)
-    axes.tick_params(length=0, labelbottom=False)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+    figures.lanes(axes, lanes)
+    axes.tick_params(labelbottom=False)
     axes.legend(
         loc="lower right", bbox_to_anchor=(1, 1), ncols=3, fontsize=9.5, frameon=False,
         borderaxespad=0.1,

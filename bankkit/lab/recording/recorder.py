@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from time import monotonic_ns
 from types import TracebackType
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import grpc
 
@@ -30,6 +30,7 @@ from bankkit.client import error_info
 from bankkit.lab.recording.history import Call, Event, EventKind, History, Span, client_of
 from bankkit.locks import Fence, LockStatistics, LockTable, LockTimeout
 from bankkit.pb import bank_pb2_grpc
+from bankkit.server import Server
 from bankkit.store import Request, Seen, Store
 
 CALL_ID = "x-call-id"
@@ -43,7 +44,8 @@ class Recording:
     """What `record` saw. It grows while the `with` block runs and stays as it is afterwards."""
 
     def __init__(self, bank: Bank) -> None:
-        self._log = _Log()
+        self._entries: list[Entry] = []
+        self._log = Log(self._entries)
         self._channel = bank.channel
         self._history: History | None = None
         self.stub = self.stub_for("client")
@@ -73,7 +75,7 @@ class Recording:
         """What was seen until now, as a value that does not change any more."""
         if self._history is not None:
             return self._history
-        return History(itertools.starmap(Event, tuple(self._log.entries)), self._log.reasons)
+        return History(itertools.starmap(Event, tuple(self._entries)), self._log.reasons)
 
     @property
     def events(self) -> tuple[Event, ...]:
@@ -88,7 +90,7 @@ class Recording:
     @property
     def last(self) -> Call:
         """The call that began last. ValueError if there is none."""
-        if not self._log.entries:
+        if not self._entries:
             raise ValueError("Nothing was recorded: make a call with the recording's own stub.")
         return self.calls[-1]
 
@@ -115,13 +117,23 @@ def record(bank: Bank) -> Iterator[Recording]:
 
     Raises RuntimeError if the bank is being recorded already.
     """
-    teller, service = bank.server.teller, bank.server.service
-    if isinstance(teller.locks, _RecordedLocks):
-        raise RuntimeError("This bank is being recorded already: end that recording first.")
     recording = Recording(bank)
-    log = recording._log
     with ExitStack() as stack:
         stack.callback(recording._end)
+        stack.enter_context(recorded(bank.server, recording._log))
+        yield recording
+
+
+@contextmanager
+def recorded(server: Server, log: Log) -> Iterator[None]:
+    """Note in a log what the server does while the block runs.
+
+    Raises RuntimeError if the server is being recorded already.
+    """
+    teller, service = server.teller, server.service
+    if isinstance(teller.locks, _RecordedLocks):
+        raise RuntimeError("This bank is being recorded already: end that recording first.")
+    with ExitStack() as stack:
         # `service` is a method of the class: the instance gets one of its own for a while.
         plain = service.service
         stack.callback(vars(service).pop, "service")
@@ -130,7 +142,7 @@ def record(bank: Bank) -> Iterator[Recording]:
         teller.locks = cast(LockTable, _RecordedLocks(teller.locks, log))
         stack.callback(setattr, teller, "store", teller.store)
         teller.store = cast(Store, _RecordedStore(teller.store, log))
-        yield recording
+        yield
 
 
 @contextmanager
@@ -166,7 +178,8 @@ def before_write(bank: Bank, do: Callable[[str], object]) -> Iterator[None]:
 
 # --- Below: how it is done ---------------------------------------------------------------------
 
-_Entry = tuple[int, str, EventKind, str, int | None, str]  # an Event, not yet made
+Entry = tuple[int, str, EventKind, str, int | None, str]
+"""An event, not yet made."""
 
 _NAME = re.compile(r"[!-\"$-~]([ -\"$-~]{0,62}[!-\"$-~])?")
 
@@ -177,11 +190,17 @@ class _Serving(threading.local):
     call: str | None = None
 
 
-class _Log:
-    """Where events go, and which calls the server works on."""
+class Entries(Protocol):
+    """Where a log puts what it notes: a list, or what hands it on to another process."""
 
-    def __init__(self) -> None:
-        self.entries: list[_Entry] = []
+    def append(self, entry: Entry, /) -> None: ...
+
+
+class Log:
+    """Events as they are noted, and which calls the server works on."""
+
+    def __init__(self, entries: Entries) -> None:
+        self._entries = entries
         self.reasons: dict[str, str] = {}
         self.serving = _Serving()
         self.number = itertools.count(1).__next__  # one step for Python: two threads never share
@@ -198,7 +217,7 @@ class _Log:
         value: int | None = None,
         note: str = "",
     ) -> None:
-        self.entries.append((monotonic_ns(), call, kind, account, value, note))
+        self._entries.append((monotonic_ns(), call, kind, account, value, note))
 
     def replied(self, account_id: str, arguments: tuple[Any, ...]) -> str:
         """`replied` if a change with this request was answered before, else nothing."""
@@ -260,7 +279,7 @@ class _Log:
 class _RecordedLocks:
     """Stands for a `LockTable`."""
 
-    def __init__(self, table: LockTable, log: _Log) -> None:
+    def __init__(self, table: LockTable, log: Log) -> None:
         self._table = table
         self._log = log
 
@@ -284,7 +303,7 @@ class _RecordedLocks:
 class _RecordedGuard:
     __slots__ = ("_call", "_guard", "_key", "_log", "_mode")
 
-    def __init__(self, guard: Any, log: _Log, call: str, key: str, mode: str) -> None:
+    def __init__(self, guard: Any, log: Log, call: str, key: str, mode: str) -> None:
         self._guard = guard
         self._log = log
         self._call = call
@@ -297,6 +316,9 @@ class _RecordedGuard:
             fence: Fence | None = self._guard.__enter__()
         except LockTimeout:
             self._log.add(self._call, "timeout", self._key, None, self._mode)
+            raise
+        except Exception as error:
+            self._log.add(self._call, "failed", self._key, None, _reason(error))
             raise
         self._log.add(self._call, "granted", self._key, None, self._mode)
         return fence
@@ -316,7 +338,7 @@ class _RecordedGuard:
 class _RecordedStore:
     """Stands for the `Store` of a teller."""
 
-    def __init__(self, store: Store, log: _Log) -> None:
+    def __init__(self, store: Store, log: Log) -> None:
         self._store = store
         self._log = log
 
@@ -335,35 +357,38 @@ class _RecordedStore:
         log.add(call, "read", account_id, seen.account.balance, note)
         return seen
 
-    def create(self, account_id: str, *rest: Any) -> Any:
-        return self._change("create", account_id, rest)
+    def create(self, account_id: str, *rest: Any, **named: Any) -> Any:
+        return self._change("create", account_id, rest, named)
 
-    def commit(self, account_id: str, *rest: Any) -> Any:
-        return self._change("commit", account_id, rest)
+    def commit(self, account_id: str, *rest: Any, **named: Any) -> Any:
+        return self._change("commit", account_id, rest, named)
 
-    def compare_and_set(self, account_id: str, *rest: Any) -> Any:
-        return self._change("compare_and_set", account_id, rest)
+    def compare_and_set(self, account_id: str, *rest: Any, **named: Any) -> Any:
+        return self._change("compare_and_set", account_id, rest, named)
 
-    def add(self, account_id: str, *rest: Any) -> Any:
-        return self._change("add", account_id, rest)
+    def add(self, account_id: str, *rest: Any, **named: Any) -> Any:
+        return self._change("add", account_id, rest, named)
 
     def fence(self, account_id: str) -> None:
         self._store.fence(account_id)
 
-    def _change(self, name: str, account_id: str, rest: tuple[Any, ...]) -> Any:
+    def _change(
+        self, name: str, account_id: str, rest: tuple[Any, ...], named: dict[str, Any]
+    ) -> Any:
         log = self._log
         call = log.serving.call
         change = getattr(self._store, name)
         if call is None:
-            return change(account_id, *rest)
+            return change(account_id, *rest, **named)
         log.add(call, "committing", account_id, _asked_for(name, rest), name)
         try:
-            result = change(account_id, *rest)
+            result = change(account_id, *rest, **named)
         except Exception as error:
             log.add(call, "failed", account_id, None, _reason(error))
             raise
         balance = result if isinstance(result, int) else result.balance
-        log.add(call, "committed", account_id, balance, log.replied(account_id, rest) or name)
+        replied = log.replied(account_id, (*rest, *named.values()))
+        log.add(call, "committed", account_id, balance, replied or name)
         return result
 
 
@@ -417,7 +442,7 @@ class _AnnouncedLocks:
 class RecordedChannel:
     """A channel for unary calls: what a generated stub needs of one."""
 
-    def __init__(self, channel: grpc.Channel, client: str, log: _Log) -> None:
+    def __init__(self, channel: grpc.Channel, client: str, log: Log) -> None:
         if not isinstance(client, str) or not _NAME.fullmatch(client):
             raise ValueError(
                 f"A client's name is 1 to 64 plain ASCII characters without #, not {client!r}."
@@ -446,7 +471,7 @@ class _RecordedMethod:
         self,
         channel: grpc.Channel,
         client: str,
-        log: _Log,
+        log: Log,
         method: str,
         encode: Callable[[Any], bytes] | None,
         decode: Callable[[bytes], Any] | None,

@@ -1,5 +1,8 @@
 """What a race looked like on one account: a lane a client, and what became of the balance.
 
+Where several servers took part, each has a lane below, which shows when it ran; and signs in the
+lanes say where one was killed, a lease ran out, or a call was fenced off.
+
 `lanes_of` reads a `History` into a value that says what is to be drawn and nothing of how. Two
 files draw it: `timeline_figure` on paper, `timeline_widget` live in a notebook.
 """
@@ -7,19 +10,33 @@ files draw it: `timeline_figure` on paper, `timeline_widget` live in a notebook.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from bankkit.lab.recording import lost_updates
-from bankkit.lab.recording.history import Call, History, Span, WakeUp
+from bankkit.lab.recording.history import (
+    FENCED_OFF,
+    OF_SERVERS,
+    Call,
+    Event,
+    History,
+    ServerSpan,
+    Span,
+    WakeUp,
+    client_of,
+)
 from bankkit.lab.recording.lost_updates import LostUpdate, Write, dollars
+from bankkit.lab.words import counted, listed
 
 if TYPE_CHECKING:  # it needs anywidget and matplotlib, which take long to import
     from bankkit.lab.recording.timeline_widget import LiveTimeline
 
 MAX_LANES = 40
 """More cannot be read on one page."""
+
+MAX_TOLD = 8
+"""So many things that befell servers are told one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +60,41 @@ class Moment:
     kind: Literal["read", "commit"]
     at: int
     cents: int
+
+
+MarkKind = Literal["killed", "paused", "resumed", "started", "expired", "fenced", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What befell a server, or a call on account of it."""
+
+    lane: int
+    """Of the call's client; servers have those after the clients'."""
+    row: int
+    kind: MarkKind
+    at: int
+    who: str
+    """The server or the client."""
+
+    @property
+    def words(self) -> str:
+        """What happened, where it is seen to whom."""
+        return _MARKS[self.kind][0]
+
+    def __str__(self) -> str:
+        return _MARKS[self.kind][1].format(self.who)
+
+
+_MARKS: dict[MarkKind, tuple[str, str]] = {
+    "killed": ("killed", "{} is killed"),
+    "paused": ("paused", "{} is paused"),
+    "resumed": ("goes on", "{} goes on"),
+    "started": ("started again", "{} is started again"),
+    "expired": ("lease ran out", "the lease of {} runs out"),
+    "fenced": ("fenced off", "{} is fenced off"),
+    "unknown": ("outcome unknown", "{} is not told the outcome"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +131,20 @@ class Lanes:
     """How many more clients there were. Their writes are in the balance."""
     trouble: str
     """Why the balance is not known, in a sentence; empty if it is, or nobody touched it."""
+    servers: tuple[str, ...] = ()
+    """One lane each, below those of the clients; empty if there was only one."""
+    server_spans: tuple[ServerSpan, ...] = ()
+    marks: tuple[Mark, ...] = ()
+    """In the order of their times."""
+
+    @property
+    def served_by(self) -> dict[str, tuple[str, ...]]:
+        """The servers that each client's calls came to, in the order of the first ones."""
+        found: dict[str, dict[str, None]] = defaultdict(dict)
+        for bar in self.bars:
+            if bar.span.server:
+                found[bar.span.client][bar.span.server] = None
+        return {client: tuple(servers) for client, servers in found.items()}
 
     @property
     def places(self) -> dict[str, tuple[int, int]]:
@@ -139,6 +205,8 @@ def in_words(lanes: Lanes) -> str:
     """The same for who cannot see it: what holds at every run of the same experiment."""
     clients = counted(len(lanes.clients) + lanes.left_out, "client")
     shown = f"{clients}, one lane each, on the account {lanes.account}"
+    if lanes.servers:
+        shown += f", and {listed(lanes.servers)}{_told(lanes.marks)}"
     if lanes.trouble:
         return f"{shown}; what became of the balance was not recorded."
     if not lanes.steps:
@@ -150,8 +218,14 @@ def in_words(lanes: Lanes) -> str:
     return f"{shown}; no update was lost: the balance below is the expected one all the time."
 
 
-def counted(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
+def _told(marks: Sequence[Mark]) -> str:
+    """What befell whom, in order; if that was much, only what."""
+    if len(marks) <= MAX_TOLD:
+        # Who is not told something learns it at a time of its own.
+        in_order = sorted(marks, key=lambda mark: (mark.kind == "unknown", mark.at))
+        return "".join(f"; {mark}" for mark in in_order)
+    what = {_MARKS[mark.kind][1].format("one") for mark in marks if mark.kind in OF_SERVERS}
+    return f"; now and then {listed(sorted(what))}" if what else ""
 
 
 def shortened(name: str, length: int = 16) -> str:
@@ -185,10 +259,12 @@ def lanes_of(history: History, account: str | None = None) -> Lanes:
     count = Counter[int]()
     for lane, row in places.values():
         count[lane] = max(count[lane], row + 1)
+    marks = tuple(_marks(history, account, drawn, places, spans[0].start))
+    end = max((*(span.end for span in spans), *(mark.at for mark in marks)))
     return Lanes(
         account=account,
         start=spans[0].start,
-        end=max(span.end for span in spans),
+        end=end,
         clients=drawn,
         rows=tuple(count[lane] for lane in range(len(drawn))),
         bars=tuple(
@@ -205,7 +281,49 @@ def lanes_of(history: History, account: str | None = None) -> Lanes:
         lost=lost,
         left_out=left_out,
         trouble=trouble,
+        servers=history.servers,
+        server_spans=tuple(
+            replace(span, start=max(span.start, spans[0].start), end=min(span.end, end))
+            for span in history.server_spans
+            if span.start < end and span.end > spans[0].start
+        ),
+        marks=marks,
     )
+
+
+def _marks(
+    history: History,
+    account: str,
+    clients: tuple[str, ...],
+    places: dict[str, tuple[int, int]],
+    start: int,
+) -> Iterator[Mark]:
+    """What befell servers, and calls where there are servers that can fail."""
+    if not history.servers:
+        return
+    lanes = {name: len(clients) + n for n, name in enumerate(history.servers)}
+    reasons = {call.id: call.reason for call in history.calls}
+    known: set[str] = set()  # servers of which something was told before
+    for event in history.events:
+        place = places.get(event.call)
+        if event.kind in ("started", "killed", "paused", "resumed"):
+            is_news = event.kind != "started" or event.server in known
+            known.add(event.server)
+            if is_news and event.at >= start:
+                yield Mark(lanes[event.server], 0, event.kind, event.at, event.server)
+        elif place and event.kind == "expired" and event.account == account:
+            yield Mark(*place, "expired", event.at, client_of(event.call))
+        elif place and event.kind == "received" and reasons[event.call] == FENCED_OFF:
+            yield Mark(*place, "fenced", event.at, client_of(event.call))
+        elif place and event.kind == "received" and _leaves_open(event, reasons[event.call]):
+            yield Mark(*place, "unknown", event.at, client_of(event.call))
+
+
+def _leaves_open(received: Event, reason: str) -> bool:
+    """Whether the client was not told if anything was applied."""
+    if received.note == "DEADLINE_EXCEEDED":
+        return not reason  # else it was the bank that gave up, before it applied anything
+    return received.note in ("UNAVAILABLE", "CANCELLED")
 
 
 def _chosen(account: str | None, accounts: list[str]) -> str:

@@ -10,13 +10,22 @@ import itertools
 from bisect import bisect_right
 from collections import Counter, defaultdict
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 from bankkit.lab import figures, style
 from bankkit.lab.figures import INK, PALE, QUIET, Picture
 from bankkit.lab.recording.history import WakeUp
 from bankkit.lab.recording.lost_updates import LostUpdate, dollars
-from bankkit.lab.recording.timeline import Bar, Lanes, Moment, counted, finding, in_words, shortened
+from bankkit.lab.recording.timeline import (
+    Bar,
+    Lanes,
+    MarkKind,
+    Moment,
+    finding,
+    in_words,
+    shortened,
+)
+from bankkit.lab.words import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,7 +38,7 @@ MAX_STORIES = 12
 """Lost updates that get an arrow and an amount; the others get their cross."""
 
 _WIDTH, _LEFT, _RIGHT = 8.0, 1.2, 0.14  # inches, as are all lengths here
-_TOP, _BALANCE, _GAP, _AXIS, _NOTE = 0.7, 1.15, 0.12, 0.5, 0.2
+_TITLE, _SIGN_ROW, _BALANCE, _GAP, _AXIS, _NOTE = 0.4, 0.3, 1.15, 0.12, 0.5, 0.2
 _PLOT = _WIDTH - _LEFT - _RIGHT
 _LETTER = 0.073  # of text in 9 pt, on average
 _TALL = 7.2  # all lanes together, unless there are very many
@@ -39,13 +48,30 @@ _SHORT = 0.1  # a bar in which no hatch can be seen
 _UNSEEN = 0.04
 
 _WRONG = "#A63C00"  # vermillion, dark enough for text on white
-_HEIGHTS = {"waiting": 0.34, "reading": 0.46, "writing": 0.74}  # of a row
+_HEIGHTS = {  # of a row
+    "waiting": 0.34, "reading": 0.46, "writing": 0.74, "halted": 0.74, "stale": 0.74,
+}  # fmt: skip
 _GREY = "#CCCCCC"
 _PLURALS = {"read or commit": "reads or commits", "lost update’s arrow": "lost updates’ arrows"}
 _LOOKS = {
     "waiting": ("waits", "#FFFFFF", "/////"),
     "reading": ("reads", style.SKY_BLUE, ""),
     "writing": ("writes", style.ORANGE, ""),
+    "halted": ("holds the lock, halted", style.ORANGE, "xxxx"),
+    "stale": ("goes on without it", "#FFFFFF", "...."),
+}
+_LIVES = {  # of servers
+    "up": ("runs", _GREY, "", 0.2),
+    "paused": ("is paused", "#FFFFFF", "||||", 0.4),
+}
+_MARKS: dict[MarkKind, tuple[str, str]] = {  # shape and colour
+    "killed": ("X", INK),
+    "paused": ("s", "#FFFFFF"),
+    "resumed": (">", style.BLUE),
+    "started": (">", style.BLUE),
+    "expired": ("d", "#FFFFFF"),
+    "fenced": ("H", style.PURPLE),
+    "unknown": ("$?$", INK),
 }
 
 
@@ -89,9 +115,13 @@ class _Sheet:
         self.scale = _Scale.of(lanes)
         self.left_out: Counter[str] = Counter()
         self.drawn: set[str] = set()
+        self.untold: set[MarkKind] = set()
+        """Whose sign stands somewhere without its words: the legend has them then."""
         self.places = lanes.places
         # The rows of all lanes are of one height, and are the units of the axis.
-        self.tops = list(itertools.accumulate(lanes.rows, initial=0))
+        self.tops = list(
+            itertools.accumulate((*lanes.rows, *(1 for _ in lanes.servers)), initial=0)
+        )
         widest = 0.66 if self.tops[-1] <= 5 else 0.44
         self.row = min(max(_TALL / self.tops[-1], 0.18), widest)
         self.roomy, self.airy = self.row >= _ROOMY, self.row >= _AIRY
@@ -100,14 +130,15 @@ class _Sheet:
         self.below = self.figure.add_subplot(sharex=self.above)
         self._lay_out(_NOTE)
 
-    def _lay_out(self, note: float) -> None:
+    def _lay_out(self, note: float, sign_rows: int = 1) -> None:
         """Give everything its place, with so much of it for a line at the bottom."""
         tall, foot = self.row * self.tops[-1], _AXIS + note
-        height = _TOP + tall + _GAP + _BALANCE + foot
+        top = _TITLE + _SIGN_ROW * sign_rows
+        height = top + tall + _GAP + _BALANCE + foot
         self.figure.set_size_inches(_WIDTH, height)
         left, width = _LEFT / _WIDTH, _PLOT / _WIDTH
         self.below.set_position((left, foot / height, width, _BALANCE / height))
-        self.above.set_position((left, 1 - (_TOP + tall) / height, width, tall / height))
+        self.above.set_position((left, 1 - (top + tall) / height, width, tall / height))
 
     def draw(self) -> None:
         from matplotlib.text import Text
@@ -119,24 +150,35 @@ class _Sheet:
         for top, bottom in list(pairwise(self.tops))[::2]:
             above.axhspan(top, bottom, color=PALE, zorder=0)
         middles = [(top + bottom) / 2 + self._sunk for top, bottom in pairwise(self.tops)]
-        above.set_yticks(middles, [shortened(name) for name in lanes.clients], fontsize=9)
+        names = [*map(self._lane_name, lanes.clients), *map(shortened, lanes.servers)]
+        above.set_yticks(middles, names, fontsize=9)
         above.tick_params(length=0, labelbottom=False)
         for spine in above.spines.values():
             spine.set_visible(False)
         self._bars()
+        self._servers()
         self._wake_ups()
         self._moments()
         self._lost()
+        self._marks()
         self._balance()
         note = self._note()
-        self._lay_out(_NOTE if note else 0.0)
+        signs = self._sign_rows()
+        self._lay_out(_NOTE if note else 0.0, len(signs))
         inch = 1 / self.figure.get_figheight()
         self.figure.text(0.012, 0.06 * inch, note, fontsize=9, color=QUIET, va="bottom")
         figures.title(self.figure, finding(lanes))
-        self._legend()
+        self._legend(signs)
         for text in self.figure.findobj(Text):
             assert isinstance(text, Text)
             text.set_parse_math(False)  # two amounts of dollars are no formula
+
+    def _lane_name(self, client: str) -> str:
+        """With the server, if all its calls went to one, and if there is room for two lines."""
+        servers = self.lanes.served_by.get(client, ())
+        if len(servers) == 1 and self.roomy:
+            return f"{shortened(client)}\nat {shortened(servers[0])}"
+        return shortened(client)
 
     @property
     def _sunk(self) -> float:
@@ -191,6 +233,51 @@ class _Sheet:
         if corners:
             self.above.add_collection(PolyCollection(corners, **look), autolim=False)
 
+    def _servers(self) -> None:
+        """When each ran: a line while it runs, a box while it is paused, else nothing."""
+        for kind, (_, colour, hatch, height) in _LIVES.items():
+            spans = [span for span in self.lanes.server_spans if span.kind == kind]
+            for span in spans:
+                y = self._y(len(self.lanes.clients) + self.lanes.servers.index(span.server), 0)
+                self.above.barh(
+                    y, self.scale.x(span.end) - self.scale.x(span.start),
+                    left=self.scale.x(span.start), height=height, facecolor=colour, hatch=hatch,
+                    hatchcolor=QUIET, edgecolor=INK if hatch else colour, linewidth=0.6, zorder=3,
+                )  # fmt: skip
+
+    def _marks(self) -> None:
+        """What befell servers and calls: a sign, and where there is room what it means."""
+        starts: dict[int, list[int]] = defaultdict(list)  # of what is drawn in each row
+        for bar in self.lanes.bars:
+            if not self._is_unseen(bar):
+                starts[self.tops[bar.lane] + bar.row].append(bar.span.start)
+        for mark in self.lanes.marks:
+            starts[self.tops[mark.lane] + mark.row].append(mark.at)
+        for mark in self.lanes.marks:
+            x, y = self.scale.x(mark.at), self._y(mark.lane, mark.row)
+            self._mark(x, y, mark.kind)
+            row = starts[self.tops[mark.lane] + mark.row]
+            after = min((at for at in row if at > mark.at), default=self.scale.end)
+            before = max((at for at in row if at < mark.at), default=self.scale.start)
+            wide = len(mark.words) * _LETTER + 0.16
+            tint = "#FFFFFF" if mark.lane % 2 else PALE
+            paper = {"facecolor": tint, "edgecolor": "none", "pad": 0.8}  # where it is hatched
+            if not self.roomy:
+                self.untold.add(mark.kind)
+            elif wide < self.scale.inches(after - mark.at):
+                self._word(x, y, mark.words, "left", bbox=paper)
+            elif wide < self.scale.inches(mark.at - before):
+                self._word(x, y, mark.words, "right", bbox=paper)
+            else:
+                self.untold.add(mark.kind)
+
+    def _mark(self, x: float, y: float, kind: MarkKind) -> None:
+        marker, colour = _MARKS[kind]
+        self.above.scatter(
+            [x], [y], s=74 if self.roomy else 30, marker=marker, facecolor=colour, edgecolor=INK,
+            linewidth=0.9, zorder=9, clip_on=False,
+        )  # fmt: skip
+
     def _wake_ups(self) -> None:
         """Arrows from a release to all whom it let in; if many, where the wait was longest."""
         waits = {
@@ -243,11 +330,15 @@ class _Sheet:
         """Where a write read and committed, and in roomy lanes what."""
         moments = {(moment.call, moment.kind): moment for moment in self.lanes.moments}
         marks: dict[str, list[Moment]] = {"read": [], "commit": []}
+
+        def within(bar: Bar, kind: Literal["read", "commit"]) -> Moment | None:
+            found = moments.get((bar.span.call, kind))
+            return found if found and bar.span.start <= found.at <= bar.span.end else None
+
         for bar in self.lanes.bars:
             if bar.span.kind == "waiting":
                 continue
-            read = moments.get((bar.span.call, "read"))
-            commit = moments.get((bar.span.call, "commit"))
+            read, commit = within(bar, "read"), within(bar, "commit")
             width = self._width(bar)
             if read is None and commit is None:
                 continue
@@ -295,10 +386,10 @@ class _Sheet:
         else:
             self.left_out["amount"] += 1
 
-    def _word(self, x: float, y: float, text: str, side: str) -> None:
+    def _word(self, x: float, y: float, text: str, side: str, **look: Any) -> None:
         self.above.annotate(
             text, (x, y), (7 if side == "left" else -10, -0.5), textcoords="offset points", ha=side,
-            va="center", fontsize=9, zorder=7,
+            va="center", fontsize=9, zorder=7, **look,
         )  # fmt: skip
 
     def _lost(self) -> None:
@@ -449,17 +540,32 @@ class _Sheet:
                   "boxstyle": "round,pad=0.25"},
         )  # fmt: skip
 
-    def _legend(self) -> None:
+    def _legend(self, rows: list[list[tuple[str, str]]]) -> None:
         """What the signs mean: only those that are used."""
+        tall, height = _SIGN_ROW * len(rows), self.figure.get_figheight()
         axes = self.figure.add_axes(
-            (0, 1 - _TOP / self.figure.get_figheight(), 1, 0.3 / self.figure.get_figheight()),
-            xlim=(0, _WIDTH), ylim=(0, 0.3),
-        )  # fmt: skip
+            (0, 1 - (_TITLE + tall) / height, 1, tall / height), xlim=(0, _WIDTH), ylim=(tall, 0)
+        )
         figures.blank(axes)
         axes.patch.set_visible(False)
+        for number, row in enumerate(rows):
+            x = 0.1
+            for kind, words in row:
+                _sign(axes, kind, words, x, _SIGN_ROW * (number + 0.5))
+                x += _sign_width(kind, words)
+
+    def _sign_rows(self) -> list[list[tuple[str, str]]]:
+        """The signs of the legend, as they fit beside one another."""
+        rows: list[list[tuple[str, str]]] = [[]]
         x = 0.1
-        for kind, words in self._signs():
-            x = _sign(axes, kind, words, x)
+        for sign in self._signs():
+            wide = _sign_width(*sign)
+            if x + wide > _WIDTH:
+                rows.append([])
+                x = 0.1
+            rows[-1].append(sign)
+            x += wide
+        return rows
 
     def _signs(self) -> list[tuple[str, str]]:
         lanes = self.lanes
@@ -476,7 +582,8 @@ class _Sheet:
             found.append(("wake", "lets in"))
         if lanes.lost:
             found += [("lost", "lost"), ("over", "from a stale read")]
-        return found
+        words = {mark.kind: mark.words for mark in lanes.marks}
+        return found + [(kind, words[kind]) for kind in _MARKS if kind in self.untold]
 
     def _note(self) -> str:
         """What was left out, as a sentence; empty if nothing was."""
@@ -492,13 +599,21 @@ class _Sheet:
         return f"Left out to stay readable: {', '.join(omitted)}." if omitted else ""
 
 
-def _sign(axes: Axes, kind: str, words: str, x: float) -> float:
-    """Draws one sign of the legend, and returns where the next one may stand."""
+def _sign_width(kind: str, words: str) -> float:
+    """Of a sign of the legend with its words, and of the gap to the next one."""
+    return _sign_itself(kind) + 0.07 + len(words) * _LETTER + 0.2
+
+
+def _sign_itself(kind: str) -> float:
+    return 0.14 if kind in ("read", "commit", "lost", *_MARKS) else 0.3
+
+
+def _sign(axes: Axes, kind: str, words: str, x: float, y: float) -> None:
+    """Draws one sign of the legend."""
     from matplotlib.patches import Rectangle
 
-    y = 0.15
-    width = 0.3
-    drawn: dict[str, Any] = {"edgecolor": INK, "zorder": 3}
+    width = _sign_itself(kind)
+    drawn: dict[str, Any] = {"edgecolor": INK, "linewidth": 0.9, "zorder": 3}
     if kind in _LOOKS:
         _, colour, hatch = _LOOKS[kind]
         height = _HEIGHTS[kind] * 0.26
@@ -509,14 +624,11 @@ def _sign(axes: Axes, kind: str, words: str, x: float) -> float:
             )
         )  # fmt: skip
     elif kind in ("read", "commit"):
-        width = 0.12
-        axes.scatter(
-            [x + 0.06], [y], s=26, facecolor=INK if kind == "commit" else "#FFFFFF",
-            linewidth=0.9, **drawn,
-        )  # fmt: skip
-    elif kind == "lost":
-        width = 0.14
-        axes.scatter([x + 0.07], [y], s=60, marker="X", facecolor=style.VERMILLION, **drawn)
+        colour = INK if kind == "commit" else "#FFFFFF"
+        axes.scatter([x + width / 2], [y], s=26, facecolor=colour, **drawn)
+    elif kind == "lost" or kind in _MARKS:
+        shape, colour = ("X", style.VERMILLION) if kind == "lost" else _MARKS[cast(MarkKind, kind)]
+        axes.scatter([x + width / 2], [y], s=60, marker=shape, facecolor=colour, **drawn)
     else:
         colour = style.BLUE if kind == "wake" else style.VERMILLION
         axes.annotate(
@@ -525,4 +637,3 @@ def _sign(axes: Axes, kind: str, words: str, x: float) -> float:
                         "linewidth": 1.1 if kind == "wake" else 1.8, "shrinkA": 0, "shrinkB": 0},
         )  # fmt: skip
     axes.text(x + width + 0.07, y, words, fontsize=9, va="center")
-    return x + width + 0.07 + len(words) * _LETTER + 0.2

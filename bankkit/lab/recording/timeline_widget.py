@@ -21,7 +21,7 @@ from bankkit.lab.recording import timeline_figure
 from bankkit.lab.recording.timeline import Lanes, finding, in_words
 
 _STATIC = Path(__file__).parent / "static"
-_KINDS = ("waiting", "reading", "writing")
+_KINDS = ("waiting", "reading", "writing", "halted", "stale")
 
 
 class LiveTimeline:
@@ -68,6 +68,7 @@ class TimelineWidget(anywidget.AnyWidget):
 def scene(lanes: Lanes) -> dict[str, Any]:
     """All that `static/timeline.js` needs to know, ready for JSON. Times count from the start."""
     spans = [bar.span for bar in lanes.bars]
+    served_by = lanes.served_by
     calls = _numbered(
         call for span in spans for call in (span.call, *span.held_by, span.woken_by) if call
     )
@@ -80,6 +81,8 @@ def scene(lanes: Lanes) -> dict[str, Any]:
         "line": in_words(lanes),
         "length": lanes.end - zero,
         "clients": lanes.clients,
+        "servers": lanes.servers,
+        "servedBy": [served_by.get(client, ()) for client in lanes.clients],
         "rows": lanes.rows,
         "leftOut": lanes.left_out,
         "trouble": lanes.trouble,
@@ -96,6 +99,21 @@ def scene(lanes: Lanes) -> dict[str, Any]:
             "mode": [span.mode for span in spans],
             "heldBy": [[calls[call] for call in span.held_by] for span in spans],
             "wokenBy": [calls.get(span.woken_by, -1) for span in spans],
+            "server": [span.server for span in spans],
+        },
+        "serverSpans": {
+            "server": [lanes.servers.index(span.server) for span in lanes.server_spans],
+            "kind": [span.kind for span in lanes.server_spans],
+            "start": [span.start - zero for span in lanes.server_spans],
+            "end": [span.end - zero for span in lanes.server_spans],
+        },
+        "marks": {
+            "lane": [mark.lane for mark in lanes.marks],
+            "row": [mark.row for mark in lanes.marks],
+            "kind": [mark.kind for mark in lanes.marks],
+            "at": [mark.at - zero for mark in lanes.marks],
+            "words": [mark.words for mark in lanes.marks],
+            "told": [str(mark) for mark in lanes.marks],
         },
         "moments": {
             "lane": [moment.lane for moment in lanes.moments],
@@ -134,6 +152,7 @@ def scene(lanes: Lanes) -> dict[str, Any]:
             "expected": style.GREEN,
             "wake": style.BLUE,
             "wakeOnDark": style.SKY_BLUE,
+            "fenced": style.PURPLE,
             "ink": INK,
         },
     }

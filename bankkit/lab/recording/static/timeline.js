@@ -8,8 +8,10 @@
    come. A change of the view draws all anew; then bars out of sight are skipped, and the rest goes
    style by style, since a canvas is slow to change its style. */
 
-const WAITING = 0, READING = 1, WRITING = 2;
-const HEIGHTS = [0.34, 0.46, 0.74]; // of a row: who sees no colours sees these
+const WAITING = 0, READING = 1, WRITING = 2, HALTED = 3, STALE = 4;
+const HEIGHTS = [0.34, 0.46, 0.74, 0.74, 0.74]; // of a row: who sees no colours sees these
+const KINDS = ["waits", "reads", "writes", "holds the lock, halted", "goes on without it"];
+const SERVER_HEIGHTS = { up: 0.18, paused: 0.46 };
 const BALANCE = 118, GAP = 12, AXIS = 30, RIGHT = 12; // pixels
 const MAX_ARROWS = 60, MAX_MOMENTS = 400; // in view; more would hide what they point at
 const NARROW = 9; // pixels of a bar in which no hatch or edge can be seen
@@ -75,7 +77,9 @@ class Scene {
     const bars = scene.bars;
     this.length = Math.max(scene.length, 1);
     this.tops = [0];
-    for (const rows of scene.rows) this.tops.push(this.tops.at(-1) + rows);
+    for (const rows of [...scene.rows, ...scene.servers.map(() => 1)]) {
+      this.tops.push(this.tops.at(-1) + rows);
+    }
     this.height = this.tops.at(-1); // in rows
     this.count = bars.start.length;
     this.start = Float64Array.from(bars.start);
@@ -98,13 +102,30 @@ class Scene {
       to: place(scene.wakeUps.to[i]), granted,
     }));
     this.wakeAt = Float64Array.from(scene.wakeUps.granted);
+    this.signs = scene.marks.at.map((at, i) => ({
+      at, kind: scene.marks.kind[i], words: scene.marks.words[i], told: scene.marks.told[i],
+      row: place([scene.marks.lane[i], scene.marks.row[i]]),
+    }));
+    for (const sign of this.signs) { // until when its words may last
+      const later = [
+        ...this.byRow[sign.row].map((bar) => this.start[bar]),
+        ...this.signs.filter((each) => each.row === sign.row).map((each) => each.at),
+      ].filter((at) => at > sign.at);
+      sign.until = later.reduce((one, other) => Math.min(one, other), Infinity);
+    }
+    this.lives = scene.serverSpans.start.map((start, i) => ({
+      start, end: scene.serverSpans.end[i], kind: scene.serverSpans.kind[i],
+      server: scene.serverSpans.server[i],
+    }));
     this.losses = scene.lost.map((each) => ({
       ...each, lostRow: place(each.lost), byRow: place(each.by),
     }));
     this.stepAt = Float64Array.from(scene.steps.at);
     const { actual, expected } = scene.steps;
     this.isLossy = actual.some((cents, i) => cents !== expected[i]);
-    const times = new Set([0, this.length, ...this.start, ...this.end, ...moments.at]);
+    const times = new Set([
+      0, this.length, ...this.start, ...this.end, ...moments.at, ...scene.marks.at,
+    ]);
     this.events = Float64Array.from([...times].sort((a, b) => a - b));
   }
 
@@ -142,14 +163,15 @@ class Scene {
     const { bars, calls, methods } = this;
     const who = calls[bars.call[bar]];
     const long = duration(this.end[bar] - this.start[bar]);
-    const lines = [`${client(who)}: ${methods[bars.method[bar]]}`];
+    const where = bars.server[bar] ? ` at ${bars.server[bar]}` : "";
+    const lines = [`${client(who)}: ${methods[bars.method[bar]]}${where}`];
     if (this.kind[bar] === WAITING) {
       lines.push(`waits ${long} for the lock, to ${bars.mode[bar]}`);
       const holders = [...new Set(bars.heldBy[bar].map((call) => client(calls[call])))];
       if (holders.length) lines.push(`held by ${list(holders)}`);
       if (bars.wokenBy[bar] >= 0) lines.push(`let in by ${client(calls[bars.wokenBy[bar]])}`);
     } else {
-      lines.push(`${this.kind[bar] === READING ? "reads" : "writes"} for ${long}`);
+      lines.push(`${KINDS[this.kind[bar]]} for ${long}`);
       const said = this.during(bar).map((i) => this.say(i));
       if (said.length) lines.push(said.join(", "));
       for (const loss of this.losses) {
@@ -186,12 +208,13 @@ class Scene {
     const [first, last] = this.between(at, at);
     for (let i = first; i < last; i++) {
       const who = client(this.calls[this.bars.call[i]]);
-      if (this.start[i] === at) told.push(`${who} ${["waits", "reads", "writes"][this.kind[i]]}`);
+      if (this.start[i] === at) told.push(`${who} ${KINDS[this.kind[i]]}`);
       else if (this.end[i] === at && this.kind[i] !== WAITING) told.push(`${who} is done`);
     }
     for (let i = after(this.momentAt, at - 1); this.momentAt[i] <= at; i++) {
       told.push(`${this.clients[this.moments.lane[i]]} ${this.say(i)}`);
     }
+    for (const sign of this.signs) if (sign.at === at) told.push(sign.told);
     for (const loss of this.losses) if (loss.wroteAt === at) told.push(`lost: ${loss.words}`);
     return told.length > 4 ? `${told.length} things happen` : told.join("; ");
   }
@@ -533,7 +556,15 @@ class Timeline {
     }
     const slack = (3 * (this.to - this.from)) / (this.width - this.left);
     let best = -1, nearest = slack;
-    for (const bar of scene.byRow[Math.floor(y / this.row)] ?? []) {
+    const row = Math.floor(y / this.row);
+    const sign = scene.signs.find((each) => each.row === row && Math.abs(each.at - at) < 2 * slack);
+    if (sign) return `${sign.told}\n${duration(sign.at)}`;
+    const server = row - scene.tops[scene.clients.length];
+    const life = scene.lives.find(
+      (each) => each.server === server && each.start <= at && at <= each.end,
+    );
+    if (life) return this.lifeWords(life);
+    for (const bar of scene.byRow[row] ?? []) {
       const off = Math.max(scene.start[bar] - at, at - scene.end[bar], 0);
       // Of two that touch, the one that holds the lock.
       if (off < nearest || (off === nearest && scene.kind[bar] !== WAITING)) {
@@ -542,6 +573,11 @@ class Timeline {
       }
     }
     return best < 0 ? "" : scene.describe(best);
+  }
+
+  lifeWords({ server, kind, start, end }) {
+    const does = { up: "runs", paused: "is paused", down: "is gone" }[kind];
+    return `${this.scene.servers[server]} ${does}\n${duration(end - start)}`;
   }
 
   /* -- Drawing -------------------------------------------------------------------------------- */
@@ -567,7 +603,10 @@ class Timeline {
     this.behind = prepared(this.still);
     this.dress();
     this.brush.font = this.font(12);
-    const widest = Math.max(...this.names().map((name) => this.brush.measureText(name).width));
+    const places = this.scene.clients.map((_, lane) => this.place(lane));
+    const widest = Math.max(
+      ...[...this.names(), ...places].map((name) => this.brush.measureText(name).width),
+    );
     this.left = Math.ceil(clamp(widest + 12, 64, width * 0.25));
     const pane = this.veil.parentNode.style;
     pane.left = `${this.left}px`;
@@ -581,7 +620,18 @@ class Timeline {
   }
 
   names() {
-    return this.scene.clients.map((name) => (name.length > 16 ? `${name.slice(0, 15)}…` : name));
+    const { clients, servers } = this.scene;
+    return [...clients, ...servers].map((name) => this.short(name));
+  }
+
+  short(name) {
+    return name.length > 16 ? `${name.slice(0, 15)}…` : name;
+  }
+
+  /* At which server a client's calls were, below its name, if at one and if there is room. */
+  place(lane) {
+    const [server, other] = this.scene.servedBy[lane] ?? [];
+    return server && !other && this.row >= 30 ? `at ${this.short(server)}` : "";
   }
 
   /* Take the colours of the theme. */
@@ -593,24 +643,33 @@ class Timeline {
     this.family = style.fontFamily;
     const [red, green, blue] = this.paper.match(/[\d.]+/g).map(Number);
     this.isDark = 0.3 * red + 0.59 * green + 0.11 * blue < 128;
-    this.hatch = this.brush.createPattern(this.hatchTile(), "repeat");
+    this.hatch = this.pattern(this.ink, (brush) => slant(brush, 6, 0));
+    this.crosses = this.pattern(this.scene.colours.ink, (brush) => {
+      slant(brush, 6, 0);
+      slant(brush, 0, 6);
+    });
+    this.stripes = this.pattern(this.ink, (brush) => {
+      brush.moveTo(3, 0);
+      brush.lineTo(3, 6);
+    });
+    this.dots = this.pattern(this.ink, (brush) => {
+      brush.moveTo(3, 2);
+      brush.lineTo(3, 4);
+    });
     this.drawSigns();
     this.redrawAll();
   }
 
-  hatchTile() {
+  pattern(colour, draw) {
     const tile = Object.assign(document.createElement("canvas"), { width: 6, height: 6 });
     const brush = tile.getContext("2d");
-    brush.strokeStyle = this.ink;
+    brush.strokeStyle = colour;
     brush.globalAlpha = 0.75;
     brush.lineWidth = 1;
     brush.beginPath();
-    for (const off of [-6, 0, 6]) {
-      brush.moveTo(off, 6);
-      brush.lineTo(off + 6, 0);
-    }
+    draw(brush);
     brush.stroke();
-    return tile;
+    return this.brush.createPattern(tile, "repeat");
   }
 
   /* Ask for a picture before the next frame; many who ask get one. */
@@ -649,6 +708,7 @@ class Timeline {
     const hidden = this.drawWakes();
     const unseen = this.drawMoments();
     this.drawLosses();
+    this.drawMarks();
     this.drawPlayhead();
     brush.restore();
     this.report(hidden, unseen);
@@ -660,23 +720,26 @@ class Timeline {
     brush.clearRect(0, 0, this.width, this.height);
     brush.fillStyle = this.ink;
     brush.globalAlpha = 0.06;
-    for (let lane = 0; lane < scene.clients.length; lane += 2) {
-      const top = scene.tops[lane] * this.row;
-      brush.fillRect(this.left, top, this.width - this.left, scene.rows[lane] * this.row);
+    for (let lane = 0; lane < scene.tops.length - 1; lane += 2) {
+      const top = scene.tops[lane] * this.row, bottom = scene.tops[lane + 1] * this.row;
+      brush.fillRect(this.left, top, this.width - this.left, bottom - top);
     }
     brush.globalAlpha = 1;
     brush.font = this.font(Math.min(12, this.row - 1));
     brush.textAlign = "right";
     brush.textBaseline = "middle";
     this.names().forEach((name, lane) => {
-      const middle = (scene.tops[lane] + scene.rows[lane] / 2) * this.row;
-      brush.fillText(name, this.left - 6, middle, this.left - 8);
+      const middle = ((scene.tops[lane] + scene.tops[lane + 1]) / 2) * this.row;
+      const place = this.place(lane);
+      brush.fillText(name, this.left - 6, middle - (place ? 7 : 0), this.left - 8);
+      if (place) brush.fillText(place, this.left - 6, middle + 8, this.left - 8);
     });
     this.drawAxes(brush);
     brush.save();
     brush.beginPath();
     brush.rect(this.left, 0, this.width - this.left, this.height);
     brush.clip();
+    this.drawLives(brush);
     this.drawBars(brush);
     this.drawBalance(brush);
     brush.restore();
@@ -686,11 +749,30 @@ class Timeline {
     return (row + 0.5) * this.row;
   }
 
+  /* When each server ran: a line while it runs, a box while it is paused, else nothing. */
+  drawLives(brush) {
+    const { scene } = this;
+    for (const { server, kind, start, end } of scene.lives) {
+      if (kind === "down") continue;
+      const x0 = this.x(start), x1 = Math.max(this.x(end), x0 + 1);
+      const height = SERVER_HEIGHTS[kind] * this.row;
+      const y = this.middle(scene.tops[scene.clients.length] + server) - height / 2;
+      brush.globalAlpha = kind === "up" ? 0.35 : 1;
+      brush.fillStyle = kind === "up" ? this.ink : this.stripes;
+      brush.fillRect(x0, y, x1 - x0, height);
+      if (kind === "up") continue;
+      brush.strokeStyle = this.ink;
+      brush.lineWidth = 0.7;
+      brush.strokeRect(x0, y, x1 - x0, height);
+    }
+    brush.globalAlpha = 1;
+  }
+
   drawBars(brush) {
     const { scene, from, left, row } = this;
     const [first, last] = scene.between(from, this.to);
     const perPixel = (this.width - left - RIGHT) / (this.to - from);
-    const boxes = [[], [], [], []]; // of the three kinds, and of waits with no room for a hatch
+    const boxes = [...KINDS.map(() => []), []]; // the last: of waits with no room for a hatch
     const plain = boxes.length - 1;
     const drawn = boxes.map(() => new Float64Array(scene.height)); // no pixel is drawn twice
     const edges = [];
@@ -708,14 +790,15 @@ class Timeline {
       boxes[look].push(x0, y, x1 - x0, height);
       if (!isNarrow) edges.push(x0, y, x1 - x0, height);
     }
-    const { reading, writing } = scene.colours;
-    const looks = [this.hatch, reading, writing, this.ink];
-    for (const look of [WAITING, plain, READING, WRITING]) {
-      brush.fillStyle = looks[look];
+    const looks = [...this.looks(), [this.ink]];
+    for (const look of [WAITING, plain, READING, WRITING, HALTED, STALE]) {
       brush.globalAlpha = look === plain ? 0.28 : 1;
       const box = boxes[look];
-      for (let i = 0; i < box.length; i += 4) {
-        brush.fillRect(box[i], box[i + 1], box[i + 2], box[i + 3]);
+      for (const layer of looks[look]) {
+        brush.fillStyle = layer;
+        for (let i = 0; i < box.length; i += 4) {
+          brush.fillRect(box[i], box[i + 1], box[i + 2], box[i + 3]);
+        }
       }
     }
     brush.strokeStyle = this.ink;
@@ -726,6 +809,12 @@ class Timeline {
       brush.rect(edges[i], edges[i + 1], edges[i + 2], edges[i + 3]);
     }
     brush.stroke();
+  }
+
+  /* What the bars of each kind are filled with, one over the other. */
+  looks() {
+    const { reading, writing } = this.scene.colours;
+    return [[this.hatch], [reading], [writing], [writing, this.crosses], [this.dots]];
   }
 
   tall(kind) {
@@ -915,6 +1004,76 @@ class Timeline {
     }
   }
 
+  /* What befell servers and calls, with words where there is room for them. */
+  drawMarks() {
+    const { brush, scene } = this;
+    const size = clamp(this.row * 0.16, 3, 7);
+    brush.font = this.font(12);
+    brush.textBaseline = "middle";
+    brush.textAlign = "left";
+    for (const { at, until, kind, words, row } of scene.signs) {
+      if (at < this.from || at > this.to) continue;
+      const x = this.x(at), y = this.middle(row);
+      brush.globalAlpha = at <= this.at ? 1 : FAINT;
+      this.mark(brush, kind, x, y, size + 4 * this.glow(at));
+      const width = brush.measureText(words).width;
+      const room = Math.min(this.x(until), this.width - 4);
+      if (at > this.at || this.row < 20 || x + width + 22 > room) continue;
+      brush.fillStyle = this.paper;
+      brush.fillRect(x + 10, y - 8, width + 6, 16);
+      brush.fillStyle = this.ink;
+      brush.fillText(words, x + 13, y + 0.5);
+    }
+    brush.globalAlpha = 1;
+  }
+
+  /* A sign of its own shape for each kind. */
+  mark(brush, kind, x, y, size) {
+    const outline = (...points) => {
+      brush.beginPath();
+      for (const [dx, dy] of points) brush.lineTo(x + dx * size, y + dy * size);
+      brush.closePath();
+    };
+    brush.strokeStyle = this.ink;
+    brush.fillStyle = this.paper;
+    brush.lineWidth = 1.2;
+    if (kind === "killed") {
+      brush.lineWidth = size / 2;
+      brush.beginPath();
+      for (const side of [-1, 1]) {
+        brush.moveTo(x - size, y - side * size);
+        brush.lineTo(x + size, y + side * size);
+      }
+      brush.stroke();
+      return;
+    }
+    if (kind === "unknown") {
+      brush.font = `bold ${this.font(Math.round(size * 2.6))}`;
+      brush.textAlign = "center";
+      brush.lineWidth = 3;
+      brush.strokeStyle = this.paper;
+      brush.strokeText("?", x, y);
+      brush.fillStyle = this.ink;
+      brush.fillText("?", x, y);
+      brush.textAlign = "left";
+      brush.font = this.font(12);
+      return;
+    }
+    if (kind === "paused") {
+      outline([-1, -1], [1, -1], [1, 1], [-1, 1]);
+    } else if (kind === "expired") {
+      outline([0, -1.3], [0.8, 0], [0, 1.3], [-0.8, 0]);
+    } else if (kind === "fenced") {
+      outline([-0.6, -1], [0.6, -1], [1.2, 0], [0.6, 1], [-0.6, 1], [-1.2, 0]);
+      brush.fillStyle = this.scene.colours.fenced;
+    } else {
+      outline([-0.9, -1.1], [1.2, 0], [-0.9, 1.1]);
+      brush.fillStyle = this.isDark ? this.scene.colours.wakeOnDark : this.scene.colours.wake;
+    }
+    brush.fill();
+    brush.stroke();
+  }
+
   cross(x, y, size, brush = this.brush) {
     for (const [colour, width] of [["black", 5.5], ["white", 4], [this.scene.colours.lost, 2.5]]) {
       brush.strokeStyle = colour;
@@ -1092,13 +1251,15 @@ class Timeline {
       draw(brush);
     };
     const kinds = new Set(scene.kind);
-    const looks = [this.hatch, scene.colours.reading, scene.colours.writing];
-    ["waits", "reads", "writes"].forEach((words, kind) => {
+    const looks = this.looks();
+    KINDS.forEach((words, kind) => {
       if (!kinds.has(kind)) return;
       sign(words, 30, (brush) => {
         const height = HEIGHTS[kind] * 22;
-        brush.fillStyle = looks[kind];
-        brush.fillRect(1, 9 - height / 2, 28, height);
+        for (const layer of looks[kind]) {
+          brush.fillStyle = layer;
+          brush.fillRect(1, 9 - height / 2, 28, height);
+        }
         brush.lineWidth = 0.7;
         brush.strokeRect(1, 9 - height / 2, 28, height);
       });
@@ -1134,6 +1295,18 @@ class Timeline {
       sign("from a stale read", 30, line(lost));
       sign("expected", 30, line(expected, [5, 4]));
     }
+    const told = new Map(scene.signs.map(({ kind, words }) => [kind, words]));
+    for (const [kind, words] of told) {
+      sign(words, 18, (brush) => this.mark(brush, kind, 9, 9, 5));
+    }
+  }
+}
+
+/* Lines from one height to another in a tile of 6 × 6 that fit where tiles meet. */
+function slant(brush, from, to) {
+  for (const off of [-6, 0, 6]) {
+    brush.moveTo(off, from);
+    brush.lineTo(off + 6, to);
   }
 }
 
