@@ -7,6 +7,8 @@ from types import ModuleType
 
 import pytest
 
+import bankkit
+
 README = (Path(__file__).parents[1] / "README.md").read_text()
 
 RIGHT = """
@@ -50,7 +52,9 @@ def test_a_lock_of_your_own(
     assert re.match(says, capsys.readouterr().out)
 
 
-def test_the_bank_without_the_lessons(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "part", ["The bank without the lessons", "Several servers, and more than one machine"]
+)
+def test_it_runs(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("BANKKIT_REDIS_URL", raising=False)
-    names: dict[str, object] = {"__name__": "readme"}
-    exec(block("The bank without the lessons"), names)
+    exec(block(part), {"__name__": "readme", "bankkit": bankkit})
