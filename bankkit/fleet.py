@@ -21,6 +21,7 @@ from typing import Any
 
 from bankkit import teller
 from bankkit.client import Client, open_channel
+from bankkit.numbers import check_whole
 from bankkit.pb import bank_pb2_grpc
 from bankkit.redis_link import check_wait_replicas
 from bankkit.redis_server import VARIABLE, choose
@@ -260,10 +261,7 @@ class Fleet(RunningBank):
 
 
 def _check_servers(servers: int, concurrency: str, lease: float, unsafe: bool) -> None:
-    if not isinstance(servers, int) or isinstance(servers, bool) or not 0 < servers <= MAX_SERVERS:
-        raise ValueError(
-            f"servers must be a whole number from 1 to {MAX_SERVERS}, not {servers!r}."
-        )
+    check_whole("servers", servers, 1, MAX_SERVERS)
     teller.check_choice(concurrency, "fair", lease)
     if servers > 1 and teller.is_alone(concurrency) and not unsafe:
         raise ValueError(

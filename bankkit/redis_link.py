@@ -21,6 +21,7 @@ from redis.sentinel import Sentinel, SentinelConnectionPool
 
 from bankkit import redis_url
 from bankkit.accounts import StoreUnavailable
+from bankkit.numbers import check_whole
 
 ANSWER_SECONDS = 2.0
 """How long Redis may take for one command before it counts as away."""
@@ -103,8 +104,7 @@ def connect(url: str, **options: Any) -> redis.Redis:
 
 def check_wait_replicas(number: object) -> None:
     """Raises ValueError that says what is allowed."""
-    if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number <= 100:
-        raise ValueError(f"wait_replicas must be a whole number from 0 to 100, not {number!r}.")
+    check_whole("wait_replicas", number, 0, 100)
 
 
 def check_replicas(client: redis.Redis, wanted: int) -> None:

@@ -21,6 +21,7 @@ from grpc_reflection.v1alpha import reflection
 
 from bankkit import teller as tellers
 from bankkit.accounts import StoreUnavailable
+from bankkit.numbers import check_whole
 from bankkit.service import MAX_WAIT_SECONDS, BankService
 from bankkit.store import Store
 from bankkit.tls import NO_TLS, TlsFiles
@@ -291,17 +292,11 @@ def make_grpc_server(pool: WorkerPool, handlers: Sequence[Any] = ()) -> grpc.Ser
 
 def check_numbers(port: int, threads: int, max_calls: int, max_wait: float) -> None:
     """Raises ValueError that says what is allowed."""
-    _check_whole("port", port, 0, 65535)
-    _check_whole("threads", threads, 1, 1000)
-    _check_whole("max_calls", max_calls, 1, 1_000_000)
+    check_whole("port", port, 0, 65535)
+    check_whole("threads", threads, 1, 1000)
+    check_whole("max_calls", max_calls, 1, 1_000_000)
     if not isinstance(max_wait, (int, float)) or not 0 < max_wait <= threading.TIMEOUT_MAX:
         raise ValueError(f"max_wait must be a positive number of seconds, not {max_wait!r}.")
-
-
-def _check_whole(name: str, value: object, least: int, most: int) -> None:
-    """Raises ValueError unless `value` is a whole number from `least` to `most`."""
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        raise ValueError(f"{name} must be a whole number from {least} to {most}, not {value!r}.")
 
 
 def _check_free(host: str, port: int) -> None:

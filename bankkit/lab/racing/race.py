@@ -37,6 +37,7 @@ from bankkit.lab.recording.recorder import (
     record,
 )
 from bankkit.locks import LockStatistics, LockTable
+from bankkit.numbers import check_whole
 from bankkit.pb import bank_pb2, bank_pb2_grpc
 
 Mode = Literal["free", "forced"]
@@ -110,13 +111,13 @@ class Race:
         teller.check_choice("none" if self._make_lock else self.concurrency, policy)
         if mode not in get_args(Mode):
             raise ValueError(f"mode must be free or forced, not {mode!r}.")
-        _check_whole("writers", writers, 2 if mode == "forced" else 0, MAX_CLIENTS)
-        _check_whole("readers", readers, 0, MAX_CLIENTS)
+        check_whole("writers", writers, 2 if mode == "forced" else 0, MAX_CLIENTS)
+        check_whole("readers", readers, 0, MAX_CLIENTS)
         if not 1 <= writers + readers <= MAX_CLIENTS:
             given = f"{writers} writers and {readers} readers"
             raise ValueError(f"A race has 1 to {MAX_CLIENTS} clients, not {given}.")
         most = MAX_CALLS // (writers + readers)
-        _check_whole("rounds", rounds, 1, most, f" with {writers + readers} clients")
+        check_whole("rounds", rounds, 1, most, f" with {writers + readers} clients")
         if not _is_number(hold_ms) or not 0 <= hold_ms <= MAX_HOLD_MS:
             raise ValueError(f"hold_ms must be 0 to {MAX_HOLD_MS:g} milliseconds, not {hold_ms!r}.")
         self.policy = policy
@@ -311,10 +312,3 @@ class Race:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _check_whole(name: str, value: object, least: int, most: int, when: str = "") -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        raise ValueError(
-            f"{name} must be a whole number from {least} to {most}{when}, not {value!r}."
-        )

@@ -1,0 +1,12 @@
+"""Numbers that a caller gives, checked at the door."""
+
+
+def check_whole(name: str, value: object, least: int, most: int, when: str = "") -> None:
+    """Raises ValueError unless `value` is a whole number from `least` to `most`.
+
+    `name` is what the message calls it, and `when` says under which circumstances that holds.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise ValueError(
+            f"{name} must be a whole number from {least} to {most}{when}, not {value!r}."
+        )
