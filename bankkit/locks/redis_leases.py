@@ -58,7 +58,7 @@ class Leases:
         self.needs_thread = renew
         """Nobody renews yet: looked at without the mutex, which is quick."""
         self._redis = redis
-        self._milliseconds = round(lease * 1000)
+        self._milliseconds = str(round(lease * 1000))
         self._interval = lease / 3
         self._threading = threading
         self._mutex = threading.Lock()  # guards the start and the end of the thread
@@ -107,5 +107,5 @@ class Leases:
         if renewed:
             hold.asked = asked
         elif self.holds.get(place) is hold:  # else it was released meanwhile
-            hold.is_lost = True
             log.warning("The lease of %s ran out before it was renewed.", key)
+            hold.is_lost = True

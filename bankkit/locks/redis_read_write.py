@@ -57,8 +57,9 @@ class RedisLockStatistics(LockStatistics):
 class RedisLocks:
     """The Redis locks of one owner, a lock for each key that it is called with.
 
-    ``redis`` is anything with ``execute_command(*command)`` that may be used by many threads and
-    sends each command once; what it raises is passed on. A waiter blocks a connection.
+    ``redis`` is anything with ``execute_command(*command)`` that may be used by many threads, sends
+    each command once and has more than a second's patience for an answer; what it raises is passed
+    on. A waiter blocks a connection.
 
     Every hold is a lease of so many seconds, which a daemon thread renews until the hold is
     released. If the process dies, or stands still for too long, the lease runs out and the next one
@@ -81,7 +82,9 @@ class RedisLocks:
         if not 0.01 <= lease <= 86400:
             raise ValueError(f"A lease lasts from 0.01 s to a day, not {lease!r} s.")
         self.lease = lease
-        self.owner = owner or f"process {os.getpid()}"
+        self.owner = f"process {os.getpid()}" if owner is None else owner
+        if set(self.owner) & set('"\\') or not self.owner.isprintable():
+            raise ValueError(f"An owner is a name without quotes or backslashes, not {owner!r}.")
         self._redis = redis
         self._leases = Leases(redis, lease, renew=renew, threading=threading)
         self._get_ident = threading.get_ident
@@ -89,6 +92,7 @@ class RedisLocks:
         # on its way for the earlier one cannot touch the later.
         self._instance = f"{self.owner}/{secrets.token_hex(4)}"
         self._number = itertools.count(1)
+        self._milliseconds = str(round(lease * 1000))
 
     def __call__(self, key: str) -> RedisReadWriteLock:
         """The lock at this key, the same lock for all who name the key.
@@ -228,13 +232,11 @@ class RedisReadWriteLock:
             self._leases.start_thread()
         id = f"{locks._instance}/{place[1]}/{next(locks._number)}"
         asked = time.monotonic()
-        end = math.inf if limit == FOREVER else asked + limit
-        milliseconds = round(locks.lease * 1000)
-        waits = "0" if limit == 0 else "1"
+        waits = "1" if limit else "0"
         try:
-            answer = scripts.ask(self._redis, self.key, id, mode, milliseconds, waits)
-            if isinstance(answer, int) and limit != 0:
-                answer, asked = self._wait(id, mode, milliseconds, asked, answer, end)
+            answer = scripts.ask(self._redis, self.key, id, mode, locks._milliseconds, waits)
+            if isinstance(answer, int) and limit:
+                answer, asked = self._wait(id, mode, asked, answer, limit)
         except Exception:
             raise  # Redis does not answer: the place in the queue, or the lease, ends by itself
         except BaseException:  # KeyboardInterrupt, most likely
@@ -246,13 +248,14 @@ class RedisReadWriteLock:
         return True
 
     def _wait(
-        self, id: str, mode: Mode, milliseconds: int, asked: float, answer: Any, end: float
+        self, id: str, mode: Mode, asked: float, answer: Any, limit: float
     ) -> tuple[Any, float]:
         """The token, or None once the time is up, and when the lease was asked for at the latest.
 
         A grant that comes while it waits was made after it last asked.
         """
-        redis, lease = self._redis, self._locks.lease
+        redis, lease, milliseconds = self._redis, self._locks.lease, self._locks._milliseconds
+        end = math.inf if limit == FOREVER else asked + limit
         wake_list = scripts.wake_list(self.key, id)
         longest = min(lease / 3, LONGEST_BLOCK)
         failed = False
@@ -309,7 +312,7 @@ def _parties(entries: Any, now: int) -> tuple[Party, ...]:
     """Lua writes an empty list as `{}`."""
     found = []
     for entry in entries or ():
-        if entry["expires"] > now:
+        if entry["expires"] >= now:
             owner, _, thread, _ = entry["id"].rsplit("/", 3)
             token = int(entry["token"]) if "token" in entry else None
             left = (entry["expires"] - now) / 1000

@@ -7,8 +7,9 @@ The state of a lock is one key, a JSON text:
      "last": "1757000000123456"}
 
 Times are milliseconds of Redis' own clock, so the clocks of the clients do not matter. A holder
-counts until its lease expires, a waiter until its place does, and the key itself vanishes with the
-last of them: whoever dies is forgotten.
+counts until its lease has expired, a waiter until its place has, and the key itself vanishes with
+the last of them: whoever dies is forgotten. What expires at some millisecond is there until that
+has passed, as Redis has it with keys.
 
 A token is the time of the grant in microseconds, or one more than the last, whichever is greater.
 It is text, because Redis writes numbers into JSON with 14 digits. It needs no counter that outlives
@@ -41,15 +42,19 @@ class Redis(Protocol):
 
 
 # KEYS: lock · ARGV: id, then the script's own
-_LOAD = """
+# Where the usual case, a lock that nobody else wants, is written out, that takes half the time.
+_NOW = """
 local time = redis.call('TIME')
 local micros = time[1] * 1000000 + time[2]
 local now = math.floor(micros / 1000)
-local id = ARGV[1]
+"""
+
+_STORED = """
 local stored = redis.call('GET', KEYS[1])
 """
 
 _STATE = """
+local id = ARGV[1]
 local lock = stored and cjson.decode(stored) or {holders = {}, queue = {}, last = '0'}
 
 local function position(list)
@@ -61,7 +66,7 @@ end
 local function living(list, on_death)
   local alive = {}
   for _, entry in ipairs(list) do
-    if entry.expires > now then alive[#alive + 1] = entry else on_death(entry) end
+    if entry.expires >= now then alive[#alive + 1] = entry else on_death(entry) end
   end
   return alive
 end
@@ -72,7 +77,7 @@ local function wake_list(waiter)
 end
 
 local function grant(waiter, mode, lease)
-  lock.last = string.format('%.0f', math.max(micros, lock.last + 1))
+  lock.last = string.format('%d', math.max(micros, lock.last + 1))
   local holder = {id = waiter, mode = mode, token = lock.last, expires = now + lease}
   lock.holders[#lock.holders + 1] = holder
   return lock.last
@@ -114,7 +119,7 @@ local function store()
     for _, entry in ipairs(list) do latest = math.max(latest, entry.expires) end
   end
   if latest > 0 then
-    redis.call('SET', KEYS[1], cjson.encode(lock), 'PXAT', string.format('%.0f', latest))
+    redis.call('SET', KEYS[1], cjson.encode(lock), 'PXAT', string.format('%d', latest))
   elseif stored then
     redis.call('DEL', KEYS[1])
   end
@@ -123,22 +128,21 @@ end
 
 # ARGV: id, mode, lease ms, '1' to queue if need be
 # Answer: the token, or in how many ms at the latest the situation may have changed by itself.
-# Asked again by a waiter, it keeps the place in the queue and finds a grant whose message was lost.
-# It begins with the usual case, written out because that takes half as long.
-_ASK = f"""{_LOAD}
-if not stored then
-  local token, expires = string.format('%.0f', micros), string.format('%.0f', now + ARGV[3])
-  redis.call('SET', KEYS[1],
-    '{{"holders":[{{"id":"' .. id .. '","mode":"' .. ARGV[2] .. '","token":"' .. token ..
-    '","expires":' .. expires .. '}}],"queue":{{}},"last":"' .. token .. '"}}', 'PXAT', expires)
-  return token
-end
-{_STATE}
+# Asked again by a waiter, it keeps the place in the queue and finds a grant whose message was lost;
+# either way, what the waiter has lasts for a lease from now.
+_ASK = f"""{_NOW}
+local token, expires = string.format('%d', micros), string.format('%d', now + ARGV[3])
+local alone = '{{"holders":[{{"id":"' .. ARGV[1] .. '","mode":"' .. ARGV[2] ..
+  '","token":"' .. token .. '","expires":' .. expires ..
+  '}}],"queue":{{}},"last":"' .. token .. '"}}'
+if redis.call('SET', KEYS[1], alone, 'NX', 'PXAT', expires) then return token end
+{_STORED}{_STATE}
 settle()
 local mode, lease = ARGV[2], tonumber(ARGV[3])
 local held = position(lock.holders)
 if held then
   redis.call('DEL', wake_list(id))
+  lock.holders[held].expires = now + lease
   store()
   return lock.holders[held].token
 end
@@ -167,7 +171,7 @@ return soonest - now
 
 # ARGV: id
 # Answer: the token, if the lock was handed over before the waiter gave up.
-_LEAVE = f"""{_LOAD}{_STATE}
+_LEAVE = f"""{_NOW}{_STORED}{_STATE}
 local queued = position(lock.queue)
 if queued then table.remove(lock.queue, queued) end
 settle()
@@ -180,19 +184,24 @@ return lock.holders[held].token
 
 # ARGV: id
 # Answer: whether the lease still ran.
-_RELEASE = f"""{_LOAD}
+_RELEASE = f"""{_STORED}
 if not stored then return 0 end
-{_STATE}
+local only = cjson.decode(stored)
+if #only.holders == 1 and only.holders[1].id == ARGV[1] and not only.queue[1] then
+  redis.call('DEL', KEYS[1])  -- which is there as long as the lease runs
+  return 1
+end
+{_NOW}{_STATE}
 local held = position(lock.holders)
 local ended = held and table.remove(lock.holders, held)
 settle(ended and ended.mode)
 store()
-return (ended and ended.expires > now) and 1 or 0
+return (ended and ended.expires >= now) and 1 or 0
 """
 
 # ARGV: id, lease ms
 # Answer: whether the lease still ran, and so was renewed.
-_RENEW = f"""{_LOAD}{_STATE}
+_RENEW = f"""{_NOW}{_STORED}{_STATE}
 settle()
 local held = position(lock.holders)
 if held then lock.holders[held].expires = now + ARGV[2] end
@@ -213,7 +222,7 @@ local function still_held(key, token)
   local time = redis.call('TIME')
   local now = time[1] * 1000 + math.floor(time[2] / 1000)
   for _, it in ipairs(cjson.decode(stored).holders) do
-    if it.mode == 'write' and it.token == token and it.expires > now then return true end
+    if it.mode == 'write' and it.token == token and it.expires >= now then return true end
   end
   return false
 end
@@ -230,15 +239,15 @@ holder whose lease is over is refused even if nobody has come after it.
 class Script:
     """Runs one of the scripts above by its digest, and teaches it to a Redis that does not know."""
 
-    __slots__ = ("_digest", "_source")
+    __slots__ = ("_source", "digest")
 
     def __init__(self, source: str) -> None:
         self._source = source
-        self._digest = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+        self.digest = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
 
     def __call__(self, redis: Redis, key: str, *arguments: str) -> Any:
         try:
-            return redis.execute_command("EVALSHA", self._digest, "1", key, *arguments)
+            return redis.execute_command("EVALSHA", self.digest, "1", key, *arguments)
         except NoScriptError:  # a Redis that has restarted, or never saw it
             return redis.execute_command("EVAL", self._source, "1", key, *arguments)
 
