@@ -50,6 +50,7 @@ bench: $(INSTALLED)  ## measure the locks, the bank, the recorder and the explor
 	$(PYTHON) -m tests.benchmarks.bank
 	$(PYTHON) -m tests.benchmarks.recorder
 	$(PYTHON) -m tests.benchmarks.explorer
+	$(PYTHON) -m tests.benchmarks.replication
 
 soak: $(INSTALLED)  ## race, kill servers under load, measure memory over a million calls
 	$(PYTHON) -m tests.benchmarks.races

@@ -86,7 +86,7 @@ def _identify_cluster(parsed: RedisUrl) -> str:
                 client.ping()
             except (redis.RedisError, OSError) as error:
                 raise Unreached(address, error, sent_by="the Cluster") from error
-    return f"{name} Cluster of {len(masters)} masters"
+    return f"{name} Cluster of {len(masters)} master{'s' * (len(masters) > 1)}"
 
 
 def _identify_behind_sentinels(url: str, parsed: RedisUrl) -> str:
