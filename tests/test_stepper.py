@@ -67,7 +67,7 @@ def test_lose_100() -> None:
         assert line(alice) == "seen = self._read(account_id, request)"
         shown.step("alice")
         alice = thread(view(shown), "alice")
-        assert line(alice) == "return self._commit(seen, balance, request)"
+        assert line(alice) == "return self._commit(seen, balance, request, fence)"
         variables = dict(alice["calls"][alice["shown"]]["variables"])
         assert variables["balance"] == "10000"
         shown.step("bob")

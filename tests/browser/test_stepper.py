@@ -94,7 +94,7 @@ def test_lose_100_with_clicks(notebook: Notebook) -> None:
     assert shown.shows("$0 (0 cents)")
     assert shown.marked("alice") == "seen = self._read(account_id, request)"
     shown.click("alice", "bob")
-    assert shown.marked("alice") == "return self._commit(seen, balance, request)"
+    assert shown.marked("alice") == "return self._commit(seen, balance, request, fence)"
 
     shown.click("bob")
     shown.button("Undo")
