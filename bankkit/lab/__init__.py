@@ -20,6 +20,12 @@ In a lesson:
 
     lab.act_out(MyLock, "ann reads, ben writes")    # a lock, step by step
 
+    result = lab.holder_paused(fencing=False)       # a server that sleeps through its lease
+
+    lab.slots(bank)                                 # where a Redis Cluster keeps the accounts
+    log = lab.CallLog()                             # what clients are told while nodes die
+    lab.outage(log)                                 # and who was not served, and for how long
+
 Each returns a card or a picture, so it is the last line of its cell. `hint`, `answer` and the
 letter in `predict("01.duplicate", "B")` do what the buttons do. `reset(id)` and `reset_progress()`
 forget.
@@ -30,10 +36,21 @@ import importlib.util
 if importlib.util.find_spec("ipywidgets") is None:
     raise ImportError("bankkit.lab needs ipywidgets: pip install 'bankkit[lab]'")
 
+from bankkit.lab.beyond.call_log import CallLog
+from bankkit.lab.beyond.outage import outage
+from bankkit.lab.beyond.slots import slots
 from bankkit.lab.course import Course, Record
+from bankkit.lab.crashing.crash_result import CrashResult
+from bankkit.lab.crashing.experiments import (
+    holder_killed,
+    holder_paused,
+    redis_restarted,
+    two_servers,
+)
 from bankkit.lab.exercises import Exercise, Prediction, Registry, Wrong
 from bankkit.lab.exploring.explorer import Result, explore
 from bankkit.lab.exploring.laboratory import Diverged, ScenarioError, Stuck
+from bankkit.lab.exploring.redis_points import RedisPoints
 from bankkit.lab.exploring.replaying import Run, replay
 from bankkit.lab.exploring.schedule_figure import schedule_timeline
 from bankkit.lab.exploring.schedules import Outcome, Schedule
@@ -70,6 +87,8 @@ reset_progress = _course.reset_progress
 registry = _course.registry
 
 __all__ = [
+    "CallLog",
+    "CrashResult",
     "Diverged",
     "Exercise",
     "Line",
@@ -79,6 +98,7 @@ __all__ = [
     "RaceResult",
     "Record",
     "Recording",
+    "RedisPoints",
     "Result",
     "Run",
     "ScenarioError",
@@ -96,8 +116,11 @@ __all__ = [
     "explore",
     "explored_tree",
     "hint",
+    "holder_killed",
+    "holder_paused",
     "life",
     "loss_rate",
+    "outage",
     "overlaps",
     "phases",
     "predict",
@@ -106,6 +129,7 @@ __all__ = [
     "race_panel",
     "record",
     "records",
+    "redis_restarted",
     "registry",
     "replay",
     "reset",
@@ -113,9 +137,11 @@ __all__ = [
     "reveal",
     "rush_hour",
     "schedule_timeline",
+    "slots",
     "system",
     "timeline",
     "to_csv",
     "tradeoff",
+    "two_servers",
     "waits",
 ]

@@ -11,5 +11,5 @@ def counted(number: int, what: str) -> str:
 
 
 def listed(names: Sequence[str]) -> str:
-    """`ann`, `ann and ben`, `ann, ben and carl`."""
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+    """`ann`, `ann and ben`, `ann, ben and carl`; empty without a name."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))

@@ -1,0 +1,170 @@
+"""Every call that clients make, and what they were told: for a run in which something breaks.
+
+log = CallLog()
+
+def deposits(account):
+    while log.is_open:
+        request = bank_pb2.DepositRequest(account_id=account, amount=1, request_id=new_id())
+        while log.call(bank.stub.Deposit, request) != "OK":
+            time.sleep(0.05)
+
+with log.clients(deposits, "alice", "bob"):
+    log.wait_for_each(10)
+    log.mark("node 1 killed")
+    ...
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import grpc
+
+CALL_SECONDS = 5.0
+"""The deadline of a call."""
+
+WAIT_SECONDS = 30.0
+"""How long `wait_for_each` waits for a bank that may just be replacing a node."""
+
+LEAVE_SECONDS = 10.0
+"""How long a client may go on after the run is over, to have its last request settled."""
+
+
+class Call(NamedTuple):
+    """One try, by the clock of `time.monotonic_ns`."""
+
+    account: str
+    began: int
+    ended: int
+    code: str
+    """The name of the status."""
+
+    @property
+    def is_ok(self) -> bool:
+        return self.code == "OK"
+
+
+class Mark(NamedTuple):
+    """Something that was done to the bank or seen in it."""
+
+    at: int
+    words: str
+
+
+class CallLog:
+    """What clients asked of a bank and were told, try by try. Safe for any number of threads."""
+
+    def __init__(self) -> None:
+        self._calls: list[Call] = []
+        self._marks: list[Mark] = []
+        self._accounts: tuple[str, ...] = ()
+        self._changed = threading.Condition()
+        self._deadline: float | None = None
+        """Set when the run is over: who has not settled its last request by then gives up."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a client should begin something new."""
+        return self._deadline is None
+
+    @property
+    def accounts(self) -> tuple[str, ...]:
+        """Those that clients work for, in the order in which they were named, and any others."""
+        return tuple(dict.fromkeys((*self._accounts, *(call.account for call in self.calls))))
+
+    @property
+    def calls(self) -> tuple[Call, ...]:
+        """In the order in which they ended."""
+        with self._changed:
+            return tuple(self._calls)
+
+    @property
+    def marks(self) -> tuple[Mark, ...]:
+        with self._changed:
+            return tuple(self._marks)
+
+    def call(self, method: Callable[..., Any], request: Any) -> str:
+        """Makes one call of a stub and returns the name of its status, which is noted."""
+        if self._deadline is not None and time.monotonic() > self._deadline:
+            raise _TooLate
+        began = time.monotonic_ns()
+        code = "OK"
+        try:
+            method(request, timeout=CALL_SECONDS)
+        except grpc.RpcError as error:
+            code = error.code().name
+        with self._changed:
+            self._calls.append(Call(request.account_id, began, time.monotonic_ns(), code))
+            self._changed.notify_all()
+        return code
+
+    def mark(self, words: str) -> None:
+        """Notes that something happens now."""
+        with self._changed:
+            self._marks.append(Mark(time.monotonic_ns(), words))
+
+    def acknowledged(self, account: str) -> int:
+        """How many calls were answered OK."""
+        return sum(call.is_ok for call in self.calls if call.account == account)
+
+    def failed(self, account: str) -> int:
+        """How many calls got an error."""
+        return sum(not call.is_ok for call in self.calls if call.account == account)
+
+    @contextmanager
+    def clients(self, work: Callable[[str], object], *accounts: str) -> Iterator[None]:
+        """Runs `work(account)` in a thread for each account while the block lasts.
+
+        It should return soon once `is_open` is false. What it raises is raised here.
+        """
+        self._accounts += tuple(name for name in accounts if name not in self._accounts)
+        errors: list[BaseException] = []
+
+        def run(account: str) -> None:
+            try:
+                work(account)
+            except _TooLate:
+                pass
+            except BaseException as error:
+                errors.append(error)
+
+        threads = [
+            threading.Thread(target=run, args=(name,), name=f"client of {name}", daemon=True)
+            for name in accounts
+        ]
+        self._deadline = None
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            self._deadline = time.monotonic() + LEAVE_SECONDS
+            for thread in threads:
+                thread.join(LEAVE_SECONDS + CALL_SECONDS)
+        if errors:
+            raise errors[0]
+
+    def wait_for_each(self, number: int) -> None:
+        """Returns when each account has had so many more acknowledged than it has now.
+
+        TimeoutError if that takes too long.
+        """
+        wanted = {account: self.acknowledged(account) + number for account in self._accounts}
+
+        def is_served() -> bool:
+            found = dict.fromkeys(wanted, 0)
+            for call in self._calls:
+                found[call.account] = found.get(call.account, 0) + call.is_ok
+            return all(found[account] >= count for account, count in wanted.items())
+
+        with self._changed:
+            if not self._changed.wait_for(is_served, WAIT_SECONDS):
+                raise TimeoutError(f"Not every account was served within {WAIT_SECONDS:g} s.")
+
+
+class _TooLate(Exception):
+    """The run is over, and a client still tries."""
