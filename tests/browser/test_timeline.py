@@ -269,11 +269,18 @@ def test_it_follows_the_theme(shown: Shown, page: Page) -> None:
     frames = shown.frames
     paper = "root => getComputedStyle(root).backgroundColor"
     assert shown.root.evaluate(paper) == "rgb(255, 255, 255)"
-    theme = "theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})"
-    page.evaluate(theme, "JupyterLab Dark")
+    switch_theme(page, "JupyterLab Dark")
     shown.until(f"data.frames > {frames}")
     assert shown.root.evaluate(paper) == "rgb(17, 17, 17)"
-    page.evaluate(theme, "JupyterLab Light")
+    switch_theme(page, "JupyterLab Light")
+
+
+def switch_theme(page: Page, theme: str) -> None:
+    """Returns once JupyterLab's splash is gone: of two switches each would remove it."""
+    change = "theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})"
+    page.evaluate(change, theme)
+    page.wait_for_function("theme => document.body.dataset.jpThemeName === theme", arg=theme)
+    page.locator("#jupyterlab-splash").wait_for(state="detached")
 
 
 def test_who_wants_no_motion_sees_single_pictures(shown: Shown, page: Page) -> None:
