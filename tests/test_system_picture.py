@@ -84,7 +84,9 @@ def test_a_change_is_told_by_more_than_its_colour() -> None:
     assert not {"balance", "1000"} & bold(unchanged)
 
 
-@pytest.mark.parametrize("concurrency", ["none", "first-draft", "atomic", "read-write", "redis-read-write"])
+@pytest.mark.parametrize(
+    "concurrency", ["none", "first-draft", "atomic", "read-write", "redis-read-write"]
+)
 def test_no_text_covers_another_or_leaves_the_page(concurrency: str) -> None:
     with Bank(concurrency, threads=64) as bank:
         picture = after_a_deposit(bank, "W" * 64, 10**13)
