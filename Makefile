@@ -42,7 +42,7 @@ test: $(INSTALLED)  ## lint, check types, run all tests and all lessons
 	$(PYTHON) -m ruff check
 	$(PYTHON) -m ruff format --check
 	$(PYTHON) -m mypy
-	$(PYTHON) -m pytest --nbval --numprocesses=2 --dist=loadfile --no-loadscope-reorder $(ARGS)
+	$(PYTHON) -m pytest --nbval --numprocesses=3 --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 bench: $(INSTALLED)  ## measure the locks, the bank, the recorder and the explorer, as ratios
 	$(PYTHON) -m tests.benchmarks.locks
