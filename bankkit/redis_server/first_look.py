@@ -68,7 +68,9 @@ def _version(client: redis.Redis) -> tuple[str, str]:
 
 def _identify_cluster(parsed: RedisUrl) -> str:
     with _first_that_answers(parsed.places, parsed.options, "CLUSTER INFO") as (node, info):
-        assigned, served = int(info["cluster_slots_assigned"]), int(info["cluster_slots_ok"])
+        assigned = int(info["cluster_slots_assigned"])
+        # Not `cluster_slots_ok`: one node's suspicion of a slow one is enough to lower that.
+        served = SLOTS - int(info["cluster_slots_fail"])
         if assigned < SLOTS:
             raise Unfit(f"the Cluster is half-formed: {assigned} of {SLOTS} slots have a node")
         if info["cluster_state"] != "ok" or served < SLOTS:
