@@ -129,10 +129,16 @@ class PrivateCluster(PrivateNodes):
         }
 
     def _is_well(self, name: str) -> bool:
-        """Whether a node takes commands, and has all that its master has, if it is a replica."""
+        """Whether a node takes commands, doubts no master, and lags behind none.
+
+        A replica lags until it has all that its master has.
+        """
         client = self._clients[name]
         try:
-            if client.execute_command("CLUSTER INFO")["cluster_state"] != "ok":
+            info = client.execute_command("CLUSTER INFO")
+            # The state alone is `ok` while a master counts as failed, and for some time after it
+            # has come back: the slots of the others are served.
+            if info["cluster_state"] != "ok" or int(info["cluster_slots_ok"]) < SLOTS:
                 return False
             replication: dict[str, object] = client.info("replication")
         except (redis.ConnectionError, redis.TimeoutError):
