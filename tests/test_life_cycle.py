@@ -149,7 +149,7 @@ def test_a_start_that_fails_half_way_leaves_nothing(here: Home) -> None:
 def test_a_call_in_flight_is_waited_for(here: Home) -> None:
     with bankkit.Bank() as bank:
         bank.client.create_account("slow")
-        stopper = threading.Thread(target=bank.stop)
+        stopper = threading.Thread(target=bank.stop, args=[LONG_ENOUGH])
         with bank.server.teller.locks.write("slow"):
             request = bank_pb2.DepositRequest(account_id="slow", amount=5)
             call = bank.stub.Deposit.future(request)
