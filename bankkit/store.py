@@ -15,12 +15,10 @@ as strings, and Redis' own integer commands do the arithmetic.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
 import redis
-from redis.exceptions import NoScriptError
 
 from bankkit.accounts import (
     Account,
@@ -30,6 +28,7 @@ from bankkit.accounts import (
     RequestIdReused,
 )
 from bankkit.locks import STILL_HELD, Fence
+from bankkit.locks.redis_scripts import Script
 from bankkit.redis_link import Link
 
 REPLY_SECONDS = 24 * 60 * 60
@@ -63,18 +62,18 @@ class Seen:
 
 
 # KEYS: account · ARGV: type
-_CREATE = """
+_CREATE = Script("""
 if redis.call('HSETNX', KEYS[1], 'balance', '0') == 0 then return 0 end
 redis.call('HSET', KEYS[1], 'type', ARGV[1])
 return 1
-"""
+""")
 
 # KEYS: account, request
-_READ = """
+_READ = Script("""
 local account = redis.call('HMGET', KEYS[1], 'type', 'balance', 'epoch')
 account[4] = redis.call('GET', KEYS[2])
 return account
-"""
+""")
 
 # The three scripts that change a balance share a head and a tail.
 # KEYS: account, request
@@ -95,30 +94,30 @@ return {'done', after}
 """
 
 # KEYS: account, request, what the fence guards · ARGV: … balance, epoch, the fence's token or ''
-_SET = f"""{STILL_HELD} {_HEAD}
+_SET = Script(f"""{STILL_HELD} {_HEAD}
 if ARGV[5] ~= '' and not still_held(KEYS[3], ARGV[5]) then return {{'lost'}} end
 if (redis.call('HGET', KEYS[1], 'epoch') or '') ~= ARGV[4] then return {{'changed', before}} end
-redis.call('HSET', KEYS[1], 'balance', ARGV[3]) {_TAIL}"""
+redis.call('HSET', KEYS[1], 'balance', ARGV[3]) {_TAIL}""")
 
-_COMPARE_AND_SET = f"""{_HEAD}
+_COMPARE_AND_SET = Script(f"""{_HEAD}
 if before ~= ARGV[4] then return {{'changed', before}} end
-redis.call('HSET', KEYS[1], 'balance', ARGV[3]) {_TAIL}"""
+redis.call('HSET', KEYS[1], 'balance', ARGV[3]) {_TAIL}""")
 
 # Both summands are below 2^53, where a double still counts every cent.
-_ADD = f"""{_HEAD}
+_ADD = Script(f"""{_HEAD}
 local sum = tonumber(before) + tonumber(ARGV[3])
 if sum < tonumber(ARGV[4]) or sum > tonumber(ARGV[5]) then return {{'refused', before}} end
-redis.call('HINCRBY', KEYS[1], 'balance', ARGV[3]) {_TAIL}"""
+redis.call('HINCRBY', KEYS[1], 'balance', ARGV[3]) {_TAIL}""")
 
 # KEYS: account
-_FENCE = """
+_FENCE = Script("""
 if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('HINCRBY', KEYS[1], 'epoch', 1) end
 return 1
-"""
+""")
 
 # KEYS: servers · ARGV: server id, concurrency, lease milliseconds, '1' if it needs to be alone
 # Answer: the concurrency choices of the running servers it may not work beside.
-_REGISTER = """
+_REGISTER = Script("""
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local rivals = {}
@@ -137,12 +136,7 @@ if #rivals == 0 or ARGV[5] == '1' then
   redis.call('PEXPIRE', KEYS[1], ARGV[3])
 end
 return rivals
-"""
-
-_SHA = {
-    script: hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
-    for script in (_CREATE, _READ, _SET, _COMPARE_AND_SET, _ADD, _FENCE, _REGISTER)
-}
+""")
 
 
 class OutOfBounds(Exception):
@@ -194,7 +188,7 @@ class Store:
     def create(self, account_id: str, account_type: str) -> Account:
         """Opens an account with nothing in it, or raises `AccountExists`."""
         keys = [self._key(account_id, "account")]
-        if not self._run(_CREATE, keys, account_type, send=self.link.confirmed):
+        if not _CREATE.run(self.link.confirmed, keys, account_type):
             raise AccountExists
         return Account(account_id, account_type, 0)
 
@@ -212,7 +206,7 @@ class Store:
             reply = None
         else:
             keys = [key, self._key(account_id, f"request:{request.id}")]
-            account_type, balance, epoch, reply = self._run(_READ, keys)
+            account_type, balance, epoch, reply = _READ.run(self.link.execute_command, keys)
         if balance is None:
             raise AccountNotFound
         replied = None if reply is None else self._first_reply(account_id, request, reply)
@@ -242,7 +236,7 @@ class Store:
 
     def fence(self, account_id: str) -> None:
         """Voids every commit that is still on its way from before this moment."""
-        self._run(_FENCE, [self._key(account_id, "account")])
+        _FENCE.run(self.link.execute_command, [self._key(account_id, "account")])
 
     def add(
         self, account_id: str, delta: int, floor: int, cap: int, request: Request | None = None
@@ -266,7 +260,9 @@ class Store:
         flags = ("1" if alone else "0", "1" if force else "0")
         return cast(
             "list[str]",
-            self._run(_REGISTER, [self._servers], server_id, concurrency, lease_ms, *flags),
+            _REGISTER.run(
+                self.link.execute_command, [self._servers], server_id, concurrency, lease_ms, *flags
+            ),
         )
 
     def unregister(self, server_id: str) -> None:
@@ -296,7 +292,7 @@ class Store:
         return f"{self.namespace}:{{{account_id}}}:{part}"
 
     def _change(
-        self, script: str, account_id: str, request: Request | None, *values: int | str
+        self, script: Script, account_id: str, request: Request | None, *values: int | str
     ) -> int:
         request_id, fingerprint = request or ("", "")
         keys = [
@@ -304,9 +300,7 @@ class Store:
             self._key(account_id, f"request:{request_id}"),
             self.lock_key(account_id),
         ]
-        outcome, *rest = self._run(
-            script, keys, fingerprint, REPLY_SECONDS, *values, send=self.link.confirmed
-        )
+        outcome, *rest = script.run(self.link.confirmed, keys, fingerprint, REPLY_SECONDS, *values)
         if outcome == "done":
             return int(rest[0])
         if outcome == "replied":
@@ -328,19 +322,6 @@ class Store:
             key = self._key(account_id, f"request:{request.id}")
             self.link.confirmed("EXPIRE", key, REPLY_SECONDS)
         return balance
-
-    def _run(
-        self,
-        script: str,
-        keys: list[str],
-        *values: str | int,
-        send: Callable[..., Any] | None = None,
-    ) -> Any:
-        send = send or self.link.execute_command
-        try:
-            return send("EVALSHA", _SHA[script], len(keys), *keys, *values)
-        except NoScriptError:  # a Redis that has restarted, or never saw it
-            return send("EVAL", script, len(keys), *keys, *values)
 
 
 def _replied(request: Request | None, reply: str) -> int:

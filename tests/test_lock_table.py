@@ -174,7 +174,7 @@ def test_the_block_gets_the_fence_of_the_lock() -> None:
             return Fence("a", 7)
 
     class FencedWrite(WriteGuard):
-        def __enter__(self) -> Fence:  # type: ignore[override]
+        def __enter__(self) -> Fence:
             super().__enter__()
             return Fence("a", 8)
 

@@ -1,11 +1,11 @@
-"""``with lock.read():`` and ``with lock.write():`` for locks that live in this process.
+"""``with lock.read():`` and ``with lock.write():``; a lock that can be lost builds on these.
 
 Classes with slots, because a ``contextlib`` generator costs as much as the lock itself.
 """
 
 from types import TracebackType
 
-from .protocol import Lock, LockTimeout
+from .protocol import Fence, Lock, LockTimeout
 
 
 class ReadGuard:
@@ -39,9 +39,11 @@ class WriteGuard:
         self._lock = lock
         self._timeout = timeout
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Fence | None:
+        """Yields no fence: what lives in this process cannot be lost."""
         if not self._lock.acquire_write(self._timeout):
             raise LockTimeout(f"The lock was not had for writing within {self._timeout} s.")
+        return None
 
     def __exit__(
         self,

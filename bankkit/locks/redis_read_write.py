@@ -15,7 +15,8 @@ from types import TracebackType
 from typing import Any, Literal
 
 from . import redis_scripts as scripts
-from .protocol import FOREVER, Fence, LeaseLost, LockStatistics, LockTimeout, seconds
+from .guards import ReadGuard, WriteGuard
+from .protocol import FOREVER, Fence, LeaseLost, LockStatistics, seconds
 from .redis_leases import Hold, Leases
 from .redis_scripts import Redis
 
@@ -320,18 +321,10 @@ def _parties(entries: Any, now: int) -> tuple[Party, ...]:
     return tuple(found)
 
 
-class ReadLease:
+class ReadLease(ReadGuard):
     """Reads while its ``with`` block runs."""
 
-    __slots__ = ("_lock", "_timeout")
-
-    def __init__(self, lock: RedisReadWriteLock, timeout: float | None) -> None:
-        self._lock = lock
-        self._timeout = timeout
-
-    def __enter__(self) -> None:
-        if not self._lock.acquire_read(self._timeout):
-            raise LockTimeout(f"The lock was not had for reading within {self._timeout} s.")
+    __slots__ = ()
 
     def __exit__(
         self,
@@ -346,18 +339,15 @@ class ReadLease:
                 raise
 
 
-class WriteLease:
+class WriteLease(WriteGuard):
     """Writes while its ``with`` block runs, and yields the fence."""
 
-    __slots__ = ("_lock", "_timeout")
+    __slots__ = ()
 
-    def __init__(self, lock: RedisReadWriteLock, timeout: float | None) -> None:
-        self._lock = lock
-        self._timeout = timeout
+    _lock: RedisReadWriteLock
 
     def __enter__(self) -> Fence:
-        if not self._lock.acquire_write(self._timeout):
-            raise LockTimeout(f"The lock was not had for writing within {self._timeout} s.")
+        super().__enter__()
         return self._lock.fence()
 
     def __exit__(

@@ -25,6 +25,7 @@ the message. The list's name is computed, but lies in the same slot of a Redis C
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from redis.exceptions import NoScriptError
@@ -237,7 +238,7 @@ holder whose lease is over is refused even if nobody has come after it.
 
 
 class Script:
-    """Runs one of the scripts above by its digest, and teaches it to a Redis that does not know."""
+    """Runs a Lua script by its digest, and teaches it to a Redis that does not know it."""
 
     __slots__ = ("_source", "digest")
 
@@ -246,10 +247,14 @@ class Script:
         self.digest = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
 
     def __call__(self, redis: Redis, key: str, *arguments: str) -> Any:
+        return self.run(redis.execute_command, (key,), *arguments)
+
+    def run(self, send: Callable[..., Any], keys: Sequence[str], *arguments: str | int) -> Any:
+        """By `send`, which takes a command and returns the answer."""
         try:
-            return redis.execute_command("EVALSHA", self.digest, "1", key, *arguments)
+            return send("EVALSHA", self.digest, len(keys), *keys, *arguments)
         except NoScriptError:  # a Redis that has restarted, or never saw it
-            return redis.execute_command("EVAL", self._source, "1", key, *arguments)
+            return send("EVAL", self._source, len(keys), *keys, *arguments)
 
 
 ask = Script(_ASK)

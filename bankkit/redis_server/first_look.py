@@ -7,14 +7,13 @@ from contextlib import closing, contextmanager
 from typing import Any, cast
 
 import redis
+from redis.crc import REDIS_CLUSTER_HASH_SLOTS as SLOTS
 
 from bankkit.redis_link import ONCE, connect
 from bankkit.redis_url import RedisUrl, address_of
 
 ANSWER_SECONDS = 1.5
 """How long one server may take for one answer."""
-
-SLOTS = 16_384
 
 _QUICK = {"socket_timeout": ANSWER_SECONDS, "socket_connect_timeout": ANSWER_SECONDS}
 

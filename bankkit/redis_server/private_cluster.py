@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import redis
+from redis.crc import REDIS_CLUSTER_HASH_SLOTS as SLOTS
 
 from bankkit.redis_server.binary import RedisUnavailable
 from bankkit.redis_server.private_nodes import (
@@ -19,8 +20,6 @@ from bankkit.redis_server.private_nodes import (
 
 MASTERS = 3
 REPLICAS = 3
-SLOTS = 16_384
-
 NODE_TIMEOUT_MS = 1000
 """Silence after which the other masters may agree that a node has failed. A replica then waits for
 half a second to a whole one before it asks for their votes."""

@@ -14,19 +14,17 @@ import contextlib
 import random
 import secrets
 import socket
-import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import redis
 
 from bankkit.redis_link import connect
 from bankkit.redis_server.binary import RedisUnavailable, find_binary
-from bankkit.watched import Watchdog, WatchedProcess
+from bankkit.watched import Watchdog, WatchedProcess, fresh_directory
 
 START_SECONDS = 20.0
 """How long nodes may take to start and find each other; alone they need two."""
@@ -188,7 +186,7 @@ class PrivateNodes(ABC):
 
     def _add(self, name: str, settings: str, *arguments: str) -> None:
         """Starts a server with this configuration; `_ports` has its port."""
-        directory = Path(tempfile.gettempdir()) / f"bankkit-{secrets.token_hex(8)}"
+        directory = fresh_directory()
         configuration = "node.conf"
         common = (
             f"bind {HOST}\nport {self._ports[name]}\nrequirepass {self._password}\n"

@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from redis.crc import REDIS_CLUSTER_HASH_SLOTS as SLOTS
 from redis.crc import key_slot
 
 from bankkit.lab import figures, style
 from bankkit.lab.figures import INK, QUIET, Picture
 from bankkit.lab.words import counted, listed
-from bankkit.redis_server.private_cluster import SLOTS
 from bankkit.redis_server.private_nodes import Node
 from bankkit.running import RunningBank
 
