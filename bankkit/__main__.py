@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Self
 
 import bankkit
-from bankkit import accounts, demo, doctor, redis_server, server, teller
+from bankkit import accounts, demo, doctor, lease, redis_server, server, teller
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         accounts.StoreUnavailable,  # a Redis that answered when it was looked at, and then no more
         redis_server.RedisUnavailable,
         server.PortTaken,
-        server.Rivals,
+        lease.Rivals,
     ) as error:
         print(f"bankkit: {error}", file=sys.stderr)
         return 1

@@ -136,6 +136,17 @@ class LockLost(BankError):
     text = "The account's lock was lost before the change was made. Nothing was applied; try again."
 
 
+class NamespaceLost(BankError):
+    """The server has lost its lease of the accounts, to another server or because it slept. This
+    attempt applied nothing."""
+
+    reason = "LEASE_LOST"
+    text = (
+        "This server has lost its lease of the accounts; another server may have them. "
+        "This attempt applied nothing; retry it with the same request ID."
+    )
+
+
 class Overloaded(BankError):
     reason = "OVERLOADED"
     text = "The server has more calls than it will queue. Nothing was applied; try again later."

@@ -49,17 +49,18 @@ _AWAY = (
     redis.ConnectionError,
     redis.TimeoutError,
     redis.exceptions.ReadOnlyError,
+    redis.exceptions.NoPermissionError,
     redis.exceptions.OutOfMemoryError,
     redis.exceptions.TryAgainError,
     ClusterError,
     RedisClusterException,
 )
 _AWAY_PREFIXES = (
+    "BUSY",
     "LOADING",
     "MASTERDOWN",
     "MISCONF",
     "NOAUTH",
-    "NOPERM",
     "NOREPLICAS",
     "UNBLOCKED",  # a wait on a master that has become a replica
     "WRONGPASS",

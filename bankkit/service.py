@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NoReturn
 
@@ -35,7 +35,9 @@ _FOREVER = 10.0 * 365 * 24 * 60 * 60  # gRPC says 9.2e18 s for "no deadline"
 _log = logging.getLogger("bankkit")
 
 
-class _InvalidMessage(BankError):
+class InvalidMessage(BankError):
+    """Bytes that a client sent are not what its method takes."""
+
     reason = "INVALID_MESSAGE"
     text = "The bytes sent are not a message of this method."
 
@@ -52,7 +54,7 @@ _STATUS: dict[type[BankError], grpc.StatusCode] = {
     accounts.RequestIdReused: grpc.StatusCode.INVALID_ARGUMENT,
     accounts.InvalidAmount: grpc.StatusCode.INVALID_ARGUMENT,
     accounts.InvalidRate: grpc.StatusCode.INVALID_ARGUMENT,
-    _InvalidMessage: grpc.StatusCode.INVALID_ARGUMENT,
+    InvalidMessage: grpc.StatusCode.INVALID_ARGUMENT,
     accounts.LimitExceeded: grpc.StatusCode.OUT_OF_RANGE,
     accounts.AccountExists: grpc.StatusCode.ALREADY_EXISTS,
     accounts.AccountNotFound: grpc.StatusCode.NOT_FOUND,
@@ -60,6 +62,7 @@ _STATUS: dict[type[BankError], grpc.StatusCode] = {
     accounts.Busy: grpc.StatusCode.DEADLINE_EXCEEDED,
     accounts.StoreUnavailable: grpc.StatusCode.UNAVAILABLE,
     accounts.LockLost: grpc.StatusCode.ABORTED,
+    accounts.NamespaceLost: grpc.StatusCode.UNAVAILABLE,
     accounts.Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
     _Internal: grpc.StatusCode.INTERNAL,
 }
@@ -82,7 +85,7 @@ class BankService(grpc.GenericRpcHandler):
         self._is_full = is_full
         self._max_wait = max_wait
         self._refuse = _Refuse()
-        self._refusal: Any = grpc.unary_unary_rpc_method_handler(self._refuse)
+        self._refusal: Any = grpc.stream_unary_rpc_method_handler(self._refuse)
         self._methods = {
             f"/BankService/{method.__name__}": _handler(method, request_type)
             for method, request_type in (
@@ -174,7 +177,7 @@ def _handler(method: Callable[[Any, Any], Message], request_type: type[Message])
     def answer(request: Message | DecodeError, context: grpc.ServicerContext) -> Message:
         try:
             if isinstance(request, DecodeError):
-                raise _InvalidMessage
+                raise InvalidMessage
             return method(request, context)
         except BankError as error:
             _log.info("%s refused: %s: %s", method.__name__, error.reason, error)
@@ -182,7 +185,7 @@ def _handler(method: Callable[[Any, Any], Message], request_type: type[Message])
         except Exception:
             _log.exception("%s failed", method.__name__)
             refusal = _Internal()
-        _abort(context, refusal)
+        abort(context, refusal)
 
     return grpc.unary_unary_rpc_method_handler(
         answer, request_deserializer=parse, response_serializer=_serialize
@@ -193,7 +196,8 @@ def _serialize(response: Message) -> bytes:
     return response.SerializeToString()
 
 
-def _abort(context: grpc.ServicerContext, error: BankError) -> NoReturn:
+def abort(context: grpc.ServicerContext, error: BankError) -> NoReturn:
+    """Ends the call with the status that the error stands for."""
     info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
     detail = any_pb2.Any()
     detail.Pack(info)
@@ -203,7 +207,8 @@ def _abort(context: grpc.ServicerContext, error: BankError) -> NoReturn:
 
 
 class _Refuse:
-    """Refuses a call, on a thread of its own: those that serve are all taken.
+    """Refuses a call without waiting for its message, on a thread of its own: the server's may all
+    be taken.
 
     grpcio runs a handler on the executor in its `experimental_thread_pool`; a grpcio without
     that would run it behind the calls that are queued, which is late but no less right.
@@ -212,5 +217,5 @@ class _Refuse:
     def __init__(self) -> None:
         self.experimental_thread_pool = ThreadPoolExecutor(1, "bankkit-refuse")
 
-    def __call__(self, request: bytes, context: grpc.ServicerContext) -> NoReturn:
-        _abort(context, accounts.Overloaded())
+    def __call__(self, messages: Iterator[bytes], context: grpc.ServicerContext) -> NoReturn:
+        abort(context, accounts.Overloaded())

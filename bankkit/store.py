@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import redis
 
@@ -68,24 +68,37 @@ redis.call('HSET', KEYS[1], 'type', ARGV[1])
 return 1
 """)
 
-# KEYS: account, request
+# KEYS: account, request · ARGV: generation
+# Answer: type, balance, epoch, the reply to the request, the generation of the account. Reading for
+# a write, a server marks the account as its own: a commit of an older generation is void from here.
 _READ = Script("""
-local account = redis.call('HMGET', KEYS[1], 'type', 'balance', 'epoch')
-account[4] = redis.call('GET', KEYS[2])
-return account
+local kind, balance, epoch, generation =
+  unpack(redis.call('HMGET', KEYS[1], 'type', 'balance', 'epoch', 'generation'))
+if balance and tonumber(ARGV[1]) > tonumber(generation or '0') then
+  redis.call('HSET', KEYS[1], 'generation', ARGV[1])
+end
+return {kind, balance, epoch, redis.call('GET', KEYS[2]), generation}
 """)
 
 # The three scripts that change a balance share a head and a tail.
 # KEYS: account, request
-# ARGV: fingerprint ('' without a request id), reply seconds, then their own
-# Answer: what happened, and the balance that goes with it.
+# ARGV: fingerprint ('' without a request id), reply seconds, generation (0 without a lease), then
+# their own
+# Answer: what happened, and the balance or the generation that goes with it.
 _HEAD = """
 if ARGV[1] ~= '' then
   local reply = redis.call('GET', KEYS[2])
   if reply then return {'replied', reply} end
 end
-local before = redis.call('HGET', KEYS[1], 'balance')
+local account = redis.call('HMGET', KEYS[1], 'balance', 'epoch', 'generation')
+local before, epoch = account[1], account[2] or ''
 if not before then return {'missing'} end
+local leased, generation = ARGV[3] ~= '0', tonumber(account[3] or '0')
+if leased and generation > tonumber(ARGV[3]) then return {'outranked', account[3]} end
+local is_older = leased and generation < tonumber(ARGV[3])
+"""
+_MARK = """
+if is_older then redis.call('HSET', KEYS[1], 'generation', ARGV[3]) end
 """
 _TAIL = """
 local after = redis.call('HGET', KEYS[1], 'balance')
@@ -94,20 +107,23 @@ return {'done', after}
 """
 
 # KEYS: account, request, what the fence guards · ARGV: … balance, epoch, the fence's token or ''
+# An account whose mark is older than at the read has lost it with a master that died.
 _SET = Script(f"""{STILL_HELD} {_HEAD}
-if ARGV[5] ~= '' and not still_held(KEYS[3], ARGV[5]) then return {{'lost'}} end
-if (redis.call('HGET', KEYS[1], 'epoch') or '') ~= ARGV[4] then return {{'changed', before}} end
-redis.call('HSET', KEYS[1], 'balance', ARGV[3]) {_TAIL}""")
+if ARGV[6] ~= '' and not still_held(KEYS[3], ARGV[6]) then return {{'lost'}} end
+if epoch ~= ARGV[5] or is_older then return {{'changed', before}} end
+redis.call('HSET', KEYS[1], 'balance', ARGV[4]) {_TAIL}""")
 
 _COMPARE_AND_SET = Script(f"""{_HEAD}
-if before ~= ARGV[4] then return {{'changed', before}} end
-redis.call('HSET', KEYS[1], 'balance', ARGV[3]) {_TAIL}""")
+if before ~= ARGV[5] then return {{'changed', before}} end
+{_MARK}
+redis.call('HSET', KEYS[1], 'balance', ARGV[4]) {_TAIL}""")
 
 # Both summands are below 2^53, where a double still counts every cent.
 _ADD = Script(f"""{_HEAD}
-local sum = tonumber(before) + tonumber(ARGV[3])
-if sum < tonumber(ARGV[4]) or sum > tonumber(ARGV[5]) then return {{'refused', before}} end
-redis.call('HINCRBY', KEYS[1], 'balance', ARGV[3]) {_TAIL}""")
+local sum = tonumber(before) + tonumber(ARGV[4])
+if sum < tonumber(ARGV[5]) or sum > tonumber(ARGV[6]) then return {{'refused', before}} end
+{_MARK}
+redis.call('HINCRBY', KEYS[1], 'balance', ARGV[4]) {_TAIL}""")
 
 # KEYS: account
 _FENCE = Script("""
@@ -115,27 +131,46 @@ if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('HINCRBY', KEYS[1], 'epoch
 return 1
 """)
 
-# KEYS: servers · ARGV: server id, concurrency, lease milliseconds, '1' if it needs to be alone
-# Answer: the concurrency choices of the running servers it may not work beside.
+# KEYS: servers · ARGV: server id, concurrency, lease milliseconds, '1' if it needs to be alone,
+# '1' to join whoever is there, its generation (0 for none), the least that it may get
+# Answer: its generation, and the concurrency choices of the running servers it may not work beside.
+# The generation changes when nobody is there to share it with: servers that work together have the
+# same one. It is the time in microseconds, or more: so it grows even where the last one was lost.
 _REGISTER = Script("""
 local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local rivals = {}
-local leases = redis.call('HGETALL', KEYS[1])
-for i = 1, #leases, 2 do
-  local deadline, alone, concurrency = string.match(leases[i + 1], '^(%d+) (%d) (.*)$')
-  if tonumber(deadline) < now then
-    redis.call('HDEL', KEYS[1], leases[i])
-  elseif leases[i] ~= ARGV[1] and (alone == '1' or ARGV[4] == '1' or concurrency ~= ARGV[2]) then
-    rivals[#rivals + 1] = concurrency
+local micros = time[1] * 1000000 + time[2]
+local now, lease = math.floor(micros / 1000), tonumber(ARGV[3])
+local is_alone, mine, least = ARGV[4] == '1', tonumber(ARGV[6]), tonumber(ARGV[7])
+local rivals, peers, kept, generation = {}, false, false, 0
+local found = redis.call('HGETALL', KEYS[1])
+for i = 1, #found, 2 do
+  local id, entry = found[i], found[i + 1]
+  if id == 'generation' then
+    generation = tonumber(entry)
+  else
+    local deadline, alone, concurrency = string.match(entry, '^(%d+) (%d) (.*)$')
+    deadline = tonumber(deadline or '0')
+    if deadline < now or deadline > now + lease then  -- over, or from a clock that was set back
+      redis.call('HDEL', KEYS[1], id)
+    elseif id == ARGV[1] then
+      kept = true
+    elseif alone == '1' or is_alone or concurrency ~= ARGV[2] then
+      rivals[#rivals + 1] = concurrency
+    else
+      peers = true
+    end
   end
 end
-if #rivals == 0 or ARGV[5] == '1' then
-  local deadline = string.format('%d', now + ARGV[3])
-  redis.call('HSET', KEYS[1], ARGV[1], deadline .. ' ' .. ARGV[4] .. ' ' .. ARGV[2])
-  redis.call('PEXPIRE', KEYS[1], ARGV[3])
+local joins = ARGV[5] == '1'
+if #rivals > 0 and not joins then return {'0', unpack(rivals)} end
+local goes_on = kept and mine == generation or peers or (kept and not is_alone)
+if not joins and (not goes_on or generation < math.max(least, 1)) then
+  generation = math.max(micros, generation + 1, least)
+  redis.call('HSET', KEYS[1], 'generation', string.format('%d', generation))
 end
-return rivals
+local deadline = string.format('%d', now + lease)
+redis.call('HSET', KEYS[1], ARGV[1], deadline .. ' ' .. ARGV[4] .. ' ' .. ARGV[2])
+return {joins and '0' or string.format('%d', generation), unpack(rivals)}
 """)
 
 
@@ -149,6 +184,24 @@ class OutOfBounds(Exception):
 
 class Changed(Exception):
     """A commit found that the account is not as it was read, and left it alone."""
+
+
+class Outranked(Exception):
+    """A server of a later generation has the account; `generation` is the later one. Nothing was
+    read or changed."""
+
+    def __init__(self, generation: int) -> None:
+        self.generation = generation
+        super().__init__(generation)
+
+
+class Registration(NamedTuple):
+    """What a server learns when it asks for its lease."""
+
+    generation: int
+    """Of its lease; 0 if it has none or did not ask for one that keeps others out."""
+    rivals: tuple[str, ...]
+    """The concurrency choices of the running servers that it may not work beside."""
 
 
 def sweep(client: redis.Redis, namespace: str) -> int:
@@ -192,23 +245,29 @@ class Store:
             raise AccountExists
         return Account(account_id, account_type, 0)
 
-    def read(self, account_id: str, request: Request | None = None) -> Seen:
+    def read(self, account_id: str, request: Request | None = None, generation: int = 0) -> Seen:
         """The account, and the reply to `request` if it was answered before.
 
-        Raises `AccountNotFound`, or `RequestIdReused` for a request id that stood for something
-        else.
+        With a `generation` the account is read to be written by a server whose lease has that
+        one: commits of earlier generations are void from then on, and `Outranked` is raised if a
+        later one has the account. Raises `AccountNotFound`, or `RequestIdReused` for a request id
+        that stood for something else.
         """
         key = self._key(account_id, "account")
-        if request is None:
+        if request is None and not generation:
             account_type, balance, epoch = self.link.execute_command(
                 "HMGET", key, "type", "balance", "epoch"
             )
-            reply = None
+            reply = stamped = None
         else:
-            keys = [key, self._key(account_id, f"request:{request.id}")]
-            account_type, balance, epoch, reply = _READ.run(self.link.execute_command, keys)
+            keys = [key, self._key(account_id, f"request:{request.id if request else ''}")]
+            account_type, balance, epoch, reply, stamped = _READ.run(
+                self.link.execute_command, keys, generation
+            )
         if balance is None:
             raise AccountNotFound
+        if generation and stamped and int(stamped) > generation:
+            raise Outranked(int(stamped))
         replied = None if reply is None else self._first_reply(account_id, request, reply)
         return Seen(Account(account_id, account_type, int(balance)), replied, epoch or "")
 
@@ -219,51 +278,78 @@ class Store:
         request: Request | None = None,
         epoch: str = "",
         fence: Fence | None = None,
+        generation: int = 0,
     ) -> int:
         """Sets the balance, whatever it is by now, unless `request` was answered before.
 
         Returns the balance to answer with. Raises `Changed` if the account was fenced since it was
-        read in `epoch`, and `LockLost` if `fence` is no longer that of the account's lock.
+        read in `epoch`, `LockLost` if `fence` is no longer that of the account's lock, and
+        `Outranked` if a server of a generation later than this one has read it to write it.
         """
         token = fence.token if fence else ""
-        return self._change(_SET, account_id, request, balance, epoch, token)
+        return self._change(_SET, account_id, request, generation, balance, epoch, token)
 
     def compare_and_set(
-        self, account_id: str, expected: int, balance: int, request: Request | None = None
+        self,
+        account_id: str,
+        expected: int,
+        balance: int,
+        request: Request | None = None,
+        generation: int = 0,
     ) -> int:
         """Like `commit`, but raises `Changed` if the balance is not the expected one."""
-        return self._change(_COMPARE_AND_SET, account_id, request, balance, expected)
+        return self._change(_COMPARE_AND_SET, account_id, request, generation, balance, expected)
 
     def fence(self, account_id: str) -> None:
         """Voids every commit that is still on its way from before this moment."""
         _FENCE.run(self.link.execute_command, [self._key(account_id, "account")])
 
     def add(
-        self, account_id: str, delta: int, floor: int, cap: int, request: Request | None = None
+        self,
+        account_id: str,
+        delta: int,
+        floor: int,
+        cap: int,
+        request: Request | None = None,
+        generation: int = 0,
     ) -> int:
         """Adds `delta` cents in one step, if the sum lies within `floor` and `cap`.
 
-        Returns the balance to answer with, or raises `OutOfBounds`.
+        Returns the balance to answer with, or raises `OutOfBounds`, and `Outranked` as `commit`.
         """
-        return self._change(_ADD, account_id, request, delta, floor, cap)
+        return self._change(_ADD, account_id, request, generation, delta, floor, cap)
 
     def register(
-        self, server_id: str, concurrency: str, *, alone: bool, lease_ms: int, force: bool = False
-    ) -> list[str]:
+        self,
+        server_id: str,
+        concurrency: str,
+        *,
+        alone: bool,
+        lease_ms: int,
+        force: bool = False,
+        generation: int = 0,
+        least: int = 0,
+    ) -> Registration:
         """Takes or renews a server's lease on the namespace, unless it has rivals.
 
         `alone` says that its concurrency choice is safe only without other servers. Rivals are
         servers of such a choice, and of any other than its own: a lock cannot keep out who does
-        not take it. Returns the choices of those that are running; with `force` the lease is taken
-        all the same.
+        not take it. With `force` the lease is taken all the same, and has no generation. A server
+        says which `generation` it has, and gets a later one if its lease was over; it gets none
+        below `least`.
         """
         flags = ("1" if alone else "0", "1" if force else "0")
-        return cast(
-            "list[str]",
-            _REGISTER.run(
-                self.link.execute_command, [self._servers], server_id, concurrency, lease_ms, *flags
-            ),
+        got, *rivals = _REGISTER.run(
+            self.link.execute_command,
+            [self._servers],
+            server_id,
+            concurrency,
+            lease_ms,
+            *flags,
+            generation,
+            least,
         )
+        return Registration(int(got), tuple(rivals))
 
     def unregister(self, server_id: str) -> None:
         self.link.execute_command("HDEL", self._servers, server_id)
@@ -271,13 +357,16 @@ class Store:
     def peek(self, account_id: str) -> dict[str, Any]:
         """All that Redis holds for an account, by key; the namespace is shown as `bank`.
 
-        For looking around: raises redis-py's errors as they are.
+        Left out is `generation`, which says whose lease the account was last written under. For
+        looking around: raises redis-py's errors as they are.
         """
         found: dict[str, Any] = {}
         for key in sorted(self.client.scan_iter(self._key(account_id, "*"), count=1000)):
             shown = f"bank{key[len(self.namespace) :]}"
             kind = self.client.type(key)
             found[shown] = self.client.hgetall(key) if kind == "hash" else self.client.get(key)
+            if kind == "hash":
+                found[shown].pop("generation", None)
         return found
 
     def lock_key(self, account_id: str) -> str:
@@ -292,7 +381,12 @@ class Store:
         return f"{self.namespace}:{{{account_id}}}:{part}"
 
     def _change(
-        self, script: Script, account_id: str, request: Request | None, *values: int | str
+        self,
+        script: Script,
+        account_id: str,
+        request: Request | None,
+        generation: int,
+        *values: int | str,
     ) -> int:
         request_id, fingerprint = request or ("", "")
         keys = [
@@ -300,7 +394,9 @@ class Store:
             self._key(account_id, f"request:{request_id}"),
             self.lock_key(account_id),
         ]
-        outcome, *rest = script.run(self.link.confirmed, keys, fingerprint, REPLY_SECONDS, *values)
+        outcome, *rest = script.run(
+            self.link.confirmed, keys, fingerprint, REPLY_SECONDS, generation, *values
+        )
         if outcome == "done":
             return int(rest[0])
         if outcome == "replied":
@@ -309,6 +405,8 @@ class Store:
             raise AccountNotFound
         if outcome == "lost":
             raise LockLost
+        if outcome == "outranked":
+            raise Outranked(int(rest[0]))
         if outcome == "refused":
             raise OutOfBounds(int(rest[0]))
         raise Changed

@@ -12,7 +12,8 @@ How operations on the same account are kept apart is a named choice:
 
 All but `atomic` commit blindly what the rule made of the balance they read. A compare-and-set
 there would hide the race that the lock is there to prevent. A commit is refused only if the lock
-behind it was lost, or if its outcome was in doubt and the account was read again since.
+behind it was lost, if its outcome was in doubt and the account was read again since, or if another
+server has taken over the accounts meanwhile.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from functools import partial
 
 from bankkit import accounts, money
 from bankkit.accounts import Account, Busy, Rule, StoreUnavailable
+from bankkit.lease import NO_LEASE, Lease
 from bankkit.locks import (
     IN_PROCESS,
     POLICIES,
@@ -33,7 +35,7 @@ from bankkit.locks import (
     LockTimeout,
     RedisLocks,
 )
-from bankkit.store import Changed, OutOfBounds, Request, Seen, Store
+from bankkit.store import Changed, OutOfBounds, Outranked, Request, Seen, Store
 
 ACROSS_SERVERS = ("redis-read-write", "atomic")
 """Choices that are safe with any number of servers, as long as all of them have the same one."""
@@ -78,12 +80,15 @@ class Teller:
         self.locks = locks
         self.close = close
         """Ends what the locks have running."""
+        self.lease: Lease = NO_LEASE
+        """Asked before each write; a server puts its own here."""
         self._in_doubt: set[str] = set()
         """Accounts whose last commit was not answered; an account's lock guards its entry."""
 
     def create(self, account_id: str, account_type: str) -> Account:
         accounts.check_account_id(account_id)
         accounts.check_account_type(account_type)
+        self.lease.generation()
         return self.store.create(account_id, account_type)  # one step in Redis: needs no lock
 
     def balance(self, account_id: str, patience: Patience) -> int:
@@ -141,6 +146,8 @@ class Teller:
                 balance = self._change(account_id, rule, request, patience, fence)
         except LockTimeout:
             raise Busy from None
+        except Outranked as refusal:
+            raise self.lease.lost_to(refusal.generation) from None
         except LeaseLost:
             pass  # on leaving: the change was made, and while the lock was held
         return balance
@@ -155,28 +162,34 @@ class Teller:
     ) -> int:
         while True:
             patience.check()
-            seen = self._read(account_id, request)
+            generation = self.lease.generation()
+            seen = self._read(account_id, request, generation)
             if seen.replied is not None:
                 return seen.replied
             balance = rule(seen.account.balance)
             patience.check()
             try:
-                return self._commit(seen, balance, request, fence)
+                return self._commit(seen, balance, request, fence, generation)
             except Changed:
                 continue
 
-    def _read(self, account_id: str, request: Request | None) -> Seen:
+    def _read(self, account_id: str, request: Request | None, generation: int) -> Seen:
         if account_id in self._in_doubt:
             self.store.fence(account_id)
             self._in_doubt.discard(account_id)
-        return self.store.read(account_id, request)
+        return self.store.read(account_id, request, generation)
 
     def _commit(
-        self, seen: Seen, balance: int, request: Request | None, fence: Fence | None
+        self,
+        seen: Seen,
+        balance: int,
+        request: Request | None,
+        fence: Fence | None,
+        generation: int,
     ) -> int:
         account_id = seen.account.id
         try:
-            return self.store.commit(account_id, balance, request, seen.epoch, fence)
+            return self.store.commit(account_id, balance, request, seen.epoch, fence, generation)
         except StoreUnavailable:
             # It may still be on its way. If it arrived after the next operation had read the
             # balance, one of the two would be lost: that one fences it off first.
@@ -199,19 +212,27 @@ class AtomicTeller(Teller):
         patience: Patience,
     ) -> int:
         patience.check()
+        generation = self.lease.generation()
         try:
-            return self.store.add(account_id, delta, 0, money.MAX_CENTS, request)
+            return self.store.add(account_id, delta, 0, money.MAX_CENTS, request, generation)
         except OutOfBounds as refused:
             rule(refused.balance, abs(delta))  # raises what the refusal means
             raise
+        except Outranked as refusal:
+            raise self.lease.lost_to(refusal.generation) from None
 
     def _commit(
-        self, seen: Seen, balance: int, request: Request | None, fence: Fence | None
+        self,
+        seen: Seen,
+        balance: int,
+        request: Request | None,
+        fence: Fence | None,
+        generation: int,
     ) -> int:
         # Interest depends on the balance and Lua's doubles would misround it: computed here, and
         # stored only if the balance is still the one it was computed from.
         before = seen.account
-        return self.store.compare_and_set(before.id, before.balance, balance, request)
+        return self.store.compare_and_set(before.id, before.balance, balance, request, generation)
 
 
 def is_alone(concurrency: str) -> bool:

@@ -6,7 +6,8 @@ from typing import Any, Literal, Self
 
 import grpc
 
-from bankkit.server import WorkerPool, make_grpc_server
+from bankkit.server import make_grpc_server
+from bankkit.workers import WorkerPool
 
 Kind = Literal["request", "reply"]
 

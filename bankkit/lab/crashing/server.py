@@ -86,8 +86,9 @@ class _WithoutFencing:
         request: Request | None = None,
         epoch: str = "",
         fence: Fence | None = None,
+        generation: int = 0,
     ) -> int:
-        return self._store.commit(account_id, balance, request, epoch)
+        return self._store.commit(account_id, balance, request, epoch, generation=generation)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)

@@ -13,7 +13,8 @@ from grpc_status import rpc_status
 from bankkit import Bank
 from bankkit.lab.exercises import Exercise, Prediction, Wrong
 from bankkit.pb import bank_pb2, bank_pb2_grpc
-from bankkit.server import WorkerPool, make_grpc_server
+from bankkit.server import make_grpc_server
+from bankkit.workers import WorkerPool
 
 TITLE = "Create account"
 

@@ -235,8 +235,8 @@ class Log:
         call = next((value for key, value in details.invocation_metadata if key == CALL_ID), "")
         call = call or f"somebody#{self.number()}"
         self.add(call, "arrived", note=details.method.rpartition("/")[2])
-        if hasattr(handler.unary_unary, "experimental_thread_pool"):
-            return handler  # the refusal of a call too many, which has a thread of its own
+        if handler.request_streaming:
+            return handler  # the refusal of a call too many, which does not wait for its message
         size = 0
 
         def parse(data: bytes) -> Any:
