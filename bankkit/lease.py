@@ -89,8 +89,8 @@ class ServerLease:
         self._report = report
         self._id = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(4).hex()}"
         self._generation = 0
-        self._least = 0
-        """A later generation than ours was found with an account: ours must become later."""
+        self._seen = 0
+        """The latest generation that was found with an account."""
         self._until = 0.0
         """When the lease is over, unless it is renewed; 0 once it is known to be lost."""
         self._renewing = threading.Lock()
@@ -126,7 +126,7 @@ class ServerLease:
     def lost_to(self, generation: int) -> NamespaceLost:
         """Writes nothing more until the lease is taken anew, which begins at once."""
         if generation > self._generation:  # else it was taken anew since
-            self._least = max(self._least, generation + 1)
+            self._seen = max(self._seen, generation)
             self._until = 0.0
             self._wake.set()
         return NamespaceLost()
@@ -166,7 +166,7 @@ class ServerLease:
             lease_ms=int(LEASE_SECONDS * 1000),
             force=self._unsafe,
             generation=self._generation,
-            least=self._least,
+            seen=self._seen,
         )
         if found.generation:
             self._generation = found.generation

@@ -132,7 +132,7 @@ return 1
 """)
 
 # KEYS: servers · ARGV: server id, concurrency, lease milliseconds, '1' if it needs to be alone,
-# '1' to join whoever is there, its generation (0 for none), the least that it may get
+# '1' to join whoever is there, its generation (0 for none), the latest that it has seen
 # Answer: its generation, and the concurrency choices of the running servers it may not work beside.
 # The generation changes when nobody is there to share it with: servers that work together have the
 # same one. It is the time in microseconds, or more: so it grows even where the last one was lost.
@@ -140,7 +140,7 @@ _REGISTER = Script("""
 local time = redis.call('TIME')
 local micros = time[1] * 1000000 + time[2]
 local now, lease = math.floor(micros / 1000), tonumber(ARGV[3])
-local is_alone, mine, least = ARGV[4] == '1', tonumber(ARGV[6]), tonumber(ARGV[7])
+local is_alone, mine, seen = ARGV[4] == '1', tonumber(ARGV[6]), tonumber(ARGV[7])
 local rivals, peers, kept, generation = {}, false, false, 0
 local found = redis.call('HGETALL', KEYS[1])
 for i = 1, #found, 2 do
@@ -164,8 +164,8 @@ end
 local joins = ARGV[5] == '1'
 if #rivals > 0 and not joins then return {'0', unpack(rivals)} end
 local goes_on = kept and mine == generation or peers or (kept and not is_alone)
-if not joins and (not goes_on or generation < math.max(least, 1)) then
-  generation = math.max(micros, generation + 1, least)
+if not joins and (not goes_on or generation < math.max(seen, 1)) then
+  generation = math.max(micros, generation + 1, seen + 1)
   redis.call('HSET', KEYS[1], 'generation', string.format('%d', generation))
 end
 local deadline = string.format('%d', now + lease)
@@ -328,15 +328,15 @@ class Store:
         lease_ms: int,
         force: bool = False,
         generation: int = 0,
-        least: int = 0,
+        seen: int = 0,
     ) -> Registration:
         """Takes or renews a server's lease on the namespace, unless it has rivals.
 
         `alone` says that its concurrency choice is safe only without other servers. Rivals are
         servers of such a choice, and of any other than its own: a lock cannot keep out who does
         not take it. With `force` the lease is taken all the same, and has no generation. A server
-        says which `generation` it has, and gets a later one if its lease was over; it gets none
-        below `least`.
+        says which `generation` it has, and the latest that it has `seen` with an account. It gets a
+        later one than both if its lease was over, unless servers are there to share theirs.
         """
         flags = ("1" if alone else "0", "1" if force else "0")
         got, *rivals = _REGISTER.run(
@@ -347,7 +347,7 @@ class Store:
             lease_ms,
             *flags,
             generation,
-            least,
+            seen,
         )
         return Registration(int(got), tuple(rivals))
 

@@ -167,8 +167,13 @@ class Door(grpc.GenericRpcHandler):
             context.cancel()
 
     def _answer(self, handler: Any, messages: Iterator[bytes], context: Any) -> Any:
-        with self._waited_for(context):
+        self._waiting.add(context)  # by hand: `_waited_for` would cost every call a microsecond
+        try:
+            if self._closing:
+                context.cancel()
             data = next(messages, None)
+        finally:
+            self._waiting.discard(context)
         request = _parse(handler, data, context)
         if self._slots is None:
             return handler.unary_unary(request, context)
