@@ -4,8 +4,8 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import closing
-from typing import Any
+from contextlib import ExitStack, closing
+from typing import Any, cast
 
 import grpc
 import pytest
@@ -85,6 +85,30 @@ def test_all_five_methods(cluster: PrivateCluster, concurrency: str) -> None:
         assert "Cluster of 3 masters" in bank.engine
         with pytest.raises(RuntimeError, match="your own"):
             bank.pause_redis()
+
+
+def test_a_server_that_lost_its_lease_changes_no_account_in_any_slot(
+    cluster: PrivateCluster,
+) -> None:
+    """Its lease lies in one slot, its accounts in others: each account knows whose it is."""
+    shared: dict[str, Any] = {"redis": cluster.url, "namespace": "leased"}
+    with ExitStack() as stack:
+        late = stack.enter_context(bankkit.Bank(**shared))
+        for account in ACCOUNTS:
+            late.client.create_account(account)
+            late.client.deposit(account, 1)
+        with connect(cluster.url) as client:
+            client.delete("leased:servers")  # what time does to it
+        prompt = stack.enter_context(bankkit.Bank(**shared))
+        for account in ACCOUNTS:
+            assert prompt.client.deposit(account, 10).balance == 11
+            with pytest.raises(grpc.RpcError) as refused:
+                late.stub.Deposit(DepositRequest(account_id=account, amount=100), timeout=10)
+            info = bankkit.error_info(cast(grpc.Call, refused.value))
+            assert info is not None
+            assert info.reason == "LEASE_LOST"
+            assert prompt.client.get_balance(account).balance == 11
+    sweep_at_death(cluster.url, "leased").close()
 
 
 def test_every_master_has_accounts_and_an_account_one_slot(cluster: PrivateCluster) -> None:
