@@ -87,7 +87,8 @@ class ServerLease:
         self._alone = alone
         self._unsafe = unsafe
         self._report = report
-        self._id = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(4).hex()}"
+        self.server_id = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(4).hex()}"
+        """By which other servers know it."""
         self._generation = 0
         self._seen = 0
         """The latest generation that was found with an account."""
@@ -153,14 +154,14 @@ class ServerLease:
         if self._keeper.ident is not None:
             self._keeper.join()
         try:
-            self._store.unregister(self._id)
+            self._store.unregister(self.server_id)
         except StoreUnavailable:
             _log.info("could not give the lease back; it ends by itself")
 
     def _register(self) -> Registration:
         asked = _now()
         found = self._store.register(
-            self._id,
+            self.server_id,
             self._concurrency,
             alone=self._alone,
             lease_ms=int(LEASE_SECONDS * 1000),

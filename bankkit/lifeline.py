@@ -23,8 +23,8 @@ class Lifeline:
     """Runs a script of the standard library's Python and holds the other ends of its pipes.
 
     The script runs in a session of its own, so that neither Ctrl-C nor the Interrupt button
-    reaches it, and without site-packages, so that it is quick to start. Constructing one does not
-    wait for the script.
+    reaches it, and without site-packages, so that it is quick to start. It takes paths for UTF-8,
+    whatever the locale. Constructing one does not wait for the script.
 
     Children of this process do not keep the child alive: one made with `os.fork` closes its copy
     of the pipes at once, and a program that is executed never gets one.
@@ -33,7 +33,7 @@ class Lifeline:
     def __init__(self, script: Path, arguments: Sequence[str] = ()) -> None:
         with _fork_lock:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(script), *arguments],
+                [sys.executable, "-I", "-S", "-X", "utf8", str(script), *arguments],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

@@ -19,7 +19,7 @@ from bankkit import accounts, redis_link
 from bankkit.client import Client, open_channel
 from bankkit.pb import bank_pb2_grpc
 from bankkit.redis_server import PrivateNodes, own_namespace
-from bankkit.store import Store
+from bankkit.store import Store, check_namespace
 
 GRACE_SECONDS = 5.0
 """How long `stop` waits for calls in flight."""
@@ -40,11 +40,17 @@ class RunningBank(ABC):
     """The generated stub and nothing else: no deadline, no retry."""
 
     @classmethod
-    def check(cls, *arguments: Any, **options: Any) -> None:
-        """Raises what the constructor would for arguments that are none, and starts nothing."""
+    def check(cls, *arguments: Any, **options: Any) -> dict[str, Any]:
+        """Raises what the constructor would for arguments that are none, and starts nothing.
+
+        Returns all arguments by name.
+        """
         bound = inspect.signature(cls).bind(*arguments, **options)
         bound.apply_defaults()
         cls._check(**bound.arguments)
+        if bound.arguments["namespace"] is not None:
+            check_namespace(bound.arguments["namespace"])
+        return bound.arguments
 
     @classmethod
     @abstractmethod

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import errno
 import logging
-import shutil
+import os
 import socket
-import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence, Set
 from concurrent import futures
 from typing import Any, cast
+from urllib.parse import quote
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -22,6 +22,7 @@ from bankkit.numbers import check_whole
 from bankkit.service import MAX_WAIT_SECONDS, BankService
 from bankkit.store import Store
 from bankkit.tls import NO_TLS, TlsFiles
+from bankkit.watched import KeptDirectory, NoSocket
 from bankkit.workers import Door, WorkerPool
 
 THREADS = 16
@@ -33,6 +34,9 @@ MAX_STREAMS = 200
 
 MESSAGE_SECONDS = 0.2
 """How long a server that stops still waits for the message of a call that has begun."""
+
+PRIVILEGED = 1024
+"""Ports below need the administrator's rights, unless the system was told otherwise."""
 
 _SERVICE = "BankService"
 _log = logging.getLogger("bankkit")
@@ -72,7 +76,7 @@ class Server:
         self.store = store
         self.concurrency = concurrency
         self.teller = tellers.make(concurrency, store, policy, lease=lease, owner=name)
-        self._lease = self.teller.lease = ServerLease(
+        self.lease = self.teller.lease = ServerLease(
             store,
             concurrency,
             alone=tellers.is_alone(concurrency),
@@ -87,7 +91,7 @@ class Server:
         self._stopping = threading.Event()
         self.local_address = ""
         """For a client in this process, once it serves."""
-        self._socket_directory = ""
+        self._socket: KeptDirectory | None = None
 
     @property
     def address(self) -> str:
@@ -106,8 +110,8 @@ class Server:
         Raises `PortTaken`, `Rivals`, `StoreUnavailable`, or ValueError for a host that is not
         this machine.
         """
-        _check_free(self.host, self.port)
-        self._lease.claim()
+        check_free(self.host, self.port)
+        self.lease.claim()
         self._pool = WorkerPool(self.threads, most=self.threads + self._max_calls + MAX_STREAMS)
         self.service = BankService(
             self.teller,
@@ -125,14 +129,14 @@ class Server:
         self._server = make_grpc_server(self._pool, [self._door, self._side_door])
         try:
             self._open_ports()
-        except RuntimeError:  # somebody was quicker
+        except BaseException:
             self._close_socket()
             self._pool.shutdown()
-            self._lease.release()
-            raise PortTaken(f"{self.address} is in use by another program.") from None
+            self.lease.release()
+            raise
         self._report(True)
         self._server.start()
-        self._lease.keep()
+        self.lease.keep()
 
     def stop(self, grace: float = 5.0) -> None:
         """Takes no more calls, gives those in flight `grace` seconds, and ends its threads."""
@@ -150,22 +154,33 @@ class Server:
         self._close_socket()
         if not self._pool.join(1.0):  # `first-draft` may hold some forever; they are daemons
             _log.warning("some calls did not end within the grace of %g s", grace)
-        self._lease.release()
+        self.lease.release()
 
     def _open_ports(self) -> None:
         if self._credentials is None:
-            self.port = self._server.add_insecure_port(self.address)
+            self.port = self._listen(self._server.add_insecure_port)
             self.local_address = self.address
             return
-        self.port = self._server.add_secure_port(self.address, self._credentials)
-        # What serves here may call itself, whatever name its certificate is for.
-        self._socket_directory = tempfile.mkdtemp(prefix="bankkit-")  # for this user only
-        self.local_address = f"unix:{self._socket_directory}/bank.sock"
-        self._server.add_insecure_port(self.local_address)
+        # What serves here may call itself, whatever name its certificate is for: over a socket
+        # that is for this user only.
+        self._socket = KeptDirectory(["bank.sock"])
+        self.port = self._listen(self._server.add_secure_port, self._credentials)
+        path = self._socket.path / "bank.sock"
+        self.local_address = f"unix:{quote(os.fsencode(path))}"  # gRPC takes it for a URI
+        try:
+            self._server.add_insecure_port(self.local_address)
+        except RuntimeError:
+            raise NoSocket(f"gRPC cannot listen on a unix socket at {path}.") from None
+
+    def _listen(self, add_port: Callable[..., int], *credentials: grpc.ServerCredentials) -> int:
+        try:
+            return add_port(self.address, *credentials)
+        except RuntimeError:  # somebody was quicker
+            raise PortTaken(f"{self.address} is in use by another program.") from None
 
     def _close_socket(self) -> None:
-        if self._socket_directory:
-            shutil.rmtree(self._socket_directory, ignore_errors=True)
+        if self._socket is not None:
+            self._socket.close()
 
     def _report(self, serving: bool) -> None:
         status = health_pb2.HealthCheckResponse
@@ -204,30 +219,70 @@ def check_numbers(port: int, threads: int, max_calls: int, max_wait: float) -> N
         raise ValueError(f"max_wait must be a positive number of seconds, not {max_wait!r}.")
 
 
-def _check_free(host: str, port: int) -> None:
+def check_free(host: str, port: int, *, but_for: Sequence[tuple[str, int]] = ()) -> None:
     """Binds every address of `host` for a moment.
 
     gRPC is content with one of them: `localhost` on a port that is taken for IPv4 would quietly
-    listen on IPv6 alone.
+    listen on IPv6 alone. What this process itself holds at `but_for` counts as free. Raises
+    `PortTaken`, or ValueError for a host that is not this machine.
     """
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except (OSError, UnicodeError):
-        raise ValueError(f"host {host!r} is no address of this machine.") from None
+    own = {address[:2] for held in but_for for *_, address in _addresses(*held)}
     usable = False
-    for family, kind, _, _, address in found:
+    for family, kind, _, _, address in _addresses(host, port):
         try:
             with socket.socket(family, kind) as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind(address)
                 usable = True
-        except PermissionError:
-            raise PortTaken(f"Port {port} is reserved for the administrator.") from None
         except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                raise PortTaken(
-                    f"Port {port} on {host} is in use by another program. "
-                    f"Choose another one, or 0 for any that is free."
-                ) from None
+            if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                continue
+            if error.errno == errno.EADDRINUSE and _overlaps(address[:2], own):
+                usable = True
+                continue
+            raise PortTaken(_refused(error, host, port)) from None
     if not usable:
         raise ValueError(f"host {host!r} is no address of this machine.")
+
+
+def _addresses(host: str, port: int) -> list[tuple[Any, ...]]:
+    """What `socket.getaddrinfo` finds to listen on."""
+    if not isinstance(host, str) or not host:  # which would stand for every address
+        raise ValueError(f"host must be a name or an address of this machine, not {host!r}.")
+    try:
+        return list(
+            socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        )
+    except (OSError, UnicodeError):
+        raise ValueError(f"host {host!r} is no address of this machine.") from None
+
+
+def _overlaps(address: tuple[str, int], own: Set[tuple[str, int]]) -> bool:
+    """Whether one of our own listeners is what keeps an address from being bound.
+
+    One on every address of this machine is in the way of any, and any is in the way of that one.
+    """
+    everywhere = ("0.0.0.0", "::")
+    host, port = address
+    return any(
+        port == number and (host == name or host in everywhere or name in everywhere)
+        for name, number in own
+    )
+
+
+def _refused(error: OSError, host: str, port: int) -> str:
+    """Why the system lets nobody listen there, and what to do."""
+    if error.errno == errno.EADDRINUSE:
+        reason = f"Port {port} on {host} is in use by another program."
+    elif not isinstance(error, PermissionError):
+        return f"Port {port} on {host} cannot be listened on: {error.strerror}."
+    elif not port:
+        return f"The security rules of this system let no program listen on {host}."
+    elif port < PRIVILEGED:
+        return (
+            f"Port {port} is reserved for the administrator. "
+            f"Choose one from {PRIVILEGED} up, or 0 for any that is free."
+        )
+    else:
+        reason = f"This system keeps port {port} for itself: its rules let no program listen there."
+    return f"{reason} Choose another one, or 0 for any that is free."

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-import signal
+import socket
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from contextlib import closing
+from pathlib import Path
 from typing import Any, Literal, overload
 
+from bankkit import teller
 from bankkit.bank import Bank
 from bankkit.fleet import Fleet
+from bankkit.lease import LEASE_SECONDS, Rivals
+from bankkit.redis_link import check_replicas, connect
+from bankkit.redis_server import SETUPS, UserRedis, choose, find_binary
+from bankkit.redis_server.private import check_unlocked
+from bankkit.server import check_free
+from bankkit.signals import interrupt_later
+from bankkit.store import Store
+from bankkit.watched import socket_directory
 
 _current: Bank | Fleet | None = None
 _starting = threading.Lock()
+_starter: int | None = None
+"""The thread that was the latest to be in `start`."""
 
 
 @overload
@@ -27,34 +39,94 @@ def start(*arguments: str, servers: int = 1, **options: Any) -> Bank | Fleet:
     """Starts a bank for a notebook and returns it; takes what `Bank` takes, or `Fleet` for several
     servers.
 
-    Run the cell again and the bank that it started before is stopped first, once the arguments are
-    known to be good.
+    Run the cell again and the bank that it started before is stopped first. A start that is
+    refused leaves that bank running, as far as its reason could be known before.
     """
-    global _current
+    global _current, _starter
     one = not isinstance(servers, bool) and servers == 1
     kind: type[Bank | Fleet] = Bank if one else Fleet
     if not one:
         options["servers"] = servers
-    kind.check(*arguments, **options)
-    with _starting, _interrupt_later():
+    given = kind.check(*arguments, **options)
+    if _starting.locked() and _starter == threading.get_ident():  # in a signal handler, say
+        raise RuntimeError("This thread is in start() already: call it again once that is done.")
+    with _starting:
+        _starter = threading.get_ident()
         if _current is not None:
-            _current.stop()
-            _current = None
-        _current = kind(*arguments, **options)
-        return _current
+            _foresee(given, _current)
+        with interrupt_later():
+            if _current is not None:
+                _current.stop()
+                _current = None
+            _current = kind(*arguments, **options)
+            return _current
 
 
-@contextmanager
-def _interrupt_later() -> Iterator[None]:
-    """Holds the Interrupt button back until the block is done: a bank half made would leak."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # signals do not reach it
+def _foresee(given: dict[str, Any], running: Bank | Fleet) -> None:
+    """Raises what a start after the end of `running` would raise, as far as that can be seen now.
+
+    `given` are the arguments, found good in themselves.
+    """
+    if "port" in given:
+        own = [address.rpartition(":")[::2] for address in running.address.split(",")]
+        but_for = [(host.strip("[]"), int(port)) for host, port in own]
+        check_free(given["host"], given["port"], but_for=but_for)
+    url, wanted = given["redis"], given["wait_replicas"]
+    user = choose(url, data_dir=given["data_dir"], appendfsync=given["appendfsync"])
+    if user is None:
+        find_binary()
+        _check_private_replicas(url, wanted)
+        if url not in SETUPS:
+            socket_directory()
+        if given["data_dir"] is not None and not _has_data_dir(running, given["data_dir"]):
+            check_unlocked(Path(given["data_dir"]).expanduser().absolute())
         return
-    pressed: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
+    if running._engine.private and running._engine.url == user[0]:
+        raise ValueError(
+            "The Redis of that URL belongs to the bank that runs, and ends with it: "
+            "leave redis out, or start a Redis of your own."
+        )
+    with closing(UserRedis(*user)) as engine, connect(engine.url) as client:
+        check_replicas(client, wanted)
+        if given["namespace"] is not None and not given["unsafe"]:
+            _check_rivals(Store(client, given["namespace"]), given["concurrency"], running)
+
+
+def _check_private_replicas(url: str | None, wanted: int) -> None:
+    there = SETUPS[url].replicas if url in SETUPS else 0
+    if wanted > there:
+        raise ValueError(
+            f"wait_replicas is {wanted}, but {url if url in SETUPS else 'a private Redis'} has "
+            f"{there or 'none'} for a master: no write would be acknowledged."
+        )
+
+
+def _has_data_dir(running: Bank | Fleet, data_dir: str) -> bool:
+    held = getattr(running._engine, "data_dir", None)
     try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-        if pressed:
-            signal.raise_signal(signal.SIGINT)
+        return held is not None and Path(data_dir).expanduser().samefile(held)
+    except OSError:
+        return False
+
+
+def _check_rivals(store: Store, concurrency: str, running: Bank | Fleet) -> None:
+    """Waits, as a server does, until the leases of those that were killed are over."""
+    if isinstance(running, Bank):
+        own = [running.server.lease.server_id]
+    else:
+        host = socket.gethostname()
+        own = [f"{host}-{server.pid}-" for server in running.servers.values()]
+    deadline = time.monotonic() + LEASE_SECONDS + 0.5
+    while rivals := [
+        choice
+        for server_id, (choice, alone) in store.servers().items()
+        if not server_id.startswith(tuple(own))
+        and (alone or teller.is_alone(concurrency) or choice != concurrency)
+    ]:
+        if time.monotonic() >= deadline:
+            raise Rivals(
+                f"Another server ({', '.join(sorted(rivals))}) works on the accounts in namespace "
+                f"{store.namespace}, and {concurrency} is not safe beside it. The bank that was "
+                f"started before still runs. Stop the other server, or choose another namespace."
+            )
+        time.sleep(0.1)

@@ -216,6 +216,15 @@ def sweep(client: redis.Redis, namespace: str) -> int:
     return swept + (client.unlink(*batch) if batch else 0)
 
 
+def check_namespace(namespace: object) -> None:
+    """Raises ValueError that says what is allowed."""
+    if not isinstance(namespace, str) or not namespace or set(namespace) & set("{}*?[]\\: "):
+        raise ValueError(
+            f"A namespace is a plain word without spaces, colons, braces or globs, "
+            f"not {namespace!r}."
+        )
+
+
 class Store:
     """The accounts of one namespace.
 
@@ -229,11 +238,7 @@ class Store:
     def __init__(
         self, client: redis.Redis, namespace: str = "bank", *, wait_replicas: int = 0
     ) -> None:
-        if not namespace or set(namespace) & set("{}*?[]\\: "):
-            raise ValueError(
-                f"A namespace is a plain word without spaces, colons, braces or globs, "
-                f"not {namespace!r}."
-            )
+        check_namespace(namespace)
         self.client = client
         self.namespace = namespace
         self.link = Link(client, wait_replicas=wait_replicas)
@@ -350,6 +355,20 @@ class Store:
             seen,
         )
         return Registration(int(got), tuple(rivals))
+
+    def servers(self) -> dict[str, tuple[str, bool]]:
+        """Who holds a lease on the namespace: by server id its choice, and if it is to be alone."""
+        leases = self.link.execute_command("HGETALL", self._servers)
+        seconds, microseconds = self.link.execute_command("TIME")
+        now = int(seconds) * 1000 + int(microseconds) // 1000
+        found = {}
+        for server_id, lease in zip(leases[::2], leases[1::2], strict=True):
+            if server_id == "generation":
+                continue
+            deadline, alone, concurrency = lease.split(" ", 2)
+            if int(deadline) >= now:
+                found[server_id] = (concurrency, alone == "1")
+        return found
 
     def unregister(self, server_id: str) -> None:
         self.link.execute_command("HDEL", self._servers, server_id)

@@ -16,20 +16,25 @@ name. It is answered with `NUMBER ok TEXT` or `NUMBER failed TEXT`:
     resume  SIGCONT
     stop    all commands in `names`: SIGTERM, and SIGKILL after `grace` seconds, where 0 is SIGKILL
             at once; answered when they are gone
-    forget  removes the directory of a command that was stopped
+    keep    makes a directory that no command runs in, and keeps it, see `Directory`
+    forget  removes the directory of a command that was stopped, or one that was kept
+
+Paths come as UTF-8 with surrogate escapes, whatever the parent's locale.
 """
 
 # pathlib would cost a third of the time that this script takes to start.
-# ruff: noqa: PTH102, PTH118, PTH123
+# ruff: noqa: PTH102, PTH103, PTH104, PTH108, PTH112, PTH118, PTH120, PTH123, PTH211
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
 import select
 import signal
+import stat
 import sys
 import time
 from collections.abc import Callable, Collection
@@ -43,6 +48,23 @@ PAUSE_SECONDS = 1.0
 
 LOCK_SECONDS = 2.0
 """How long to wait for a data directory: the watchdog of a dead kernel needs a moment."""
+
+LOOK_SECONDS = 1.0
+"""How long a directory may go without a look whether all is there."""
+
+TOUCH_SECONDS = 3600.0
+"""How long files may look unused: what cleans /tmp by age takes those of some days."""
+
+SETTLE_SECONDS = 0.2
+"""How long a claim must stand before it is believed, where there are no file locks."""
+
+LOCK = "bankkit.lock"
+OWNER = "bankkit.owner"
+"""The files in a data directory that keep a second bank out of it: the second one stands in for the
+first where there are no file locks."""
+
+NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}
+"""What flock says where the file system has none: on some mounts of NFS, for one."""
 
 _PR_SET_PDEATHSIG = 1
 
@@ -64,14 +86,108 @@ def _prctl() -> Callable[..., int] | None:
         return None  # a Python without ctypes: the watchdog's own SIGKILL is then not covered
 
 
+class Directory:
+    """A directory of temporary files, entered by nobody but its user, while others clean /tmp.
+
+    Tools that clean by age pass it over: systemd-tmpfiles leaves alone what is locked with flock,
+    the others what was touched of late. Where it was removed all the same, `make` makes it again.
+    A socket that was removed is put back as a link to what is kept of it in /proc, so that a
+    program that listens there can be reached without a restart (Linux only).
+
+    files    text by file name, written where it is not there yet
+    sockets  names of sockets in it that other programs make
+    """
+
+    def __init__(self, path: str, files: dict[str, str], sockets: Collection[str]) -> None:
+        self.path = path
+        self._files = files
+        self._lock_fd = -1
+        self._sockets = dict.fromkeys(sockets, -1)  # what keeps each of them
+
+    def make(self) -> None:
+        """Makes what is not there. Raises `Failed` if it is somebody else's by now."""
+        parent = os.path.dirname(self.path)
+        if not os.path.isdir(parent):
+            os.makedirs(parent, 0o700, exist_ok=True)
+        made = False
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(self.path, 0o700)
+            made = True
+        found = os.lstat(self.path)
+        if (
+            not stat.S_ISDIR(found.st_mode)
+            or found.st_uid != os.geteuid()
+            or stat.S_IMODE(found.st_mode) & 0o077
+        ):
+            raise Failed(
+                f"{self.path} was removed, and what is there now is not ours: start a new bank."
+            )
+        if made or self._lock_fd < 0:
+            self._hold()
+        for name, text in self._files.items():
+            with (
+                contextlib.suppress(FileExistsError),
+                open(self._in(name), "x", encoding="utf-8", opener=_for_its_user) as file,
+            ):
+                file.write(text)
+
+    def let_go(self) -> None:
+        """Forgets the sockets: whoever made them is gone, and may make new ones."""
+        for name, kept in self._sockets.items():
+            if kept >= 0:
+                os.close(kept)
+            self._sockets[name] = -1
+
+    def look(self) -> None:
+        """Puts back sockets that were removed."""
+        if sys.platform != "linux":
+            return
+        for name, kept in self._sockets.items():
+            there = os.path.lexists(self._in(name))
+            if kept < 0 and there:
+                with contextlib.suppress(OSError):
+                    kept = os.open(self._in(name), os.O_PATH | os.O_NOFOLLOW)
+                    self._sockets[name] = kept
+            elif kept >= 0 and not there:
+                self.make()
+                os.symlink(f"/proc/{os.getpid()}/fd/{kept}", self._in(name))
+
+    def touch(self) -> None:
+        for folder, _, files in os.walk(self.path):
+            for path in (folder, *(os.path.join(folder, name) for name in files)):
+                with contextlib.suppress(OSError):
+                    os.utime(path, follow_symlinks=False)
+
+    def remove(self) -> None:
+        self.let_go()
+        if self._lock_fd >= 0:
+            os.close(self._lock_fd)
+            self._lock_fd = -1
+        import shutil  # late, for a quick start
+
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def _in(self, name: str) -> str:
+        return os.path.join(self.path, name)
+
+    def _hold(self) -> None:
+        """Not on what somebody put in its place meanwhile: that is no directory of ours to open."""
+        if self._lock_fd >= 0:
+            os.close(self._lock_fd)
+        self._lock_fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        with contextlib.suppress(OSError):  # the second way will do
+            fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 class Command:
     """A command, its directory and the lock on its data, over all its runs.
 
     what       what messages call it
     command    the program's path and its arguments
     env        what its environment has beyond the watchdog's own
-    directory  made for it, entered by nobody but its user, and removed in the end
-    files      text by file name, put into the directory before the first run
+    directory  made for it, kept, and removed in the end
+    files      text by file name, put into the directory
+    sockets    names of the sockets that it makes there
     log        the path of a file there that holds what the latest run wrote
     data_dir   a directory that stays, or empty: locked, and the working directory of a run
     grace      seconds that it has to end by itself when the parent dies; 0 is SIGKILL at once
@@ -82,41 +198,40 @@ class Command:
         self.pid = 0  # it leads a process group; 0 when it does not run
         self.paused = False
         self.grace = 0.0
-        self.directory = ""  # once it is made
-        self._log = ""
+        self.directory: Directory | None = None
+        self._out = -1  # the log: what it wrote can be read when the file is gone
         self._argv: list[str] = []
         self._env: dict[str, str] = {}
         self._ending = "it did not start"
-        self._lock_fd = -1
+        self._claim: Claim | None = None
 
     def start(self, prctl: Callable[..., int] | None, order: dict[str, Any]) -> None:
-        self._log = order["log"]
         self._argv = order["command"]
         self._env = {**os.environ, **order["env"]}
         self.grace = order["grace"]
-        if not self.directory:
-            os.mkdir(order["directory"], 0o700)
-            self.directory = order["directory"]
-            for name, text in order["files"].items():
-                path = os.path.join(self.directory, name)
-                with open(path, "x", encoding="utf-8", opener=_for_its_user) as file:
-                    file.write(text)
-        if order["data_dir"] and self._lock_fd < 0:
-            self._lock_fd = _lock(order["data_dir"])
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-        out = os.open(self._log, flags, 0o600)
+        if self.directory is None:
+            self.directory = Directory(order["directory"], order["files"], order["sockets"])
+        self.directory.make()
+        self.directory.let_go()
+        if order["data_dir"] and self._claim is None:
+            self._claim = Claim(order["data_dir"])
+        if self._out >= 0:
+            os.close(self._out)
+        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_NOFOLLOW
+        self._out = os.open(order["log"], flags, 0o600)
+        place = order["data_dir"] or self.directory.path
         watchdog = os.getpid()
         pid = os.fork()
         if pid == 0:
             try:
-                self._become(order["data_dir"] or self.directory, out, watchdog, prctl)
+                self._become(place, watchdog, prctl)
             except OSError as error:
-                os.write(2, f"{error.strerror}: {self._argv[0]}\n".encode())
+                text = f"{error.strerror}: {error.filename or self._argv[0]}\n"
+                os.write(2, text.encode(errors="surrogateescape"))
             finally:
                 os._exit(127)
         with contextlib.suppress(OSError):  # the child does the same; whoever comes first
             os.setpgid(pid, pid)
-        os.close(out)
         self.pid = pid
         self.paused = False
 
@@ -147,37 +262,37 @@ class Command:
 
     def clear(self) -> None:
         """Leaves nothing of one that does not run."""
-        if self._lock_fd >= 0:
-            os.close(self._lock_fd)
-            self._lock_fd = -1
-        if self.directory:
-            import shutil  # late, for a quick start
+        if self._claim is not None:
+            self._claim.give_back()
+            self._claim = None
+        if self._out >= 0:
+            os.close(self._out)
+            self._out = -1
+        if self.directory is not None:
+            self.directory.remove()
+            self.directory = None
 
-            shutil.rmtree(self.directory)
-            self.directory = ""
-
-    def _become(
-        self, directory: str, out: int, watchdog: int, prctl: Callable[..., int] | None
-    ) -> None:
+    def _become(self, place: str, watchdog: int, prctl: Callable[..., int] | None) -> None:
         """In the forked child: never returns."""
         os.setpgid(0, 0)  # one signal then reaches it and whatever it forks or is wrapped in
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        os.dup2(out, 1)
-        os.dup2(out, 2)
-        if self._lock_fd >= 0:  # the data stays locked for as long as anyone may write to it
-            os.set_inheritable(self._lock_fd, True)
+        os.dup2(self._out, 1)
+        os.dup2(self._out, 2)
+        if self._claim is not None and self._claim.fd >= 0:
+            # The data stays locked for as long as anyone may write to it.
+            os.set_inheritable(self._claim.fd, True)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         if prctl is not None:
             prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
             if os.getppid() != watchdog:  # it died before the line above
                 os._exit(127)
-        os.chdir(directory)
+        os.chdir(place)
         os.execve(self._argv[0], self._argv, self._env)
 
     def _last_words(self) -> str:
-        with open(self._log, errors="replace") as log:
-            lines = log.read().strip().splitlines()
+        begin = max(0, os.fstat(self._out).st_size - 10_000)
+        lines = os.pread(self._out, 10_000, begin).decode(errors="replace").strip().splitlines()
         return f"Its last words: {lines[-1][:500]}" if lines else ""
 
 
@@ -185,21 +300,126 @@ def _for_its_user(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def _lock(data_dir: str) -> int:
-    def too_long(*_: object) -> None:
-        raise TimeoutError
+class Claim:
+    """A data directory is one bank's at a time: this one's, until it is given back.
 
-    fd = os.open(os.path.join(data_dir, "bankkit.lock"), os.O_RDWR | os.O_CREAT, 0o600)
-    signal.signal(signal.SIGALRM, too_long)
-    signal.setitimer(signal.ITIMER_REAL, LOCK_SECONDS)
+    A lock of the kernel's keeps the others out, and ends with those who hold it. Where the file
+    system has no locks, a file with the holder's name does, and this much is promised: a second
+    bank is refused while the holder lives, as far as this machine can tell; one that was killed is
+    forgotten; and one of another machine is taken to be alive until a person removes the file.
+    """
+
+    def __init__(self, data_dir: str) -> None:
+        self.fd = -1
+        """Of the lock; below 0 where there are none."""
+        self._path = os.path.join(data_dir, OWNER)
+        self._name = ""
+        self._data_dir = data_dir
+        try:
+            self.fd = self._lock(os.path.join(data_dir, LOCK))
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+            self._sign()
+
+    def give_back(self) -> None:
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+        elif self._name and self._signed() == self._name:
+            with contextlib.suppress(OSError):
+                os.unlink(self._path)
+
+    def _lock(self, path: str) -> int:
+        def too_long(*_: object) -> None:
+            raise TimeoutError
+
+        fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        signal.signal(signal.SIGALRM, too_long)
+        signal.setitimer(signal.ITIMER_REAL, LOCK_SECONDS)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        except TimeoutError:
+            os.close(fd)
+            raise Failed(in_use(self._data_dir)) from None
+        except BaseException:
+            os.close(fd)
+            raise
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        return fd
+
+    def _sign(self) -> None:
+        """The name is put there in one step, and two that come at once see each other's."""
+        name = f"{os.uname().nodename} {_life(os.getpid())}"
+        deadline = time.monotonic() + LOCK_SECONDS
+        while there := living_owner(self._data_dir):
+            if time.monotonic() > deadline:
+                raise Failed(in_use(self._data_dir, there))
+            time.sleep(0.05)
+        mine = f"{self._path}.{os.getpid()}"
+        with open(mine, "w", encoding="utf-8", opener=_for_its_user) as file:
+            file.write(name)
+        os.rename(mine, self._path)
+        time.sleep(SETTLE_SECONDS)
+        if self._signed() != name:
+            raise Failed(in_use(self._data_dir, self._signed()))
+        self._name = name
+
+    def _signed(self) -> str:
+        return _read(self._path)
+
+
+def in_use(data_dir: str, owner: str = "") -> str:
+    """What to tell whoever wants a data directory that is another bank's."""
+    text = f"The data directory {data_dir} is in use by another bank."
+    host = owner.partition(" ")[0]
+    if owner and host != os.uname().nodename:
+        path = os.path.join(data_dir, OWNER)
+        text += f" It runs on {host}; if it does not any more, remove {path}."
+    return text
+
+
+def living_owner(data_dir: str) -> str:
+    """Who has signed for the directory, unless that process is known to be gone; else ''."""
+    name = _read(os.path.join(data_dir, OWNER))
+    return name if name and _lives(name) else ""
+
+
+def _read(path: str) -> str:
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        signal.setitimer(signal.ITIMER_REAL, 0)
-    except TimeoutError:
-        os.close(fd)
-        message = f"The data directory {data_dir} is in use by another bank."
-        raise Failed(message) from None
-    return fd
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except FileNotFoundError:
+        return ""
+
+
+def _life(pid: int) -> str:
+    """The process id, and where /proc tells them the boot and the start, which no other shares."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            started = file.read().rpartition(")")[2].split()[19]
+        with open("/proc/sys/kernel/random/boot_id", encoding="utf-8") as file:
+            return f"{pid} {started} {file.read().strip()}"
+    except OSError:
+        return str(pid)
+
+
+def _lives(name: str) -> bool:
+    """Whether the holder of that name still does, or may."""
+    host, _, life = name.partition(" ")
+    if host != os.uname().nodename:
+        return True
+    pid = life.partition(" ")[0]
+    if not pid.isdecimal():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return _life(int(pid)) == life
 
 
 class Watchdog:
@@ -207,8 +427,11 @@ class Watchdog:
 
     def __init__(self) -> None:
         self._commands: dict[str, Command] = {}
+        self._kept: dict[str, Directory] = {}
         self._prctl = _prctl()
         self._told_to_end = False
+        self._next_look = 0.0
+        self._next_touch = time.monotonic() + TOUCH_SECONDS
         # Signals arrive as bytes in this pipe, between two steps and never within one.
         self._signals, write_end = os.pipe()
         os.set_blocking(write_end, False)
@@ -223,7 +446,8 @@ class Watchdog:
         begun = b""
         try:
             while not self._told_to_end:
-                ready = select.select([0, self._signals], [], [])[0]
+                ready = select.select([0, self._signals], [], [], LOOK_SECONDS)[0]
+                self._look_after_directories()
                 if self._signals in ready:
                     self._take_signals()
                 if 0 in ready:
@@ -237,6 +461,8 @@ class Watchdog:
             self._stop(self._commands.values())
             for command in self._commands.values():
                 command.clear()
+            for directory in self._kept.values():
+                directory.remove()
 
     def _take(self, line: bytes) -> None:
         try:
@@ -248,9 +474,11 @@ class Watchdog:
         except Failed as error:
             text = f"failed {error}"
         except OSError as error:
-            text = f"failed {error.filename or 'The watchdog'}: {error.strerror}."
+            place = error.filename or order.get("directory") or "The watchdog"
+            text = f"failed {place}: {error.strerror}."
+        answer = f"{order['number']} {' '.join(text.split())}\n"
         with contextlib.suppress(BrokenPipeError):  # the parent is dead; EOF comes next
-            os.write(1, f"{order['number']} {' '.join(text.split())}\n".encode())
+            os.write(1, answer.encode(errors="surrogateescape"))
 
     # The orders
 
@@ -276,11 +504,34 @@ class Watchdog:
         known = [self._commands[name] for name in order["names"] if name in self._commands]
         self._stop(known, order["grace"])
 
+    def _do_keep(self, order: dict[str, Any]) -> None:
+        directory = Directory(order["directory"], {}, order["sockets"])
+        directory.make()
+        self._kept[order["name"]] = directory
+
     def _do_forget(self, order: dict[str, Any]) -> None:
         if command := self._commands.pop(order["name"], None):
             command.clear()
+        if directory := self._kept.pop(order["name"], None):
+            directory.remove()
 
     # Machinery
+
+    def _look_after_directories(self) -> None:
+        now = time.monotonic()
+        if now < self._next_look:
+            return
+        self._next_look = now + LOOK_SECONDS
+        touching = now >= self._next_touch
+        if touching:
+            self._next_touch = now + TOUCH_SECONDS
+        of_commands = (command.directory for command in self._commands.values())
+        for directory in (*of_commands, *self._kept.values()):
+            if directory is not None:
+                with contextlib.suppress(Failed, OSError):  # there is nobody to tell it to
+                    directory.look()
+                    if touching:
+                        directory.touch()
 
     def _observed(self, order: dict[str, Any]) -> Command:
         """The command, which runs."""

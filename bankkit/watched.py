@@ -18,6 +18,7 @@ import os
 import secrets
 import select
 import shutil
+import socket
 import sys
 import tempfile
 import threading
@@ -110,7 +111,7 @@ class Watchdog:
         while True:
             if not poll.poll(seconds * 1000):
                 raise TimeoutError
-            line = self._lifeline.stdout.readline().decode()
+            line = self._lifeline.stdout.readline().decode(errors="backslashreplace")
             if not line:
                 raise BrokenPipeError
             found, _, answer = line.strip().partition(" ")
@@ -129,9 +130,93 @@ class Watchdog:
         self.close()
 
 
+class KeptDirectory:
+    """A directory for sockets that this process makes, and that a watchdog removes once it is dead.
+
+    Entered by nobody but this user. A socket that somebody removes is put back: see
+    `bankkit.watchdog`. Safe for threads; in a child made with `os.fork`, `close` does nothing.
+    """
+
+    def __init__(self, sockets: Sequence[str]) -> None:
+        self.path = socket_directory()
+        self._watchdog = Watchdog()
+        order = {"do": "keep", "name": str(self.path), "sockets": list(sockets)}
+        try:
+            self._watchdog.ask(
+                order | {"directory": _for_watchdog(self.path)}, "The socket", NotRunning
+            )
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Removes it. Safe to call again."""
+        if not self._watchdog.forked:
+            self._watchdog.close()
+            shutil.rmtree(self.path, ignore_errors=True)  # where the watchdog was killed
+
+
+class NoSocket(RuntimeError):
+    """No directory can hold a unix socket; the text says which were tried."""
+
+
 def fresh_directory(parent: str | None = None) -> Path:
     """A name for a directory that is not there yet, by default among the temporary ones."""
     return Path(parent or tempfile.gettempdir()) / f"bankkit-{secrets.token_hex(8)}"
+
+
+def socket_directory(longest: str = "redis.sock") -> Path:
+    """A name for a directory that is not there yet, and in which a unix socket can be bound.
+
+    The kernel has 108 bytes for the path of one (macOS 104), and not every file system can hold
+    one: so one is bound there, for a moment. Candidates are TMPDIR or what stands for it,
+    XDG_RUNTIME_DIR (the last resort of the two: it ends with the login, which a kernel may
+    outlive), /tmp and /var/tmp. Raises `NoSocket` if none will do.
+    """
+    tried: dict[str, str] = {}
+    for find in (
+        tempfile.gettempdir,
+        lambda: "/tmp",
+        lambda: "/var/tmp",
+        lambda: os.environ.get("XDG_RUNTIME_DIR", ""),
+    ):
+        parent = ""
+        try:
+            parent = find()
+            if not parent or parent in tried:
+                continue
+            directory = fresh_directory(parent)
+            if printable(directory) != str(directory):
+                raise OSError("its name is no text")
+            _bind_in(directory, longest)
+        except OSError as error:  # without a number where the path is too long
+            tried[printable(parent) or "TMPDIR"] = error.strerror or str(error)
+        else:
+            return directory
+    listed = "; ".join(f"{parent}: {reason}" for parent, reason in tried.items())
+    raise NoSocket(
+        f"A bank needs a directory that can hold a unix socket, and none will do ({listed}). "
+        f"Set TMPDIR to a folder with a short path, on a local disk."
+    )
+
+
+def _bind_in(directory: Path, name: str) -> None:
+    directory.mkdir(mode=0o700)
+    try:
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.bind(os.fsencode(directory / name))
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def printable(path: str | os.PathLike[str]) -> str:
+    """For people: bytes that are no text in this locale would break a print."""
+    return os.fspath(path).encode(errors="backslashreplace").decode()
+
+
+def _for_watchdog(path: str | os.PathLike[str]) -> str:
+    """The same bytes, in whatever encoding this process's locale has them."""
+    return os.fsencode(path).decode("utf-8", "surrogateescape")
 
 
 def same_imports() -> dict[str, str]:
@@ -147,13 +232,15 @@ class WatchedProcess:
     """A command that ends with this process; it can be killed and started again and again.
 
     command    a program's path and its arguments; may be changed between two starts
-    directory  made at the first start, entered by nobody but this user, and removed in the end;
-               the working directory, and where the output goes; by default a temporary one
+    directory  made at the first start, and at any other if it was removed; entered by nobody but
+               this user, and removed in the end; the working directory, and where the output goes;
+               by default a temporary one
     data_dir   a directory that stays: locked against a second process, and the working directory
     env        what the environment has beyond this process's own; a password may stand here, as on
                a command line it may not: everybody can read that
-    files      text by file name, put into the directory before the first start, for the eyes of
-               this user only
+    files      text by file name, put into the directory before a start, for the eyes of this user
+               only
+    sockets    names of sockets that it makes there, put back if somebody removes them
     grace      seconds that it has to end by itself after SIGTERM, where it is stopped or this
                process dies; by default it is killed at once
     what       what messages call it
@@ -172,6 +259,7 @@ class WatchedProcess:
         data_dir: Path | None = None,
         env: Mapping[str, str] | None = None,
         files: Mapping[str, str] | None = None,
+        sockets: Sequence[str] = (),
         grace: float = 0.0,
         what: str = "Redis",
         error: type[RuntimeError] = NotRunning,
@@ -186,6 +274,7 @@ class WatchedProcess:
         self._data_dir = data_dir
         self._env = dict(env or {})
         self._files = dict(files or {})
+        self._sockets = list(sockets)
         self._grace = grace
         self._what = what
         self._error = error
@@ -199,12 +288,13 @@ class WatchedProcess:
         order = {
             "do": "start",
             "what": self._what,
-            "command": self.command,
-            "directory": self.name,
-            "data_dir": str(self._data_dir or ""),
-            "env": self._env,
+            "command": [_for_watchdog(word) for word in self.command],
+            "directory": _for_watchdog(self.directory),
+            "data_dir": _for_watchdog(self._data_dir or ""),
+            "env": {name: _for_watchdog(value) for name, value in self._env.items()},
             "files": self._files,
-            "log": str(self.directory / LOG),
+            "sockets": self._sockets,
+            "log": _for_watchdog(self.directory / LOG),
             "grace": self._grace,
         }
         self.pid = int(self._ask(order))

@@ -281,7 +281,7 @@ def test_a_lease_that_is_over_is_taken_anew_by_the_next_write(
     store: Store, redis: redis_py.Redis, quick: None
 ) -> None:
     with bank_on(redis) as bank:
-        bank.server._lease._until = 0.0  # as after a sleep
+        bank.server.lease._until = 0.0  # as after a sleep
         forget_leases(redis)
         assert deposit(bank) == 1
 
@@ -300,13 +300,13 @@ def test_servers_that_work_together_find_one_generation_again(
 ) -> None:
     """After a failover that has lost their leases, each has a turn at writing first."""
     with bank_on(redis, "atomic") as one, bank_on(redis, "atomic") as other:
-        assert one.server._lease.generation() == other.server._lease.generation()
+        assert one.server.lease.generation() == other.server.lease.generation()
         for turn in range(3):
             redis.delete(f"{NAMESPACE}:servers")
-            one.server._lease._until = 0.0
+            one.server.lease._until = 0.0
             for bank in (one, other, one, other):
                 bank.client.deposit("alice", 1)
-            assert one.server._lease.generation() == other.server._lease.generation()
+            assert one.server.lease.generation() == other.server.lease.generation()
             assert store.read("alice").account.balance == 400 * (turn + 1)
 
 

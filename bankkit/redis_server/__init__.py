@@ -29,6 +29,7 @@ from bankkit.redis_server.user import UserRedis, parse
 __all__ = [
     "APPENDFSYNC",
     "PRIVATE",
+    "SETUPS",
     "VARIABLE",
     "Engine",
     "Janitor",

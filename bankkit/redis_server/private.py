@@ -5,18 +5,23 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import sys
-import tempfile
 import threading
 import time
 from pathlib import Path
 from urllib.parse import quote
 
+from bankkit import watchdog
 from bankkit.redis_server.binary import RedisUnavailable, find_binary
-from bankkit.watched import WatchedProcess, fresh_directory
+from bankkit.watched import NoSocket, WatchedProcess, printable, socket_directory
 
 START_SECONDS = 10.0
 """How long a private Redis may be silent before its start has failed."""
+
+SOCKET = "redis.sock"
+
+ENVIRONMENT = {"LC_ALL": "C"}
+"""Of a private Redis: from 7.4 on it refuses to start where LC_ALL names a locale that is not
+installed, and nothing here sorts by one."""
 
 SAVE_SECONDS = 1.0
 """How long one with a data directory may take to write what it holds before it is killed."""
@@ -38,19 +43,25 @@ class PrivateRedis:
     ) -> None:
         data = None if data_dir is None else usable_directory(data_dir)
         self._binary = find_binary()
-        self._directory = _short_directory()
-        self._socket = str(self._directory / "redis.sock")
+        self.data_dir = data
+        try:
+            self._directory = socket_directory()
+        except NoSocket as error:
+            raise RedisUnavailable(str(error)) from None
+        self._socket = str(self._directory / SOCKET)
         self.url = f"unix://{quote(self._socket)}"
         name = f"{self._binary.flavour.capitalize()} {self._binary.version}"
         self.description = f"{name}, private ({self._binary.source})"
         if data is not None:
-            self.description += f", data in {data} (appendfsync {appendfsync})"
+            self.description += f", data in {printable(data)} (appendfsync {appendfsync})"
         self._lock = threading.Lock()  # a restart is one step to the others
         self._closing = threading.Event()
         self._process = WatchedProcess(
             self._command(data, appendfsync),
             directory=self._directory,
             data_dir=data,
+            env=ENVIRONMENT,
+            sockets=[SOCKET],
             grace=0.0 if data is None else SAVE_SECONDS,
             error=RedisUnavailable,
         )
@@ -134,20 +145,27 @@ def usable_directory(path: str | os.PathLike[str]) -> Path:
     return directory
 
 
-def _short_directory() -> Path:
-    """A name for a fresh directory, short enough that a socket in it can be bound.
+def check_unlocked(data_dir: Path) -> None:
+    """Raises `RedisUnavailable` if another bank has it, as its watchdog will."""
+    import fcntl  # Windows has none
 
-    The kernel has 108 bytes for the path of a unix socket (macOS 104), the final zero included.
-    """
-    limit = 107 if sys.platform == "linux" else 103
-    for parent in (tempfile.gettempdir(), "/tmp", "/var/tmp"):
-        directory = fresh_directory(parent)
-        if len(os.fsencode(directory / "redis.sock")) <= limit and os.access(parent, os.W_OK):
-            return directory
-    raise RedisUnavailable(
-        "A private Redis needs a directory for its socket, but /tmp is not writable and the path "
-        f"of TMPDIR is too long for a socket: {tempfile.gettempdir()}"
-    )
+    deadline = time.monotonic() + watchdog.LOCK_SECONDS
+    with (data_dir / watchdog.LOCK).open("a") as lock:
+        while True:
+            owner = ""
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                pass
+            except OSError as error:
+                if error.errno not in watchdog.NO_LOCKS:
+                    raise
+                if not (owner := watchdog.living_owner(str(data_dir))):
+                    return
+            if time.monotonic() > deadline:
+                raise RedisUnavailable(watchdog.in_use(str(data_dir), owner))
+            time.sleep(0.02)  # flock knows no timeout
 
 
 def _ping(path: str) -> bytes:

@@ -28,6 +28,8 @@ half a second to a whole one before it asks for their votes."""
 class PrivateCluster(PrivateNodes):
     """`node 1` to `node 3` begin as masters, `node 4` to `node 6` as their replicas."""
 
+    replicas = REPLICAS // MASTERS
+
     def __init__(self) -> None:
         names = [f"node {number}" for number in range(1, MASTERS + REPLICAS + 1)]
         super().__init__(f"Cluster, {MASTERS} masters and {REPLICAS} replicas", names)

@@ -24,6 +24,7 @@ import redis
 
 from bankkit.redis_link import connect
 from bankkit.redis_server.binary import RedisUnavailable, find_binary
+from bankkit.redis_server.private import ENVIRONMENT
 from bankkit.watched import Watchdog, WatchedProcess, fresh_directory
 
 START_SECONDS = 20.0
@@ -94,6 +95,8 @@ class PrivateNodes(ABC):
     url: str
     """With the password."""
     description: str
+    replicas: int
+    """Of each master, at the start."""
 
     def __init__(self, what: str, names: Sequence[str]) -> None:
         self._binary = find_binary()
@@ -195,6 +198,7 @@ class PrivateNodes(ABC):
         process = WatchedProcess(
             [str(self._binary.path), str(directory / configuration), *arguments],
             directory=directory,
+            env=ENVIRONMENT,
             files={configuration: common + settings},
             what=name,
             error=RedisUnavailable,

@@ -36,6 +36,8 @@ FAILOVER_MS = 1500
 class PrivateSentinel(PrivateNodes):
     """`node 1` begins as the master, `node 2` and `node 3` as its replicas."""
 
+    replicas = len(DATA) - 1
+
     def __init__(self) -> None:
         super().__init__("with two replicas and three Sentinels", DATA + SENTINELS)
 
