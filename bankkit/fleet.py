@@ -24,7 +24,7 @@ from bankkit.client import Client, open_channel
 from bankkit.numbers import check_whole
 from bankkit.pb import bank_pb2_grpc
 from bankkit.redis_link import check_wait_replicas
-from bankkit.redis_server import VARIABLE, choose
+from bankkit.redis_server import VARIABLE, PrivateRedis, choose
 from bankkit.running import GRACE_SECONDS, RunningBank
 from bankkit.server import MAX_CALLS, THREADS, check_numbers
 from bankkit.service import MAX_WAIT_SECONDS
@@ -235,7 +235,10 @@ class Fleet(RunningBank):
 
         One that runs may first end the calls in flight.
         """
-        self.servers[self._known(name)].restart()
+        server = self.servers[self._known(name)]
+        if isinstance(self._engine, PrivateRedis):
+            self._engine.check_socket()  # or it would start in vain
+        server.restart()
 
     def pause(self, name: str) -> None:
         """SIGSTOP: the server keeps connections and locks, and does nothing."""

@@ -171,6 +171,7 @@ class Server:
             self._server.add_insecure_port(self.local_address)
         except RuntimeError:
             raise NoSocket(f"gRPC cannot listen on a unix socket at {path}.") from None
+        self._socket.look()
 
     def _listen(self, add_port: Callable[..., int], *credentials: grpc.ServerCredentials) -> int:
         try:

@@ -447,7 +447,7 @@ class Watchdog:
         try:
             while not self._told_to_end:
                 ready = select.select([0, self._signals], [], [], LOOK_SECONDS)[0]
-                self._look_after_directories()
+                lines: list[bytes] = []
                 if self._signals in ready:
                     self._take_signals()
                 if 0 in ready:
@@ -455,8 +455,10 @@ class Watchdog:
                     if not read:
                         return
                     *lines, begun = (begun + read).split(b"\n")
-                    for line in lines:
-                        self._take(line)
+                    self._next_look = 0.0  # who asks may know of a new socket, or miss one
+                self._look_after_directories()
+                for line in lines:
+                    self._take(line)
         finally:
             self._stop(self._commands.values())
             for command in self._commands.values():
@@ -505,7 +507,9 @@ class Watchdog:
         self._stop(known, order["grace"])
 
     def _do_keep(self, order: dict[str, Any]) -> None:
-        directory = Directory(order["directory"], {}, order["sockets"])
+        directory = self._kept.get(order["name"])
+        if directory is None:
+            directory = Directory(order["directory"], {}, order["sockets"])
         directory.make()
         self._kept[order["name"]] = directory
 

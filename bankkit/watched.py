@@ -139,15 +139,23 @@ class KeptDirectory:
 
     def __init__(self, sockets: Sequence[str]) -> None:
         self.path = socket_directory()
+        self._sockets = list(sockets)
         self._watchdog = Watchdog()
-        order = {"do": "keep", "name": str(self.path), "sockets": list(sockets)}
         try:
-            self._watchdog.ask(
-                order | {"directory": _for_watchdog(self.path)}, "The socket", NotRunning
-            )
+            self.look()
         except BaseException:
             self.close()
             raise
+
+    def look(self) -> None:
+        """Has the watchdog look at once, as at a socket that is new."""
+        order = {
+            "do": "keep",
+            "name": str(self.path),
+            "directory": _for_watchdog(self.path),
+            "sockets": self._sockets,
+        }
+        self._watchdog.ask(order, "The socket", NotRunning)
 
     def close(self) -> None:
         """Removes it. Safe to call again."""

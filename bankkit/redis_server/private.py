@@ -94,6 +94,22 @@ class PrivateRedis:
         with self._lock:
             self._process.kill()
 
+    def check_socket(self) -> None:
+        """Has a socket put back that somebody removed while Redis runs.
+
+        Raises `RedisUnavailable` where that cannot be, which is anywhere but on Linux.
+        """
+        with self._lock:
+            try:
+                self._process.status()
+            except RedisUnavailable:
+                return  # it does not run, which is another story
+            if not os.path.lexists(self._socket):
+                raise RedisUnavailable(
+                    f"{self._socket} was removed, and nobody can reach the private Redis without "
+                    f"it: call bank.restart_redis(), or start a new bank."
+                )
+
     def restart(self) -> None:
         """A new Redis on the same socket and data directory; returns when it answers.
 
@@ -130,6 +146,7 @@ class PrivateRedis:
                 raise RedisUnavailable(f"Redis was silent for {START_SECONDS:g} s after its start.")
             if self._closing.wait(0.002):
                 raise RedisUnavailable("This Redis was closed while it started.")
+        self._process.status()  # the watchdog knows the socket, and can put it back
 
 
 def usable_directory(path: str | os.PathLike[str]) -> Path:
