@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Self
 
 import bankkit
-from bankkit import accounts, demo, doctor, lease, redis_server, server, teller
+from bankkit import accounts, demo, doctor, lease, redis_server, server, teller, watched
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         redis_server.RedisUnavailable,
         server.PortTaken,
         lease.Rivals,
+        watched.NoSocket,
     ) as error:
         print(f"bankkit: {error}", file=sys.stderr)
         return 1

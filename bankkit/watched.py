@@ -173,11 +173,13 @@ def fresh_directory(parent: str | None = None) -> Path:
     return Path(parent or tempfile.gettempdir()) / f"bankkit-{secrets.token_hex(8)}"
 
 
-def socket_directory(longest: str = "redis.sock") -> Path:
+def socket_directory(longest: str = "redis.sock", avoid: str = ",") -> Path:
     """A name for a directory that is not there yet, and in which a unix socket can be bound.
 
     The kernel has 108 bytes for the path of one (macOS 104), and not every file system can hold
-    one: so one is bound there, for a moment. Candidates are TMPDIR or what stands for it,
+    one: so one of the `longest` name is bound there, for a moment. Bytes that are no text have no
+    place in the URL of a Redis, and what is in `avoid` has none in the path: gRPC takes a comma for
+    the end of an address. Candidates are TMPDIR or what stands for it,
     XDG_RUNTIME_DIR (the last resort of the two: it ends with the login, which a kernel may
     outlive), /tmp and /var/tmp. Raises `NoSocket` if none will do.
     """
@@ -194,8 +196,8 @@ def socket_directory(longest: str = "redis.sock") -> Path:
             if not parent or parent in tried:
                 continue
             directory = fresh_directory(parent)
-            if printable(directory) != str(directory):
-                raise OSError("its name is no text")
+            if printable(directory) != str(directory) or set(avoid) & set(str(directory)):
+                raise OSError("its name is one that not every program takes")
             _bind_in(directory, longest)
         except OSError as error:  # without a number where the path is too long
             tried[printable(parent) or "TMPDIR"] = error.strerror or str(error)

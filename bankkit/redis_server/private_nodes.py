@@ -25,7 +25,7 @@ import redis
 from bankkit.redis_link import connect
 from bankkit.redis_server.binary import RedisUnavailable, find_binary
 from bankkit.redis_server.private import ENVIRONMENT
-from bankkit.watched import Watchdog, WatchedProcess, fresh_directory
+from bankkit.watched import NoSocket, Watchdog, WatchedProcess, socket_directory
 
 START_SECONDS = 20.0
 """How long nodes may take to start and find each other; alone they need two."""
@@ -38,6 +38,9 @@ POLL_SECONDS = 0.02
 HOST = "127.0.0.1"
 BUS = 10_000
 """How far from its port a node of a Cluster talks to the others."""
+
+_GLOB = "*?[\\"
+"""Redis takes the path of its configuration for a pattern where these are in it."""
 
 _ATTEMPTS = 3
 """At a start, where somebody else took a port that was free a moment ago."""
@@ -189,7 +192,10 @@ class PrivateNodes(ABC):
 
     def _add(self, name: str, settings: str, *arguments: str) -> None:
         """Starts a server with this configuration; `_ports` has its port."""
-        directory = fresh_directory()
+        try:
+            directory = socket_directory(avoid=_GLOB)
+        except NoSocket as error:
+            raise RedisUnavailable(str(error)) from None
         configuration = "node.conf"
         common = (
             f"bind {HOST}\nport {self._ports[name]}\nrequirepass {self._password}\n"
@@ -241,6 +247,8 @@ class PrivateNodes(ABC):
         return {name: self._state(name) for name in self._names}
 
     def _state(self, name: str) -> State:
+        if name not in self._processes:  # it is yet to be started
+            return "gone"
         try:
             return "paused" if self._processes[name].status() == "paused" else "running"
         except RedisUnavailable:

@@ -1,0 +1,68 @@
+"""A C library that answers for the kernel: some faults cannot be had on every machine."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+
+def preloaded(folder: Path, source: str) -> str:
+    """What to put into LD_PRELOAD; skips the test where there is no compiler."""
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    if compiler is None:
+        pytest.skip("needs a C compiler: apt install gcc libc6-dev")
+    (folder / "preloaded.c").write_text(f"#define _GNU_SOURCE\n#include <errno.h>\n{source}")
+    library = folder / "preloaded.so"
+    command: list[str | Path] = [
+        compiler,
+        "-shared",
+        "-fPIC",
+        "-o",
+        library,
+        folder / "preloaded.c",
+    ]
+    built = subprocess.run(command, capture_output=True, text=True, check=False)
+    if built.returncode:
+        pytest.skip(f"the C compiler here cannot build a library: {built.stderr.strip()[:200]}")
+    return str(library)
+
+
+NO_SOCKETS = """
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+/* As on a file system that knows no sockets. */
+int bind(int fd, const struct sockaddr *address, socklen_t length) {
+    int (*next)(int, const struct sockaddr *, socklen_t) = dlsym(RTLD_NEXT, "bind");
+    const char *without = getenv("WITHOUT_SOCKETS");
+    if (without != NULL && address->sa_family == AF_UNIX) {
+        const char *path = ((const struct sockaddr_un *)address)->sun_path;
+        if (strncmp(path, without, strlen(without)) == 0) {
+            errno = EPERM;
+            return -1;
+        }
+    }
+    return next(fd, address, length);
+}
+"""
+
+NO_LOCKS = """
+/* As on a mount of NFS without a lock daemon. */
+int flock(int fd, int operation) {
+    errno = FAILURE;
+    return -1;
+}
+"""
+
+FOREIGN_HANDLER = """
+#include <signal.h>
+#include <unistd.h>
+
+/* As in a program that Python is embedded in, which has its own. */
+static void heard(int number) { (void)!write(1, "heard\\n", 6); }
+__attribute__((constructor)) static void install(void) { signal(SIGINT, heard); }
+"""

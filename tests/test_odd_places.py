@@ -1,0 +1,134 @@
+"""Where TMPDIR, the locale, the file system or the system's rules are not what one expects."""
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+import bankkit
+from bankkit.redis_link import connect
+from bankkit.redis_server import PrivateCluster, PrivateRedis, PrivateSentinel, find_binary
+from tests.certificates import Authority
+from tests.preload import NO_SOCKETS, preloaded
+from tests.processes import LONG_ENOUGH, Child, Home, command, home, needs_proc, redis_on_tcp
+
+pytestmark = needs_proc
+
+NAMES = {
+    "URL": "a#b?c%d%20&e",
+    "words": " a  b'c\"d\\e$(f);g,h:i",
+    "line": "a\nb\tc",
+    "accents": "é-猫",
+    "no UTF-8": os.fsdecode(b"a\xffb"),
+    "long": "x" * 120,
+}
+
+BANK = """
+import sys, bankkit
+with bankkit.Bank(tls_cert=sys.argv[1], tls_key=sys.argv[2]) as bank:
+    bank.client.create_account("alice")
+    bank.restart_redis()
+    print(bank.client.create_account("alice").message)
+"""
+
+
+@pytest.fixture
+def place() -> Iterator[Home]:
+    with home() as place:
+        yield place
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    return [str(path) for path in Authority(tmp_path_factory.mktemp("c")).issue("127.0.0.1")]
+
+
+@pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
+def test_a_name_of_the_folder_for_temporary_files(
+    place: Home, certificate: list[str], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Redis and a bank with TLS have a socket there, a fleet finds that Redis."""
+    folder = place.folder / name
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    with bankkit.Bank(tls_cert=certificate[0], tls_key=certificate[1]) as bank:
+        bank.client.create_account("alice")
+        bank.restart_redis()
+        bank.client.create_account("alice")
+    if name in (NAMES["URL"], NAMES["no UTF-8"]):
+        with bankkit.Fleet(servers=1) as fleet:
+            fleet.client.create_account("alice")
+            fleet.restart("server 1")
+            fleet.client.deposit("alice", 1)
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", [PrivateCluster, PrivateSentinel])
+def test_several_servers_in_a_folder_of_an_odd_name(
+    place: Home, kind: type[PrivateCluster | PrivateSentinel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = place.folder / "".join(NAMES[name] for name in NAMES if name != "long")
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    with closing(kind()) as nodes:
+        nodes.restart("node 4" if kind is PrivateCluster else "node 2")
+        nodes.wait_until_healthy(LONG_ENOUGH)
+    assert list(folder.iterdir()) == []
+
+
+def test_a_folder_that_cannot_hold_sockets(place: Home, certificate: list[str]) -> None:
+    place.environ["LD_PRELOAD"] = preloaded(place.folder, NO_SOCKETS)
+    place.environ["WITHOUT_SOCKETS"] = str(place.folder)
+    with Child([sys.executable, "-c", BANK, *certificate], place.environ) as script:
+        assert script.line() == "Account created successfully.", script.errors()
+        assert script.wait() == 0
+    assert place.is_empty()
+
+
+def test_no_folder_at_all_that_can_hold_sockets(place: Home, certificate: list[str]) -> None:
+    place.environ["LD_PRELOAD"] = preloaded(place.folder, NO_SOCKETS)
+    place.environ["WITHOUT_SOCKETS"] = "/"
+    with command("serve", "--port", "0", environ=place.environ) as server:
+        (line,) = server.errors().splitlines()
+        assert server.wait() == 1
+    assert "a directory that can hold a unix socket, and none will do" in line
+    assert f"{place.folder}: Operation not permitted" in line
+    assert "Set TMPDIR" in line
+    tls = ["--tls-cert", certificate[0], "--tls-key", certificate[1]]
+    with (
+        redis_on_tcp("secret") as url,
+        command("serve", "--port", "0", "--redis", url, *tls, environ=place.environ) as server,
+    ):
+        (again,) = server.errors().splitlines()
+        assert server.wait() == 1
+    assert again == line
+    assert place.is_empty()
+
+
+AS_REDIS_7_4 = """#!/bin/sh
+case ${LC_ALL:-${LC_COLLATE:-$LANG}} in
+    "" | C | POSIX) exec REAL "$@" ;;
+    *) [ "$1" = --version ] && exec REAL "$@"
+esac
+echo "Failed to configure LOCALE for invalid locale name." && exit 1
+"""
+
+
+@pytest.mark.parametrize("kind", [PrivateRedis, PrivateSentinel])
+def test_a_locale_that_is_not_installed(
+    tmp_path: Path, kind: type[PrivateRedis | PrivateSentinel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis 7.4 and later do not start with it; one that is older must do as if."""
+    real = find_binary().path
+    (tmp_path / "redis-server").write_text(AS_REDIS_7_4.replace("REAL", str(real)))
+    (tmp_path / "redis-server").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for name in ("LC_ALL", "LANG", "LC_COLLATE"):
+        monkeypatch.setenv(name, "xx_YY.UTF-8")
+    with closing(kind()) as private, connect(private.url) as client:
+        assert client.ping()
