@@ -354,7 +354,7 @@ class Claim:
         name = f"{os.uname().nodename} {_life(os.getpid())}"
         deadline = time.monotonic() + LOCK_SECONDS
         while there := living_owner(self._data_dir):
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline or _is_elsewhere(there):
                 raise Failed(in_use(self._data_dir, there))
             time.sleep(0.05)
         mine = f"{self._path}.{os.getpid()}"
@@ -373,10 +373,9 @@ class Claim:
 def in_use(data_dir: str, owner: str = "") -> str:
     """What to tell whoever wants a data directory that is another bank's."""
     text = f"The data directory {data_dir} is in use by another bank."
-    host = owner.partition(" ")[0]
-    if owner and host != os.uname().nodename:
+    if owner and _is_elsewhere(owner):
         path = os.path.join(data_dir, OWNER)
-        text += f" It runs on {host}; if it does not any more, remove {path}."
+        text += f" It runs on {owner.partition(' ')[0]}; if it does not any more, remove {path}."
     return text
 
 
@@ -407,19 +406,21 @@ def _life(pid: int) -> str:
 
 def _lives(name: str) -> bool:
     """Whether the holder of that name still does, or may."""
-    host, _, life = name.partition(" ")
-    if host != os.uname().nodename:
+    if _is_elsewhere(name):
         return True
-    pid = life.partition(" ")[0]
-    if not pid.isdecimal():
-        return False
+    life = name.partition(" ")[2]
     try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
+        pid = int(life.partition(" ")[0])
+        os.kill(pid, 0)
+    except (ValueError, OverflowError, ProcessLookupError):
         return False
     except PermissionError:
         pass
-    return _life(int(pid)) == life
+    return _life(pid) == life
+
+
+def _is_elsewhere(name: str) -> bool:
+    return name.partition(" ")[0] != os.uname().nodename
 
 
 class Watchdog:

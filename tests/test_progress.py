@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import stat
+import subprocess
 import sys
 import threading
 from collections.abc import Callable
@@ -15,7 +16,9 @@ from bankkit.lab import progress_file
 from bankkit.lab.course import Course
 from bankkit.lab.exercises import Registry
 from bankkit.lab.progress_file import Kept, Notes, ProgressFile, Work, default_path
-from tests import lesson_99
+from tests import lesson_99, preload
+from tests.preload import preloaded
+from tests.processes import ROOT
 
 
 def add_try(name: str) -> Callable[[Notes], None]:
@@ -171,6 +174,24 @@ def test_a_kernel_stopped_in_its_turn_holds_nobody_up(
         assert "another kernel holds it" in file.take_trouble()
         assert tries(file) == ["a"]
     file.update(add_try("b"))
+    assert tries(ProgressFile(path)) == ["a", "b"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such locks")
+@pytest.mark.parametrize("failure", ["ENOLCK", "EINVAL"])
+def test_a_home_without_file_locks_keeps_progress(path: Path, tmp_path: Path, failure: str) -> None:
+    code = f"""
+from pathlib import Path
+from bankkit.lab.progress_file import ProgressFile
+for name in "ab":
+    file = ProgressFile(Path({str(path)!r}))
+    file.update(lambda notes: notes.work("99.to_cents").tries.append(name))
+    print([file.take_trouble()])
+"""
+    library = preloaded(tmp_path, preload.NO_LOCKS.replace("FAILURE", failure))
+    environ = os.environ | {"LD_PRELOAD": library, "PYTHONPATH": str(ROOT)}
+    said = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True)
+    assert (said.stdout, said.stderr) == ("['']\n['']\n", "")
     assert tries(ProgressFile(path)) == ["a", "b"]
 
 

@@ -27,6 +27,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 import redis
 
+from bankkit import watchdog
 from bankkit.redis_link import connect
 from bankkit.redis_server import (
     VARIABLE,
@@ -38,6 +39,7 @@ from bankkit.redis_server import (
     open_redis,
     sweep_at_death,
 )
+from tests.preload import NO_LOCKS, preloaded
 from tests.waiting import eventually
 
 ROOT = Path(__file__).parent.parent
@@ -391,6 +393,75 @@ def test_two_banks_do_not_share_a_data_directory(tmp_path: Path) -> None:
         first.restart()  # and keeps the lock
         assert redis_pid(first.url)
     PrivateRedis(data_dir=tmp_path).close()
+
+
+@pytest.fixture
+def without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In watchdogs: what this process has loaded, it keeps."""
+    library = preloaded(tmp_path, NO_LOCKS.replace("FAILURE", "ENOLCK"))
+    monkeypatch.setenv("LD_PRELOAD", library)
+
+
+@pytest.mark.usefixtures("without_locks")
+def test_two_banks_do_not_share_a_data_directory_without_locks(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with closing(PrivateRedis(data_dir=data)) as first:
+        with pytest.raises(RedisUnavailable, match=f"{re.escape(str(data))} is in use") as caught:
+            PrivateRedis(data_dir=data)
+        assert "It runs on" not in str(caught.value)
+        first.restart()  # and keeps the claim
+        assert redis_pid(first.url)
+    PrivateRedis(data_dir=data).close()
+    assert not list(data.glob("*owner*"))
+
+
+@pytest.mark.usefixtures("without_locks")
+def test_a_claim_without_locks_ends_with_its_bank(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with closing(PrivateRedis(data_dir=data)) as private:
+        os.kill(watchdog_pid(private), signal.SIGKILL)
+    owner = data / watchdog.OWNER
+    assert owner.read_text()
+    PrivateRedis(data_dir=data).close()
+    # The process id of one that was killed is another's by now: this process's.
+    for name in (f"{os.uname().nodename} {os.getpid()} 1 boot", "garbage", ""):
+        owner.write_text(name.replace("garbage", f"{os.uname().nodename} garbage"))
+        PrivateRedis(data_dir=data).close()
+
+
+@pytest.mark.usefixtures("without_locks")
+def test_a_claim_from_another_machine_is_for_a_person_to_end(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / watchdog.OWNER).write_text("elsewhere 1 2 boot")
+    with pytest.raises(RedisUnavailable) as caught:
+        PrivateRedis(data_dir=data)
+    remedy = f"It runs on elsewhere; if it does not any more, remove {data / watchdog.OWNER}."
+    assert str(caught.value).endswith(remedy)
+    (data / watchdog.OWNER).unlink()
+    PrivateRedis(data_dir=data).close()
+
+
+def test_of_banks_that_come_at_once_without_locks_one_has_the_data(tmp_path: Path) -> None:
+    library = preloaded(tmp_path, NO_LOCKS.replace("FAILURE", "ENOLCK"))
+    claim = """
+    import sys, time
+    from bankkit.watchdog import Claim, Failed
+    sys.stdin.readline()
+    try:
+        claim = Claim(sys.argv[1])
+    except Failed:
+        print('"refused"', flush=True)
+    else:
+        print('"mine"', flush=True)
+    sys.stdin.readline()
+    """
+    script = claim.replace("sys.argv[1]", repr(str(tmp_path)))
+    with contextlib.ExitStack() as stack:
+        banks = [stack.enter_context(process(script, LD_PRELOAD=library)) for _ in range(5)]
+        for bank in banks:
+            go_on(bank)
+        assert sorted(told(bank) for bank in banks) == ["mine", *["refused"] * 4]
 
 
 def test_the_data_of_a_killed_kernel_can_be_had_at_once(tmp_path: Path) -> None:

@@ -3,7 +3,8 @@
 The file never stands in the way of a lesson. One that cannot be read as ours is set aside; where
 nothing can be written, everything is remembered until the kernel ends; `take_trouble` has the
 sentence that says so. Kernels that write at the same time take turns (flock) and each adds its
-change to what is there, so nothing is lost.
+change to what is there, so nothing is lost. Where the file system has no locks, of two changes
+within the same milliseconds the later one may be all that is kept.
 """
 
 import contextlib
@@ -213,6 +214,8 @@ class ProgressFile:
                     if time.monotonic() > deadline:
                         raise TimeoutError("another kernel holds it") from None
                     time.sleep(0.005)  # flock knows no timeout
+                except OSError:  # a home without file locks, as on some mounts of NFS
+                    break
             yield
 
     def _store(self, notes: Notes) -> None:
