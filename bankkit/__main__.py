@@ -13,6 +13,7 @@ from typing import Self
 
 import bankkit
 from bankkit import accounts, demo, doctor, lease, redis_server, server, teller, watched
+from bankkit.signals import Handler
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -180,15 +181,14 @@ class _StopSignal:
         self._receiver, self._sender = socket.socketpair()
         self._sender.setblocking(False)
         self._wakeup_before = signal.set_wakeup_fd(self._sender.fileno())
-        self._before = {
-            number: signal.signal(number, lambda *_: None)
-            for number in (signal.SIGTERM, signal.SIGINT)
-        }
+        self._before = {number: Handler(number) for number in (signal.SIGTERM, signal.SIGINT)}
+        for before in self._before.values():
+            before.replace(lambda *_: None)
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        for before in self._before.values():
+            before.put_back()
         signal.set_wakeup_fd(self._wakeup_before)
         self._receiver.close()
         self._sender.close()

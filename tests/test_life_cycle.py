@@ -1,5 +1,6 @@
 """A bank's life in a notebook: started, started again, interrupted, ended in every way there is."""
 
+import asyncio
 import re
 import signal
 import socket
@@ -9,6 +10,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from typing import Any
 
@@ -23,7 +25,8 @@ from bankkit.lease import Rivals
 from bankkit.pb import bank_pb2
 from bankkit.redis_server import PrivateRedis, RedisUnavailable
 from bankkit.server import PortTaken
-from tests.processes import LONG_ENOUGH, ROOT, Home, accepts, home, needs_proc, python
+from tests.preload import FOREIGN_HANDLER, preloaded
+from tests.processes import LONG_ENOUGH, ROOT, Child, Home, accepts, home, needs_proc, python
 from tests.waiting import eventually
 
 pytestmark = needs_proc
@@ -324,6 +327,7 @@ with bankkit.Bank() as bank, grpc.insecure_channel(bank.address) as channel:
 
 INTERRUPTED = """
 import os, signal, sys, threading, time
+from pathlib import Path
 import bankkit
 from bankkit import bank, running, server, starting
 
@@ -379,6 +383,93 @@ def test_an_interrupted_start_leaves_nothing(place: Home) -> None:
     with python(INTERRUPTED, place.environ) as script:
         said = script.line() or script.errors()
         assert re.fullmatch(r"nothing left by [1-9]\d interrupts", said)
+
+
+HANDLED = """
+import ctypes, signal, sys
+import bankkit
+
+HANDLERS = {
+    "None": lambda: None,  # as the library that was preloaded has left it
+    "ignored": lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+    "default": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    "C": lambda: ctypes.CDLL(None).signal(signal.SIGINT, in_c),
+    "Python": lambda: signal.signal(signal.SIGINT, lambda *_: print("heard")),
+}
+
+@ctypes.CFUNCTYPE(None, ctypes.c_int)
+def in_c(number):
+    print("heard")
+
+def stop(grace):
+    signal.raise_signal(signal.SIGINT)  # in the middle of the start
+    print("stopped", flush=True)
+    stop_serving(grace)
+
+HANDLERS[sys.argv[1]]()
+before = signal.getsignal(signal.SIGINT)
+print(before is None, flush=True)
+first = bankkit.start()
+stop_serving, first._stop_serving = first._stop_serving, stop
+with bankkit.start() as bank:
+    print("started", flush=True)
+    signal.raise_signal(signal.SIGINT)
+    print("raised", signal.getsignal(signal.SIGINT) is before or before is None, flush=True)
+"""
+
+
+@pytest.mark.parametrize("handler", ["None", "ignored", "default", "C", "Python"])
+def test_whatever_is_done_on_an_interrupt_is_done_after_a_start(place: Home, handler: str) -> None:
+    """Not during it, and just once; and the next time, too."""
+    if handler == "None":
+        place.environ["LD_PRELOAD"] = preloaded(place.folder, FOREIGN_HANDLER)
+    with Child([sys.executable, "-c", HANDLED, handler], place.environ) as script:
+        assert script.line() == str(handler == "None")
+        assert script.line() == "stopped", script.errors()
+        if handler == "default":  # which is to end the process
+            assert script.wait() == -signal.SIGINT
+            eventually(place.is_empty, LONG_ENOUGH)
+            return
+        heard = [] if handler == "ignored" else ["heard"]
+        said = [script.line() for _ in range(2 + 2 * len(heard))]
+        assert said == [*heard, "started", *heard, "raised True"]
+        assert script.wait() == 0
+        assert script.errors() == ""
+
+
+def test_an_event_loop_hears_of_an_interrupt_once(here: Home) -> None:
+    heard: list[None] = []
+
+    async def start() -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGINT, lambda: heard.append(None))
+        with bankkit.start() as first:
+            stop = first._stop_serving
+
+            def interrupted(grace: float) -> None:
+                signal.raise_signal(signal.SIGINT)
+                stop(grace)
+
+            first._stop_serving = interrupted  # type: ignore[method-assign]
+            bankkit.start().stop()
+            first._stop_serving = stop  # type: ignore[method-assign]
+            await asyncio.sleep(0.05)
+
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        asyncio.run(start())
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert len(heard) == 1
+
+
+def test_a_start_in_a_thread(here: Home) -> None:
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(bankkit.start).result()
+        second = pool.submit(bankkit.start).result()
+        assert not accepts(first.address)
+        pool.submit(second.stop).result()
+    assert nothing_left(here)
 
 
 @contextmanager

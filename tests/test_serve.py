@@ -18,6 +18,7 @@ from bankkit.pb import bank_pb2, bank_pb2_grpc
 from bankkit.redis_link import connect
 from bankkit.redis_server import PrivateRedis
 from bankkit.teller import ACROSS_SERVERS
+from tests.preload import FOREIGN_HANDLER, preloaded
 from tests.processes import (
     LONG_ENOUGH,
     Child,
@@ -149,6 +150,15 @@ def test_ends_whichever_of_its_threads_takes_the_signal(place: Home, end: signal
         other = max(int(task.name) for task in tasks if int(task.name) != server.pid)
         assert ctypes.CDLL(None).tgkill(server.pid, other, end) == 0
         assert server.wait() == 0
+
+
+def test_ends_where_python_is_not_who_handles_an_interrupt(place: Home) -> None:
+    place.environ["LD_PRELOAD"] = preloaded(place.folder, FOREIGN_HANDLER)
+    with serve(place) as server:
+        address(server)
+        server.send(signal.SIGINT)
+        assert server.wait() == 0
+        assert server.errors() == ""
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
