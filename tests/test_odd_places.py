@@ -13,7 +13,7 @@ import bankkit
 from bankkit.redis_link import connect
 from bankkit.redis_server import PrivateCluster, PrivateRedis, PrivateSentinel, find_binary
 from tests.certificates import Authority
-from tests.preload import NO_SOCKETS, preloaded
+from tests.preload import NO_PORTS, NO_SOCKETS, preloaded
 from tests.processes import LONG_ENOUGH, Child, Home, command, home, needs_proc, redis_on_tcp
 
 pytestmark = needs_proc
@@ -132,3 +132,23 @@ def test_a_locale_that_is_not_installed(
         monkeypatch.setenv(name, "xx_YY.UTF-8")
     with closing(kind()) as private, connect(private.url) as client:
         assert client.ping()
+
+
+@pytest.mark.parametrize(
+    ("failure", "port", "complaint"),
+    [
+        ("EACCES", 80, "Port 80 is reserved for the administrator. Choose one from 1024 up, or 0"),
+        ("EACCES", 50051, "This system keeps port 50051 for itself: its rules let no program"),
+        ("EACCES", 0, "The security rules of this system let no program listen on 127.0.0.1."),
+        ("ENOBUFS", 50051, "Port 50051 on 127.0.0.1 cannot be listened on: No buffer space"),
+    ],
+)
+def test_a_port_that_the_system_refuses(
+    place: Home, failure: str, port: int, complaint: str
+) -> None:
+    place.environ["LD_PRELOAD"] = preloaded(place.folder, NO_PORTS.replace("FAILURE", failure))
+    with command("serve", "--port", str(port), environ=place.environ) as server:
+        (line,) = server.errors().splitlines()
+        assert server.wait() == 1
+    assert line.startswith(f"bankkit: {complaint}")
+    assert place.is_empty()
