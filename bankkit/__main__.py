@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Self
 
 import bankkit
-from bankkit import accounts, demo, doctor, lease, redis_server, server, teller, watched
+from bankkit import accounts, demo, doctor, lease, limits, redis_server, server, teller, watched
 from bankkit.signals import Handler
 
 
@@ -30,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         server.PortTaken,
         lease.Rivals,
         watched.NoSocket,
+        limits.TooFewFiles,
     ) as error:
         print(f"bankkit: {error}", file=sys.stderr)
         return 1

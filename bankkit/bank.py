@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from bankkit import teller
+from bankkit.limits import check_files
 from bankkit.redis_link import check_wait_replicas
 from bankkit.redis_server import choose
 from bankkit.running import RunningBank
@@ -37,7 +38,8 @@ class Bank(RunningBank):
     tls_ca        file of the CA that must have signed a client's certificate; without it clients
                   need none
 
-    Raises ValueError for arguments that are none, `RedisUnavailable`, `PortTaken`, `Rivals`.
+    Raises ValueError for arguments that are none, `RedisUnavailable`, `PortTaken`, `Rivals`,
+    `NoSocket`, `TooFewFiles`.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Bank(RunningBank):
         self.concurrency = concurrency
         tls = TlsFiles(tls_cert, tls_key, tls_ca)
         tls.server_credentials()  # before anything is started
+        check_files()
         with self._opening(redis, namespace, data_dir, appendfsync, wait_replicas) as stack:
             self.server = Server(
                 self.store,

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import sys
 import threading
 import time
@@ -21,6 +22,7 @@ from typing import Any
 
 from bankkit import teller
 from bankkit.client import Client, open_channel
+from bankkit.limits import check_files
 from bankkit.numbers import check_whole
 from bankkit.pb import bank_pb2_grpc
 from bankkit.redis_link import check_wait_replicas
@@ -128,7 +130,12 @@ class ServerProcess:
 
     def _last_words(self) -> str:
         words = self.log.strip().removeprefix("bankkit: ")
-        return f"Its last words:\n{words[-2000:]}" if words else "It said nothing."
+        if words:
+            return f"Its last words:\n{words[-2000:]}"
+        with contextlib.suppress(OSError):
+            if not shutil.disk_usage(self._process.directory).free:
+                return f"There is no room left in {self._process.directory} for what it says."
+        return "It said nothing."
 
     def __repr__(self) -> str:
         try:
@@ -157,8 +164,8 @@ class Fleet(RunningBank):
     `client`, `channel` and `stub` lead to all servers, which take turns; `client_of` and `stub_of`
     to one. The servers end with this process, however it ends.
 
-    Raises ValueError for arguments that are none, `RedisUnavailable`, and `ServerNotRunning` with a
-    server's last words; then nothing is left running.
+    Raises ValueError for arguments that are none, `RedisUnavailable`, `TooFewFiles`, and
+    `ServerNotRunning` with a server's last words; then nothing is left running.
     """
 
     def __init__(
@@ -178,6 +185,7 @@ class Fleet(RunningBank):
         _check_servers(servers, concurrency, lease, unsafe)
         self.concurrency = concurrency
         check_wait_replicas(wait_replicas)
+        check_files()
         with self._opening(redis, namespace, data_dir, appendfsync, wait_replicas) as stack:
             self._watchdog = stack.enter_context(Watchdog())
             command = [sys.executable, "-m", "bankkit", "serve", "--concurrency", concurrency]

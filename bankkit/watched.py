@@ -131,13 +131,14 @@ class Watchdog:
 
 
 class KeptDirectory:
-    """A directory for sockets that this process makes, and that a watchdog removes once it is dead.
+    """A directory of temporary files, which a watchdog removes once this process is dead.
 
-    Entered by nobody but this user. A socket that somebody removes is put back: see
-    `bankkit.watchdog`. Safe for threads; in a child made with `os.fork`, `close` does nothing.
+    Entered by nobody but this user. One of the `sockets` that this process makes there is put
+    back if somebody removes it: see `bankkit.watchdog`. Safe for threads; in a child made with
+    `os.fork`, `close` does nothing.
     """
 
-    def __init__(self, sockets: Sequence[str]) -> None:
+    def __init__(self, sockets: Sequence[str] = ()) -> None:
         self.path = socket_directory()
         self._sockets = list(sockets)
         self._watchdog = Watchdog()
@@ -155,7 +156,7 @@ class KeptDirectory:
             "directory": _for_watchdog(self.path),
             "sockets": self._sockets,
         }
-        self._watchdog.ask(order, "The socket", NotRunning)
+        self._watchdog.ask(order, "The directory", NotRunning)
 
     def close(self) -> None:
         """Removes it. Safe to call again."""

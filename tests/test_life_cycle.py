@@ -25,6 +25,7 @@ from bankkit.lease import Rivals
 from bankkit.pb import bank_pb2
 from bankkit.redis_server import PrivateRedis, RedisUnavailable
 from bankkit.server import PortTaken
+from tests.certificates import Authority
 from tests.preload import FOREIGN_HANDLER, preloaded
 from tests.processes import LONG_ENOUGH, ROOT, Child, Home, accepts, home, needs_proc, python
 from tests.waiting import eventually
@@ -323,6 +324,33 @@ with bankkit.Bank() as bank, grpc.insecure_channel(bank.address) as channel:
     with python(code, place.environ) as script:
         for _ in range(3):
             assert script.line() == "Account created successfully.", script.errors()
+
+
+KILLED = {
+    "a bank with TLS": """
+import bankkit
+bank = bankkit.Bank(tls_cert=CERT, tls_key=KEY)
+bank.client.create_account("alice")
+print("there", flush=True)
+""",
+    "an experiment": """
+import signal
+from bankkit.lab.crashing import experiments
+experiments.Stage.note_redis = lambda stage, what: (print('there', flush=True), signal.pause())
+experiments.redis_restarted()
+""",
+}
+
+
+@pytest.mark.parametrize("code", KILLED.values(), ids=KILLED)
+def test_kill_9_leaves_nothing(place: Home, code: str) -> None:
+    certificate = Authority(place.folder).issue("127.0.0.1")
+    names = f"CERT, KEY = {str(certificate.cert)!r}, {str(certificate.key)!r}"
+    with python(f"{names}\n{code}\nimport signal; signal.pause()", place.environ) as script:
+        assert script.line() == "there", script.errors()
+        assert any(place.folder.glob("bankkit-*"))
+        script.send(signal.SIGKILL)
+        eventually(place.is_empty, LONG_ENOUGH)
 
 
 INTERRUPTED = """

@@ -13,8 +13,17 @@ import bankkit
 from bankkit.redis_link import connect
 from bankkit.redis_server import PrivateCluster, PrivateRedis, PrivateSentinel, find_binary
 from tests.certificates import Authority
-from tests.preload import NO_PORTS, NO_SOCKETS, preloaded
-from tests.processes import LONG_ENOUGH, Child, Home, command, home, needs_proc, redis_on_tcp
+from tests.preload import NO_PORTS, NO_ROOM, NO_SOCKETS, preloaded
+from tests.processes import (
+    LONG_ENOUGH,
+    Child,
+    Home,
+    command,
+    home,
+    needs_proc,
+    python,
+    redis_on_tcp,
+)
 
 pytestmark = needs_proc
 
@@ -132,6 +141,61 @@ def test_a_locale_that_is_not_installed(
         monkeypatch.setenv(name, "xx_YY.UTF-8")
     with closing(kind()) as private, connect(private.url) as client:
         assert client.ping()
+
+
+FEW_FILES = """
+import bankkit, os, resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
+opened = []
+try:
+    while True:
+        opened.append(os.open(os.devnull, os.O_RDONLY))
+except OSError:
+    pass
+for start in (bankkit.Bank, bankkit.Fleet):
+    for left in (0, 1, 5, 9, 15):
+        for number in opened[:left]:
+            os.close(number)
+        try:
+            start()
+        except OSError as error:
+            print(f"here is room for {left} (Too many open files)" in str(error))
+        for _ in range(left):
+            os.open(os.devnull, os.O_RDONLY)
+for number in opened[:30]:
+    os.close(number)
+with bankkit.Bank(threads=1) as bank:
+    print(bank.client.create_account("alice").message)
+"""
+
+
+def test_few_files(place: Home) -> None:
+    with python(FEW_FILES, place.environ) as script:
+        for _ in range(10):
+            assert script.line() == "True", script.errors()
+        assert script.line() == "Account created successfully.", script.errors()
+        assert script.wait() == 0
+    assert place.is_empty()
+
+
+def test_a_disk_without_room(place: Home) -> None:
+    place.environ["LD_PRELOAD"] = preloaded(place.folder, NO_ROOM)
+    place.environ["WITHOUT_ROOM"] = str(place.folder / "bankkit-")
+    code = """
+import bankkit
+for start in (lambda: bankkit.Bank(redis="private-cluster"), bankkit.Fleet):
+    try:
+        start()
+    except RuntimeError as error:
+        print(error, flush=True)
+"""
+    with python(code, place.environ) as script:
+        for _ in range(2):
+            said = script.line()
+            assert str(place.folder) in said, script.errors()
+            assert "No space left on device" in said
+        assert script.wait() == 0
+    assert place.is_empty()
 
 
 @pytest.mark.parametrize(

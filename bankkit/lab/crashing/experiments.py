@@ -10,7 +10,7 @@ next thing happens once the one before was seen to have happened. Each takes two
 
 from __future__ import annotations
 
-import tempfile
+from contextlib import closing
 from typing import cast
 
 from bankkit import teller
@@ -18,6 +18,7 @@ from bankkit.lab.crashing.crash_result import CrashResult
 from bankkit.lab.crashing.servers import until
 from bankkit.lab.crashing.stage import ACCOUNT, Stage
 from bankkit.redis_server import PrivateRedis
+from bankkit.watched import KeptDirectory
 
 
 def two_servers(concurrency: str = "read-write") -> CrashResult:
@@ -98,8 +99,8 @@ def redis_restarted() -> CrashResult:
     became of a deposit sends it again, under the same request id.
     """
     with (
-        tempfile.TemporaryDirectory(prefix="bankkit-") as folder,
-        Stage("redis-read-write", data_dir=folder) as stage,
+        closing(KeptDirectory()) as folder,
+        Stage("redis-read-write", data_dir=str(folder.path)) as stage,
     ):
         redis = cast(PrivateRedis, stage.redis)
         first, second = stage.servers
