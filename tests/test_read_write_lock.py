@@ -207,7 +207,9 @@ class PatientThreads(SimpleNamespace):
     """A `threading` in which a wait with a timeout ends when the test says so, not by the clock."""
 
     def __init__(self) -> None:
-        super().__init__(get_ident=threading.get_ident, Lock=lambda: PatientLock(self))
+        super().__init__(
+            get_ident=threading.get_ident, Lock=lambda: PatientLock(self), RLock=threading.RLock
+        )
         self.expired: set[int] = set()
         self.changed = threading.Condition()
 
@@ -251,7 +253,9 @@ class SlowWakeups(SimpleNamespace):
     """A `threading` in which one thread, its wait successful, does something else first."""
 
     def __init__(self, first: Callable[[], None]) -> None:
-        super().__init__(get_ident=threading.get_ident, Lock=lambda: SlowLock(self))
+        super().__init__(
+            get_ident=threading.get_ident, Lock=lambda: SlowLock(self), RLock=threading.RLock
+        )
         self.first = first
         self.victim: int | None = None
 

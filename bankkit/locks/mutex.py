@@ -1,9 +1,12 @@
 """One thread at a time, whatever it does."""
 
 import threading
+from functools import partial
 from typing import Any, Literal
 
 from .guards import ReadGuard, WriteGuard
+from .holders import Holder, threads_of
+from .interrupts import unbroken_start
 from .protocol import LockStatistics, seconds
 
 Kind = Literal["read", "write"]
@@ -19,16 +22,19 @@ class Mutex:
     what it does not hold.
     """
 
-    __slots__ = ("_bookkeeping", "_get_ident", "_holder", "_lock", "_waiting")
+    # The lock is taken by an iterator. A call of `acquire` could have the lock and then be
+    # interrupted before its answer is stored; a step of an iterator that is written in C cannot.
+    __slots__ = ("_attempts", "_holder", "_lock", "_threads", "_waiting")
 
     def __init__(self, threading: Any = threading) -> None:
-        self._get_ident = threading.get_ident
+        self._threads = threads_of(threading)
         self._lock = threading.Lock()
+        self._attempts = iter(partial(self._lock.acquire, False), None)  # True or False, each time
         # Written by the holder only. So a thread may look here without a lock to learn whether it
-        # is the holder itself: nobody else ever writes this thread's ident, or replaces it.
-        self._holder: tuple[int, Kind] | None = None
-        self._bookkeeping = threading.Lock()  # guards the counts of those who wait
-        self._waiting: dict[Kind, int] = {"read": 0, "write": 0}
+        # is the holder itself: nobody else ever writes this thread, or replaces it.
+        self._holder: tuple[Holder, Kind] | None = None
+        # Nothing guards these sets: in Python, adding to a set is one step, and so is discarding.
+        self._waiting: dict[Kind, set[Holder]] = {"read": set(), "write": set()}
 
     def read(self, timeout: float | None = None) -> ReadGuard:
         """Read in a ``with`` block. Raises LockTimeout on entering it, RuntimeError on misuse."""
@@ -42,6 +48,7 @@ class Mutex:
         """Begin to read, alone; False if that was not possible within ``timeout`` seconds."""
         return self._acquire("read", timeout)
 
+    @unbroken_start
     def release_read(self) -> None:
         """End the read. Raises RuntimeError if this thread does not read."""
         self._release("read")
@@ -50,47 +57,67 @@ class Mutex:
         """Begin to write, alone; False if that was not possible within ``timeout`` seconds."""
         return self._acquire("write", timeout)
 
+    @unbroken_start
     def release_write(self) -> None:
         """End the write. Raises RuntimeError if this thread does not write."""
         self._release("write")
 
     def statistics(self) -> LockStatistics:
         """Who holds the lock and how many wait for it, now."""
-        with self._bookkeeping:
-            holder, kind = self._holder or (None, None)
-            reader_idents = (holder,) if holder is not None and kind == "read" else ()
-            return LockStatistics(
-                readers=len(reader_idents),
-                writer=holder if kind == "write" else None,
-                waiting_readers=self._waiting["read"],
-                waiting_writers=self._waiting["write"],
-                reader_idents=reader_idents,
-            )
+        _ = self._threads.me  # refuses in a forked child
+        holder, kind = self._holder or (None, None)
+        reader_idents = (holder.ident,) if holder is not None and kind == "read" else ()
+        return LockStatistics(
+            readers=len(reader_idents),
+            writer=holder.ident if holder is not None and kind == "write" else None,
+            waiting_readers=len(self._waiting["read"]),
+            waiting_writers=len(self._waiting["write"]),
+            reader_idents=reader_idents,
+        )
 
     def _acquire(self, kind: Kind, timeout: float | None) -> bool:
         limit = seconds(timeout)
-        me = self._get_ident()
+        me = self._threads.me
         holder = self._holder
-        if holder is not None and holder[0] == me:
+        if holder is not None and holder[0] is me:
             raise RuntimeError(
                 f"This thread holds the mutex to {holder[1]}; it must release first."
             )
-        if self._lock.acquire(False) or (limit != 0 and self._wait(kind, limit)):
-            self._holder = (me, kind)
-            return True
-        return False
-
-    def _wait(self, kind: Kind, limit: float) -> bool:
-        with self._bookkeeping:
-            self._waiting[kind] += 1
         try:
-            return bool(self._lock.acquire(True, limit))
-        finally:
-            with self._bookkeeping:
-                self._waiting[kind] -= 1
+            for acquired in self._attempts:
+                if acquired:
+                    self._holder = (me, kind)
+                    return True
+                break
+            return limit != 0 and self._wait(me, kind, limit)
+        except BaseException:
+            self._leave(me)
+            raise
 
+    def _wait(self, me: Holder, kind: Kind, limit: float) -> bool:
+        try:
+            self._waiting[kind].add(me)
+            for acquired in iter(partial(self._lock.acquire, True, limit), None):
+                if acquired:
+                    self._holder = (me, kind)
+                return bool(acquired)
+            raise AssertionError("the iterator has no end")
+        finally:
+            self._waiting[kind].discard(me)
+
+    @unbroken_start
+    def _leave(self, me: Holder) -> None:
+        """Release after an interrupt, if the lock was had before it."""
+        holder = self._holder
+        if holder is not None and holder[0] is me:
+            self._holder = None
+            self._lock.release()
+
+    @unbroken_start
     def _release(self, kind: Kind) -> None:
-        if self._holder != (self._get_ident(), kind):
+        me = self._threads.me
+        holder = self._holder
+        if holder is None or holder[0] is not me or holder[1] != kind:
             raise RuntimeError(f"This thread cannot end a {kind}: it does not {kind}.")
         self._holder = None
         self._lock.release()

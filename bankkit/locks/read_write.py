@@ -5,11 +5,13 @@ from collections import deque
 from typing import Any
 
 from .guards import ReadGuard, WriteGuard
+from .holders import Holder, threads_of
+from .interrupts import give_back, unbroken_start
 from .protocol import FOREVER, LockStatistics, seconds
 
 POLICIES = ("fair", "readers", "writers")
 
-_Waiter = tuple[int, Any]  # the ident of a thread, and the gate (a Lock) at which it waits
+_Waiter = tuple[Holder, Any]  # a thread, and the gate (a Lock) at which it waits
 
 
 class ReadWriteLock:
@@ -39,8 +41,8 @@ class ReadWriteLock:
     A thread that gives up, by its timeout or by KeyboardInterrupt, leaves the queue without a
     trace; if only it stood in the way of others, they enter at once.
 
-    Everything is built from ``threading.Lock`` and ``threading.get_ident``, taken from the module
-    given as ``threading``, so that a controlled scheduler can stand in for it.
+    Everything is built from ``Lock``, ``RLock`` and ``get_ident`` of the module given as
+    ``threading``, so that a controlled scheduler can stand in for it.
 
     Sources: Courtois, Heymans and Parnas, "Concurrent control with readers and writers", CACM 14
     (1971), for the two preferences; Brandenburg and Anderson, "Spin-based reader-writer
@@ -49,7 +51,7 @@ class ReadWriteLock:
     """
 
     # One mutex guards all state below and is never held while waiting. A thread that cannot enter
-    # puts (its ident, a closed gate) into a queue and waits at the gate. Whoever lets it in takes
+    # puts (itself, a closed gate) into a queue and waits at the gate. Whoever lets it in takes
     # it out of the queue, records it as a holder and opens the gate, all under the mutex: the lock
     # is handed over, never up for grabs. Hence, whenever the mutex is free:
     #   - a waiter is in its queue, or it holds the lock and its gate is open;
@@ -60,10 +62,8 @@ class ReadWriteLock:
     # else miss by microseconds the phase that it began, and idle through it and the next write.
     #
     # The four operations acquire and release the mutex by hand, because "with" would cost them
-    # twice as much. A KeyboardInterrupt in the few bytecodes between is the price; in a wait, where
-    # interrupts happen, it is taken care of.
+    # twice as much, and each survives an interrupt anywhere in it: see `interrupts`.
     __slots__ = (
-        "_get_ident",
         "_mutex",
         "_new_gate",
         "_opens_phases",
@@ -71,6 +71,7 @@ class ReadWriteLock:
         "_readers",
         "_readers_first",
         "_readers_pass",
+        "_threads",
         "_waiting_readers",
         "_waiting_writers",
         "_writer",
@@ -87,10 +88,10 @@ class ReadWriteLock:
             policy == "fair"
         )  # the read phase after a write, for who comes just then
         self._new_gate = threading.Lock
-        self._get_ident = threading.get_ident
-        self._mutex = threading.Lock()
-        self._readers: dict[int, int] = {}  # ident -> how often it reads
-        self._writer: int | None = None
+        self._threads = threads_of(threading)
+        self._mutex = threading.RLock()
+        self._readers: dict[Holder, int] = {}  # -> how often it reads
+        self._writer: Holder | None = None
         self._phase_open = False
         self._waiting_readers: deque[_Waiter] = deque()
         self._waiting_writers: deque[_Waiter] = deque()
@@ -106,141 +107,206 @@ class ReadWriteLock:
     def acquire_read(self, timeout: float | None = None) -> bool:
         """Begin to read; False if that was not possible within ``timeout`` seconds."""
         limit = FOREVER if timeout is None else seconds(timeout)
-        me = self._get_ident()
+        me = self._threads.me
+        mutex = self._mutex
+        entered = False
         waiter: _Waiter | None = None
         try:
-            self._mutex.acquire()
-            try:
-                readers = self._readers
-                if me in readers:
-                    readers[me] += 1
-                    return True
-                if self._writer is None and (
-                    not self._waiting_writers or self._readers_pass or self._phase_open
-                ):
-                    readers[me] = 1
-                    return True
-                if self._writer == me:
-                    raise RuntimeError("This thread writes; it must release before it can read.")
-                if limit == 0:
-                    return False
+            mutex.acquire()
+            readers = self._readers
+            if me in readers:
+                readers[me] += 1
+                entered = True
+            elif self._writer is None and (
+                not self._waiting_writers or self._readers_pass or self._phase_open
+            ):
+                readers[me] = 1
+                entered = True
+            elif self._writer is me:
+                raise RuntimeError("This thread writes; it must release before it can read.")
+            elif limit:
                 waiter = (me, self._closed_gate())
                 self._waiting_readers.append(waiter)
-            finally:
-                self._mutex.release()
-            if waiter[1].acquire(True, limit):
-                # Set before this gate was opened: seen closed here, it has been closed by another.
-                if self._phase_open:
-                    with self._mutex:
-                        self._phase_open = False
-                return True
+            mutex.release()
+            if entered or waiter is None:
+                return entered
+            if not waiter[1].acquire(True, limit):
+                return not self._withdraw(waiter, self._waiting_readers)
+            # Set before this gate was opened: seen closed here, it has been closed by another.
+            if self._phase_open:
+                with mutex:
+                    self._phase_open = False
+            return True
         except BaseException:
             # KeyboardInterrupt, most likely, and perhaps just after the gate was opened.
-            if waiter and not self._withdraw(waiter, self._waiting_readers):
+            give_back(mutex)
+            if entered or (waiter and self._is_late(waiter, self._waiting_readers)):
                 self.release_read()
             raise
-        return not self._withdraw(waiter, self._waiting_readers)
 
+    @unbroken_start
     def release_read(self) -> None:
         """End one read. Raises RuntimeError if this thread does not read."""
-        me = self._get_ident()
-        self._mutex.acquire()
+        me = self._threads.me
+        mutex = self._mutex
+        begun = False
         try:
+            mutex.acquire()
             readers = self._readers
             if me not in readers:
                 raise RuntimeError("This thread cannot end a read: it does not read.")
+            begun = True
             if readers[me] > 1:
                 readers[me] -= 1
-                return
-            del readers[me]
-            self._phase_open = False
-            if self._waiting_writers and not readers:
-                self._admit_writer()
-        finally:
-            self._mutex.release()
+            else:
+                del readers[me]
+                self._phase_open = False
+                if self._waiting_writers and not readers:
+                    self._admit_writer()
+            mutex.release()
+        except BaseException:
+            give_back(mutex)
+            if not begun and me in self._readers:
+                with mutex:
+                    self._end_read(me)
+            raise
 
     def acquire_write(self, timeout: float | None = None) -> bool:
         """Begin to write; False if that was not possible within ``timeout`` seconds."""
         limit = FOREVER if timeout is None else seconds(timeout)
-        me = self._get_ident()
+        me = self._threads.me
+        mutex = self._mutex
+        entered = False
         waiter: _Waiter | None = None
         try:
-            self._mutex.acquire()
-            try:
-                if self._writer is None and not self._readers:
-                    self._writer = me
-                    return True
-                if self._writer == me:
-                    raise RuntimeError("This thread writes already; it cannot write again.")
-                if me in self._readers:
-                    raise RuntimeError(
-                        "This thread reads; it must release before it can write (no upgrade)."
-                    )
-                if limit == 0:
-                    return False
+            mutex.acquire()
+            if self._writer is None and not self._readers:
+                self._writer = me
+                entered = True
+            elif self._writer is me:
+                raise RuntimeError("This thread writes already; it cannot write again.")
+            elif me in self._readers:
+                raise RuntimeError(
+                    "This thread reads; it must release before it can write (no upgrade)."
+                )
+            elif limit:
                 waiter = (me, self._closed_gate())
                 self._waiting_writers.append(waiter)
-            finally:
-                self._mutex.release()
+            mutex.release()
+            if entered or waiter is None:
+                return entered
             if waiter[1].acquire(True, limit):
                 return True
+            return not self._withdraw(waiter, self._waiting_writers)
         except BaseException:
-            if waiter and not self._withdraw(waiter, self._waiting_writers):
+            give_back(mutex)
+            if entered or (waiter and self._is_late(waiter, self._waiting_writers)):
                 self.release_write()
             raise
-        return not self._withdraw(waiter, self._waiting_writers)
 
+    @unbroken_start
     def release_write(self) -> None:
         """End the write. Raises RuntimeError if this thread does not write."""
-        me = self._get_ident()
-        self._mutex.acquire()
+        me = self._threads.me
+        mutex = self._mutex
         try:
-            if self._writer != me:
+            mutex.acquire()
+            if self._writer is not me:
                 raise RuntimeError("This thread cannot end a write: it does not write.")
             self._writer = None
-            if self._waiting_readers and (self._readers_first or not self._waiting_writers):
-                self._phase_open = self._opens_phases
-                self._admit_readers()
-            elif self._waiting_writers:
-                self._admit_writer()
-        finally:
-            self._mutex.release()
+            if self._waiting_readers or self._waiting_writers:
+                self._after_write()
+            mutex.release()
+        except BaseException:
+            give_back(mutex)
+            if self._writer is me:
+                with mutex:
+                    self._writer = None
+                    self._after_write()
+            raise
 
     def statistics(self) -> LockStatistics:
         """Who holds the lock and how many wait for it, now."""
-        with self._mutex:
-            return LockStatistics(
-                readers=len(self._readers),
-                writer=self._writer,
-                waiting_readers=len(self._waiting_readers),
-                waiting_writers=len(self._waiting_writers),
-                reader_idents=tuple(self._readers),
-            )
+        _ = self._threads.me  # refuses in a forked child, where the mutex may be closed for good
+        try:
+            with self._mutex:
+                writer = self._writer
+                return LockStatistics(
+                    readers=len(self._readers),
+                    writer=writer.ident if writer else None,
+                    waiting_readers=len(self._waiting_readers),
+                    waiting_writers=len(self._waiting_writers),
+                    reader_idents=tuple(reader.ident for reader in self._readers),
+                )
+        except BaseException:
+            give_back(self._mutex)
+            raise
 
-    # Below, the caller holds the mutex, but for _withdraw, which takes it.
+    # Below, the caller holds the mutex, but for _withdraw and _is_late, which take it.
+
+    @unbroken_start
+    def _end_read(self, me: Holder) -> None:
+        """As `release_read` does, which was interrupted while it waited for the mutex."""
+        readers = self._readers
+        readers[me] -= 1
+        if not readers[me]:
+            del readers[me]
+            self._phase_open = False
+            if self._waiting_writers and not readers:
+                self._admit_writer()
+
+    @unbroken_start
+    def _after_write(self) -> None:
+        if self._waiting_readers and (self._readers_first or not self._waiting_writers):
+            self._phase_open = self._opens_phases
+            self._admit_readers()
+        elif self._waiting_writers:
+            self._admit_writer()
 
     def _closed_gate(self) -> Any:
         gate = self._new_gate()
         gate.acquire()
         return gate
 
+    @unbroken_start
     def _admit_readers(self) -> None:
-        for ident, gate in self._waiting_readers:
-            self._readers[ident] = 1
-            gate.release()
-        self._waiting_readers.clear()
+        waiting = self._waiting_readers
+        try:
+            while waiting:
+                reader, gate = waiting[0]
+                self._readers[reader] = 1
+                del waiting[0]
+                gate.release()
+        except BaseException:
+            while waiting:
+                reader, gate = waiting[0]
+                self._readers[reader] = 1
+                del waiting[0]
+                gate.release()
+            raise
 
+    @unbroken_start
     def _admit_writer(self) -> None:
-        self._writer, gate = self._waiting_writers.popleft()
+        self._writer, gate = self._waiting_writers[0]
+        del self._waiting_writers[0]
         gate.release()
 
+    @unbroken_start
     def _withdraw(self, waiter: _Waiter, queue: deque[_Waiter]) -> bool:
         """Leave the queue; False if it is too late for that, because the lock was handed over."""
         with self._mutex:
             if waiter not in queue:
                 return False
-            queue.remove(waiter)
-            if self._writer is None and not self._waiting_writers:
-                # Perhaps this writer alone kept readers from joining those that read now.
-                self._admit_readers()
+            try:
+                queue.remove(waiter)
+            finally:
+                if self._writer is None and not self._waiting_writers:
+                    # Perhaps this writer alone kept readers from joining those that read now.
+                    self._admit_readers()
             return True
+
+    @unbroken_start
+    def _is_late(self, waiter: _Waiter, queue: deque[_Waiter]) -> bool:
+        """After an interrupt: leave the queue; True if the lock was handed over before."""
+        self._withdraw(waiter, queue)
+        return waiter[0] is self._writer or waiter[0] in self._readers

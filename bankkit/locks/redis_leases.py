@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from . import redis_scripts as scripts
+from .holders import Holder, Inherited, Threads
 from .protocol import LeaseLost
 from .redis_scripts import Redis
 
@@ -47,13 +48,17 @@ class Leases:
 
     One daemon thread looks at them every third of a lease and renews those that are a third old or
     older. So a short hold costs it nothing, and a long one has a third of its lease left for the
-    renewal to arrive. A lease that Redis has let run out is not renewed but lost.
+    renewal to arrive. A lease that Redis has let run out is not renewed but lost. Nor is the lease
+    of a thread that has ended renewed, because nobody would ever release it.
 
-    The table needs no mutex: an entry is put in and taken out by its own thread only.
+    The table needs no mutex: an entry is put in and taken out by its own thread only, or taken out
+    after the end of that thread.
     """
 
-    def __init__(self, redis: Redis, lease: float, *, renew: bool, threading: Any) -> None:
-        self.holds: dict[tuple[str, int], Hold] = {}
+    def __init__(
+        self, redis: Redis, lease: float, *, renew: bool, threading: Any, threads: Threads
+    ) -> None:
+        self.holds: dict[tuple[str, Holder], Hold] = {}
         """By key and thread."""
         self.needs_thread = renew
         """Nobody renews yet: looked at without the mutex, which is quick."""
@@ -61,6 +66,7 @@ class Leases:
         self._milliseconds = str(round(lease * 1000))
         self._interval = lease / 3
         self._threading = threading
+        self._threads = threads
         self._mutex = threading.Lock()  # guards the start and the end of the thread
         self._closed = threading.Event() if renew else None
         self._thread: Any = None
@@ -79,7 +85,14 @@ class Leases:
             self.needs_thread = False
 
     def close(self) -> None:
-        """Ends the thread. What is still held stays so for the rest of its lease."""
+        """Ends the thread. What is still held stays so for the rest of its lease.
+
+        Does nothing in a forked child, which has no such thread.
+        """
+        try:
+            _ = self._threads.me
+        except Inherited:
+            return
         with self._mutex:
             if self._closed is None:
                 return
@@ -93,10 +106,13 @@ class Leases:
         assert self._closed is not None
         while not self._closed.wait(self._interval):
             for place, hold in list(self.holds.items()):
-                if not hold.is_lost and time.monotonic() >= hold.asked + self._interval:
+                if place[1].has_ended:
+                    log.warning("A thread ended while it held %s: its lease runs out.", place[0])
+                    self.holds.pop(place, None)
+                elif not hold.is_lost and time.monotonic() >= hold.asked + self._interval:
                     self._renew(place, hold)
 
-    def _renew(self, place: tuple[str, int], hold: Hold) -> None:
+    def _renew(self, place: tuple[str, Holder], hold: Hold) -> None:
         key = place[0]
         asked = time.monotonic()
         try:

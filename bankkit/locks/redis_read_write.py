@@ -8,6 +8,7 @@ import logging
 import math
 import os
 import secrets
+import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from typing import Any, Literal
 
 from . import redis_scripts as scripts
 from .guards import ReadGuard, WriteGuard
+from .holders import Holder, Inherited, threads_of
+from .interrupts import unbroken_start
 from .protocol import FOREVER, Fence, LeaseLost, LockStatistics, seconds
 from .redis_leases import Hold, Leases
 from .redis_scripts import Redis
@@ -80,15 +83,17 @@ class RedisLocks:
         renew: bool = True,
         threading: Any = threading,
     ) -> None:
-        if not 0.01 <= lease <= 86400:
-            raise ValueError(f"A lease lasts from 0.01 s to a day, not {lease!r} s.")
+        if not 0.01 <= lease <= scripts.LONGEST_LEASE:
+            raise ValueError(
+                f"A lease lasts from 0.01 s to {scripts.LONGEST_LEASE:g} s, not {lease!r} s."
+            )
         self.lease = lease
         self.owner = f"process {os.getpid()}" if owner is None else owner
         if set(self.owner) & set('"\\') or not self.owner.isprintable():
             raise ValueError(f"An owner is a name without quotes or backslashes, not {owner!r}.")
         self._redis = redis
-        self._leases = Leases(redis, lease, renew=renew, threading=threading)
-        self._get_ident = threading.get_ident
+        self._threads = threads_of(threading)
+        self._leases = Leases(redis, lease, renew=renew, threading=threading, threads=self._threads)
         # Two owners of one name are told apart, and two acquisitions of one thread: what was still
         # on its way for the earlier one cannot touch the later.
         self._instance = f"{self.owner}/{secrets.token_hex(4)}"
@@ -100,12 +105,16 @@ class RedisLocks:
 
         Raises ValueError for a key with braces that are no hash tag of Redis Cluster.
         """
+        _ = self._threads.me  # refuses in a forked child
         if not scripts.is_tagged(key) and set(key) & set("{}"):
             raise ValueError(f"The braces of a key must be a hash tag, unlike those of {key!r}.")
         return RedisReadWriteLock(self, key)
 
     def close(self) -> None:
-        """Ends the renewal. Holds can still be released; new ones are refused (RuntimeError)."""
+        """Ends the renewal. Holds can still be released; new ones are refused (RuntimeError).
+
+        Does nothing in a forked child, where these locks can only be left.
+        """
         self._leases.close()
 
 
@@ -136,7 +145,7 @@ class RedisReadWriteLock:
     (there: sequencers); for phase-fairness see ``ReadWriteLock``.
     """
 
-    __slots__ = ("_get_ident", "_holds", "_leases", "_locks", "_redis", "key")
+    __slots__ = ("_holds", "_leases", "_locks", "_redis", "_threads", "key")
 
     def __init__(self, locks: RedisLocks, key: str) -> None:
         self.key = key
@@ -144,7 +153,7 @@ class RedisReadWriteLock:
         self._redis = locks._redis
         self._leases = locks._leases
         self._holds = locks._leases.holds
-        self._get_ident = locks._get_ident
+        self._threads = locks._threads
 
     def read(self, timeout: float | None = None) -> ReadLease:
         """Read in a ``with`` block. Raises LockTimeout on entering it, LeaseLost on leaving it."""
@@ -162,7 +171,7 @@ class RedisReadWriteLock:
 
         Raises LeaseLost if the thread reads already but has lost that hold.
         """
-        place = (self.key, self._get_ident())
+        place = (self.key, self._threads.me)
         hold = self._holds.get(place)
         if hold is None:
             return self._acquire("read", place, timeout)
@@ -173,13 +182,14 @@ class RedisReadWriteLock:
         hold.count += 1
         return True
 
+    @unbroken_start
     def release_read(self) -> None:
         """End one read. Raises LeaseLost, RuntimeError if this thread does not read."""
         self._release("read")
 
     def acquire_write(self, timeout: float | None = None) -> bool:
         """Begin to write; False if that was not possible within ``timeout`` seconds."""
-        place = (self.key, self._get_ident())
+        place = (self.key, self._threads.me)
         hold = self._holds.get(place)
         if hold is None:
             return self._acquire("write", place, timeout)
@@ -188,13 +198,14 @@ class RedisReadWriteLock:
             raise RuntimeError("This thread writes already; it cannot write again.")
         raise RuntimeError("This thread reads; it must release before it can write (no upgrade).")
 
+    @unbroken_start
     def release_write(self) -> None:
         """End the write. Raises LeaseLost, RuntimeError if this thread does not write."""
         self._release("write")
 
     def fence(self) -> Fence:
         """Proof of this thread's write. Raises RuntimeError if it does not write."""
-        hold = self._holds.get((self.key, self._get_ident()))
+        hold = self._holds.get((self.key, self._threads.me))
         if hold is None or hold.mode != "write":
             raise RuntimeError("This thread has no fence: it does not write.")
         return Fence(self.key, hold.token)
@@ -204,13 +215,14 @@ class RedisReadWriteLock:
 
         As far as this process knows: it asks nobody.
         """
-        hold = self._holds.get((self.key, self._get_ident()))
+        hold = self._holds.get((self.key, self._threads.me))
         if hold is None:
             raise RuntimeError("This thread holds nothing to check.")
         hold.check()
 
     def statistics(self) -> RedisLockStatistics:
         """Who holds the lock and who waits for it, now, in all processes."""
+        _ = self._threads.me  # refuses in a forked child
         now, stored = scripts.look(self._redis, self.key)
         state = json.loads(stored) if stored else {"holders": [], "queue": []}
         holders = _parties(state["holders"], now)
@@ -226,27 +238,28 @@ class RedisReadWriteLock:
             queue=queue,
         )
 
-    def _acquire(self, mode: Mode, place: tuple[str, int], timeout: float | None) -> bool:
+    def _acquire(self, mode: Mode, place: tuple[str, Holder], timeout: float | None) -> bool:
         limit = FOREVER if timeout is None else seconds(timeout)
         locks = self._locks
         if self._leases.needs_thread:
             self._leases.start_thread()
-        id = f"{locks._instance}/{place[1]}/{next(locks._number)}"
+        id = f"{locks._instance}/{place[1].ident}/{next(locks._number)}"
         asked = time.monotonic()
         waits = "1" if limit else "0"
         try:
             answer = scripts.ask(self._redis, self.key, id, mode, locks._milliseconds, waits)
             if isinstance(answer, int) and limit:
                 answer, asked = self._wait(id, mode, asked, answer, limit)
-        except Exception:
-            raise  # Redis does not answer: the place in the queue, or the lease, ends by itself
-        except BaseException:  # KeyboardInterrupt, most likely
-            self._give_up(id)
+            if answer is None or isinstance(answer, int):
+                return False
+            self._holds[place] = Hold(id, mode, int(answer), asked, locks.lease)
+            return True
+        except BaseException as error:
+            self._holds.pop(place, None)  # so that nothing is renewed, whatever else happens
+            if not isinstance(error, Exception):  # KeyboardInterrupt, most likely
+                self._give_up(id)
+            # Else Redis does not answer: the place in the queue, or the lease, ends by itself.
             raise
-        if answer is None or isinstance(answer, int):
-            return False
-        self._holds[place] = Hold(id, mode, int(answer), asked, locks.lease)
-        return True
 
     def _wait(
         self, id: str, mode: Mode, asked: float, answer: Any, limit: float
@@ -281,22 +294,27 @@ class RedisReadWriteLock:
             answer = scripts.ask(redis, self.key, id, mode, milliseconds, "1")
         return answer, asked
 
+    @unbroken_start
     def _give_up(self, id: str) -> None:
+        """End the wait or the hold, after an interrupt that came before its end was known."""
         try:
             if scripts.leave(self._redis, self.key, id) is not None:
                 scripts.release(self._redis, self.key, id)
         except Exception as error:
-            log.warning("A waiter for %s left without a word to Redis: %s", self.key, error)
+            log.warning("Redis was not told that %s was given up: %s", self.key, error)
 
+    @unbroken_start
     def _release(self, mode: Mode) -> None:
-        place = (self.key, self._get_ident())
-        hold = self._holds.get(place)
-        if hold is None or hold.mode != mode:
+        place = (self.key, self._threads.me)
+        holds = self._holds
+        # No call down to the `del`: an interrupt would leave a hold that is renewed for ever.
+        if place not in holds or holds[place].mode != mode:
             raise RuntimeError(f"This thread cannot end a {mode}: it does not {mode}.")
+        hold = holds[place]
         if hold.count > 1:
             hold.count -= 1
             return
-        del self._holds[place]  # first, or a renewal that comes too late would take it for lost
+        del holds[place]  # first, or a renewal that comes too late would take it for lost
         released = 0
         if not hold.is_lost:
             try:
@@ -304,6 +322,9 @@ class RedisReadWriteLock:
             except Exception as error:
                 log.warning("%s was not released and stays held for its lease: %s", self.key, error)
                 return
+            except BaseException:
+                self._give_up(hold.id)
+                raise
         if not released:
             hold.is_lost = True
             hold.check()
@@ -313,7 +334,7 @@ def _parties(entries: Any, now: int) -> tuple[Party, ...]:
     """Lua writes an empty list as `{}`."""
     found = []
     for entry in entries or ():
-        if entry["expires"] >= now:
+        if now <= entry["expires"] <= now + scripts.LONGEST_LEASE * 1000:
             owner, _, thread, _ = entry["id"].rsplit("/", 3)
             token = int(entry["token"]) if "token" in entry else None
             left = (entry["expires"] - now) / 1000
@@ -326,6 +347,7 @@ class ReadLease(ReadGuard):
 
     __slots__ = ()
 
+    @unbroken_start
     def __exit__(
         self,
         kind: type[BaseException] | None,
@@ -337,6 +359,8 @@ class ReadLease(ReadGuard):
         except LeaseLost:
             if error is None:
                 raise
+        except Inherited:
+            return
 
 
 class WriteLease(WriteGuard):
@@ -348,8 +372,13 @@ class WriteLease(WriteGuard):
 
     def __enter__(self) -> Fence:
         super().__enter__()
-        return self._lock.fence()
+        try:
+            return self._lock.fence()
+        except BaseException:  # an interrupt
+            self.__exit__(*sys.exc_info())
+            raise
 
+    @unbroken_start
     def __exit__(
         self,
         kind: type[BaseException] | None,
@@ -361,3 +390,5 @@ class WriteLease(WriteGuard):
         except LeaseLost:
             if error is None:
                 raise
+        except Inherited:
+            return

@@ -9,7 +9,8 @@ The state of a lock is one key, a JSON text:
 Times are milliseconds of Redis' own clock, so the clocks of the clients do not matter. A holder
 counts until its lease has expired, a waiter until its place has, and the key itself vanishes with
 the last of them: whoever dies is forgotten. What expires at some millisecond is there until that
-has passed, as Redis has it with keys.
+has passed, as Redis has it with keys. What would expire later than the longest lease from now was
+written before the clock was set back, and counts as expired.
 
 A token is the time of the grant in microseconds, or one more than the last, whichever is greater.
 It is text, because Redis writes numbers into JSON with 14 digits. It needs no counter that outlives
@@ -42,6 +43,9 @@ class Redis(Protocol):
         """The answer, text as str or as bytes. Must be safe for many threads."""
 
 
+LONGEST_LEASE = 3600.0
+"""Seconds."""
+
 # KEYS: lock · ARGV: id, then the script's own
 # Where the usual case, a lock that nobody else wants, is written out, that takes half the time.
 _NOW = """
@@ -50,11 +54,19 @@ local micros = time[1] * 1000000 + time[2]
 local now = math.floor(micros / 1000)
 """
 
+_RUNS = f"""
+local function runs(entry)
+  return entry.expires >= now and entry.expires <= now + {LONGEST_LEASE * 1000:.0f}
+end
+"""
+
 _STORED = """
 local stored = redis.call('GET', KEYS[1])
 """
 
-_STATE = """
+_STATE = (
+    _RUNS
+    + """
 local id = ARGV[1]
 local lock = stored and cjson.decode(stored) or {holders = {}, queue = {}, last = '0'}
 
@@ -67,7 +79,7 @@ end
 local function living(list, on_death)
   local alive = {}
   for _, entry in ipairs(list) do
-    if entry.expires >= now then alive[#alive + 1] = entry else on_death(entry) end
+    if runs(entry) then alive[#alive + 1] = entry else on_death(entry) end
   end
   return alive
 end
@@ -126,6 +138,7 @@ local function store()
   end
 end
 """
+)
 
 # ARGV: id, mode, lease ms, '1' to queue if need be
 # Answer: the token, or in how many ms at the latest the situation may have changed by itself.
@@ -189,7 +202,7 @@ _RELEASE = f"""{_STORED}
 if not stored then return 0 end
 local only = cjson.decode(stored)
 if #only.holders == 1 and only.holders[1].id == ARGV[1] and not only.queue[1] then
-  redis.call('DEL', KEYS[1])  -- which is there as long as the lease runs
+  redis.call('DEL', KEYS[1])  -- which is there as long as the lease runs, by the clock of today
   return 1
 end
 {_NOW}{_STATE}
@@ -197,7 +210,7 @@ local held = position(lock.holders)
 local ended = held and table.remove(lock.holders, held)
 settle(ended and ended.mode)
 store()
-return (ended and ended.expires >= now) and 1 or 0
+return (ended and runs(ended)) and 1 or 0
 """
 
 # ARGV: id, lease ms
@@ -216,14 +229,15 @@ local time = redis.call('TIME')
 return {time[1] * 1000 + math.floor(time[2] / 1000), redis.call('GET', KEYS[1])}
 """
 
-STILL_HELD = """
+STILL_HELD = f"""
 local function still_held(key, token)
   local stored = redis.call('GET', key)
   if not stored then return false end
   local time = redis.call('TIME')
   local now = time[1] * 1000 + math.floor(time[2] / 1000)
+  {_RUNS}
   for _, it in ipairs(cjson.decode(stored).holders) do
-    if it.mode == 'write' and it.token == token and it.expires >= now then return true end
+    if it.mode == 'write' and it.token == token and runs(it) then return true end
   end
   return false
 end

@@ -6,6 +6,8 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any
 
+from .holders import Inherited, threads_of
+from .interrupts import give_back, unbroken_start
 from .protocol import Fence, Lock, LockStatistics
 
 
@@ -20,11 +22,12 @@ class LockTable:
     keys, one after the other, leaves the table empty.
     """
 
-    __slots__ = ("_entries", "_make", "_mutex")
+    __slots__ = ("_entries", "_make", "_mutex", "_threads")
 
     def __init__(self, make: Callable[[str], Lock], threading: Any = threading) -> None:
         self._make = make
-        self._mutex = threading.Lock()
+        self._threads = threads_of(threading)
+        self._mutex = threading.RLock()
         self._entries: dict[str, _Entry] = {}
 
     def read(self, key: str, timeout: float | None = None) -> "KeyGuard":
@@ -47,24 +50,55 @@ class LockTable:
 
     def statistics(self, key: str) -> LockStatistics | None:
         """Who holds the key's lock and how many wait for it, now; None if nobody does either."""
-        with self._mutex:
-            entry = self._entries.get(key)
+        _ = self._threads.me  # refuses in a forked child, where the mutex may be closed for good
+        entry = self._entries.get(key)
         return entry.lock.statistics() if entry else None
 
     def _enlist(self, key: str) -> Lock:
-        with self._mutex:
+        _ = self._threads.me
+        mutex = self._mutex
+        enlisted = False
+        try:
+            mutex.acquire()
             entry = self._entries.get(key)
             if entry is None:
                 entry = self._entries[key] = _Entry(self._make(key))
             entry.users += 1
+            enlisted = True
+            mutex.release()
             return entry.lock
+        except BaseException:
+            give_back(mutex)
+            if enlisted:
+                self._leave(key)
+            raise
 
+    @unbroken_start
     def _leave(self, key: str) -> None:
-        with self._mutex:
-            entry = self._entries[key]
-            entry.users -= 1
-            if not entry.users:
-                del self._entries[key]
+        try:
+            _ = self._threads.me
+        except Inherited:
+            return  # a forked child leaves a block of its parent
+        mutex = self._mutex
+        left = False
+        try:
+            mutex.acquire()
+            left = True
+            self._strike(key)
+            mutex.release()
+        except BaseException:
+            give_back(mutex)
+            if not left:  # interrupted while it waited for the mutex
+                with mutex:
+                    self._strike(key)
+            raise
+
+    @unbroken_start
+    def _strike(self, key: str) -> None:
+        entry = self._entries[key]
+        entry.users -= 1
+        if not entry.users:
+            del self._entries[key]
 
 
 class _Entry:
@@ -101,6 +135,7 @@ class KeyGuard:
         self._guard = guard
         return fence
 
+    @unbroken_start
     def __exit__(
         self,
         kind: type[BaseException] | None,

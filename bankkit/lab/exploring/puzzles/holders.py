@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bankkit.locks import FirstDraftLock, ReadWriteLock
+from bankkit.locks.holders import Holder
 
 
 def holders(lock: Any, names: Mapping[int, str]) -> str:
@@ -15,7 +16,8 @@ def holders(lock: Any, names: Mapping[int, str]) -> str:
     is behind it can be looked at while they all stand still.
     """
 
-    def who(idents: Any) -> str:
+    def who(threads: Any) -> str:
+        idents = (it.ident if isinstance(it, Holder) else it for it in threads)
         return " and ".join(names.get(ident, "?") for ident in idents)
 
     said = []
@@ -30,5 +32,5 @@ def holders(lock: Any, names: Mapping[int, str]) -> str:
         for queue, what in ((lock._waiting_writers, "write"), (lock._waiting_readers, "read")):
             if queue:
                 waits = "waits" if len(queue) == 1 else "wait"
-                said.append(f"{who(ident for ident, _ in queue)} {waits} to {what}")
+                said.append(f"{who(thread for thread, _ in queue)} {waits} to {what}")
     return "; ".join(said) or "free"
