@@ -110,7 +110,7 @@ class Client:
     def execute_command(self, *command: Any) -> Any:
         name = self.names.get(command[1], command[0])
         if name == "BLPOP":
-            self.blocked.append(command[2])
+            self.blocked.append(float(command[2]))
         self.before.get(name, lambda: None)()
         answer = self.client.execute_command(*command)
         self.answers.append((name, answer))

@@ -281,7 +281,7 @@ class RedisReadWriteLock:
             block = math.ceil(min(left, longest, (answer + 1) / 1000) * 1000) / 1000
             message = None
             try:
-                message = redis.execute_command("BLPOP", wake_list, block)
+                message = redis.execute_command("BLPOP", wake_list, str(block))
                 failed = False
             except Exception:
                 # Perhaps only this connection is lost, and a message with it. Asking will tell.

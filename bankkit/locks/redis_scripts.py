@@ -265,10 +265,12 @@ class Script:
 
     def run(self, send: Callable[..., Any], keys: Sequence[str], *arguments: str | int) -> Any:
         """By `send`, which takes a command and returns the answer."""
+        # All text: hiredis 3.5 crashes the process if a signal comes while it packs a number.
+        rest = [str(len(keys)), *keys, *map(str, arguments)]
         try:
-            return send("EVALSHA", self.digest, len(keys), *keys, *arguments)
+            return send("EVALSHA", self.digest, *rest)
         except NoScriptError:  # a Redis that has restarted, or never saw it
-            return send("EVAL", self._source, len(keys), *keys, *arguments)
+            return send("EVAL", self._source, *rest)
 
 
 ask = Script(_ASK)
