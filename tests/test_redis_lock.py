@@ -686,6 +686,99 @@ def test_a_lease_that_ran_out_does_not_pass_the_fence(make: Maker, client: redis
     assert client.keys() == []
 
 
+# A clock that is set back, or a failover to a machine whose clock is behind.
+
+DAY = 24 * 60 * 60
+
+
+def written_before_the_clock_was_set_back(
+    client: redis.Redis, holders: str = "", queue: str = "", seconds: float = 2 * DAY
+) -> int:
+    """Put there what a Redis wrote whose clock was so far ahead, and return its latest token."""
+    at = time.time() + seconds
+    modes = (*holders.split(), *queue.split())
+    made = [
+        {"id": f"old/0/1/{n}", "mode": mode, "lease": 3000, "expires": round((at + 3) * 1000)}
+        for n, mode in enumerate(modes)
+    ]
+    last = round(at * 1e6)
+    for entry in made[: len(holders.split())]:
+        entry["token"] = str(last)
+    state: dict[str, Any] = {
+        "holders": made[: len(holders.split())] or {},
+        "queue": made[len(holders.split()) :] or {},
+        "last": str(last),
+    }
+    client.set(KEY, json.dumps(state), pxat=round((at + 3) * 1000))
+    return last
+
+
+@ON_BOTH
+@pytest.mark.parametrize("kind", ["read", "write"])
+@pytest.mark.parametrize(
+    ("holders", "queue"), [("write", ""), ("read read", "write read"), ("write", "read write")]
+)
+def test_who_holds_or_waits_past_the_longest_lease_counts_as_expired(
+    make: Maker, client: redis.Redis, kind: str, holders: str, queue: str
+) -> None:
+    last = written_before_the_clock_was_set_back(client, holders, queue)
+    assert not still_held(client, KEY, last)
+    lock = make()(KEY)
+    assert (who(lock), lock.statistics().holders, lock.statistics().queue) == (NOBODY, (), ())
+    assert getattr(lock, f"acquire_{kind}")(0)
+    (holder,) = lock.statistics().holders
+    assert holder.token == last + 1  # tokens grow all the same
+    assert 0 < client.pttl(KEY) <= 3000  # and the key no longer outlives its holders
+    with workers(1) as (other,):
+        assert other.do(lock.acquire_write, 0) is False
+    getattr(lock, f"release_{kind}")()
+    assert client.keys() == []
+
+
+@ON_BOTH
+def test_a_waiter_of_the_time_before_stands_in_nobodys_way(
+    make: Maker, client: redis.Redis
+) -> None:
+    lock = make()(KEY)
+    with workers(2) as (one, two):
+        one.do(lock.acquire_read)
+        state = json.loads(client.execute_command("GET", KEY))
+        waiter = {"id": "old/0/1/1", "mode": "write", "lease": 3000}
+        state["queue"] = [waiter | {"expires": round((time.time() + 2 * DAY) * 1000)}]
+        client.set(KEY, json.dumps(state), keepttl=True)
+        assert two.do(lock.acquire_read, 0)
+        assert who(lock) == (2, None, 0, 0)
+        two.do(lock.release_read)
+        one.do(lock.release_read)
+    assert client.keys() == []
+
+
+@ON_BOTH
+def test_the_holder_of_a_lease_of_the_time_before_learns_that_it_is_lost(
+    make: Maker, client: redis.Redis
+) -> None:
+    locks = make(lease=SHORT)
+    lock = locks(KEY)
+    lock.acquire_write()
+    state = json.loads(client.execute_command("GET", KEY))
+    state["holders"][0]["expires"] += 2 * DAY * 1000
+    client.set(KEY, json.dumps(state))
+    (hold,) = locks._leases.holds.values()
+    eventually(lambda: hold.is_lost)  # the next renewal is refused
+    with pytest.raises(LeaseLost):
+        lock.release_write()
+    assert client.keys() == []
+
+
+@ON_BOTH
+def test_the_longest_lease_does_not_count_as_expired(make: Maker, client: redis.Redis) -> None:
+    lock = make(lease=3600)(KEY)
+    with lock.write() as fence, workers(1) as (other,):
+        assert still_held(client, KEY, fence.token)
+        assert other.do(lock.acquire_read, 0) is False
+        assert lock.statistics().writer is not None
+
+
 # Redis itself.
 
 

@@ -140,12 +140,13 @@ def on_redis() -> Iterator[dict[str, Callable[[], Subject]]]:
 def interrupt(block: Block, after: float) -> None:
     """Enter and leave blocks until the signal comes."""
     try:
-        signal.setitimer(signal.ITIMER_REAL, after)
+        # Again later, for Python swallows what is raised within a `__del__`.
+        signal.setitimer(signal.ITIMER_REAL, after, 0.1)
         while True:
             with block():
                 pass
     except KeyboardInterrupt:
-        pass
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def left_taken(make: Callable[[], Subject], times: int, seed: int = 0) -> int:
