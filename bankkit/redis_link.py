@@ -77,6 +77,7 @@ def connect(url: str, **options: Any) -> redis.Redis:
     settings: dict[str, Any] = {
         "protocol": 2,  # half the cost of 3 in redis-py 8.1, and nothing here needs 3
         "decode_responses": True,
+        "driver_info": None,  # no CLIENT SETINFO, which an ACL may forbid and then logs
         "socket_timeout": ANSWER_SECONDS,
         "socket_connect_timeout": ANSWER_SECONDS,
     }
@@ -95,7 +96,9 @@ def connect(url: str, **options: Any) -> redis.Redis:
     waits = {"socket_timeout": SENTINEL_SECONDS, "socket_connect_timeout": SENTINEL_SECONDS}
     sentinels = _Sentinels(
         parsed.places,
-        sentinel_kwargs={"protocol": 2, "retry": ONCE} | waits | parsed.sentinel_options,
+        sentinel_kwargs={"protocol": 2, "driver_info": None, "retry": ONCE}
+        | waits
+        | parsed.sentinel_options,
     )
     master = sentinels.master_for(  # type: ignore[no-untyped-call]
         parsed.service, connection_pool_class=_SentinelPool, retry=ONCE, **settings

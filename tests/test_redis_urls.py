@@ -1,21 +1,18 @@
 """What a Redis URL may say, and what is said about one that leads nowhere good."""
 
 import socket
-import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from typing import Any
 
 import pytest
-import redis as redis_py
 
 import bankkit
 from bankkit.redis_link import connect
-from bankkit.redis_server import RedisUnavailable, UserRedis, find_binary, open_redis
-from bankkit.redis_server.private_nodes import free_ports
+from bankkit.redis_server import RedisUnavailable, UserRedis, open_redis
 from bankkit.redis_url import parse
-from tests.processes import accepts, redis_on_tcp
+from tests.configured import address, server
+from tests.processes import redis_on_tcp
 from tests.waiting import eventually
 
 PASSWORD = "open-sesame"
@@ -126,33 +123,6 @@ def test_a_single_server_is_no_cluster_and_no_sentinel() -> None:
         assert "it is no Cluster: use redis://" in first_line(f"redis+cluster://{own}")
         text = first_line(f"redis+sentinel://{own}/bank?sentinel_password={PASSWORD}")
         assert "it is no Sentinel: use redis://" in text
-
-
-@contextmanager
-def server(settings: str) -> Iterator[redis_py.Redis]:
-    """A client of a Redis with these settings, on a port of 127.0.0.1."""
-    (port,) = free_ports(1)
-    process = subprocess.Popen(
-        [find_binary().path, "-"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-        cwd="/",
-    )
-    try:
-        assert process.stdin is not None
-        with process.stdin as stdin:
-            stdin.write(f"bind 127.0.0.1\nport {port}\nsave ''\n{settings}\n")
-        eventually(lambda: accepts(f"127.0.0.1:{port}"))
-        with connect(f"redis://127.0.0.1:{port}") as client:
-            yield client
-    finally:
-        process.kill()
-        process.wait()
-
-
-def address(client: redis_py.Redis) -> str:
-    return f"127.0.0.1:{client.connection_pool.connection_kwargs['port']}"
 
 
 def test_a_half_formed_cluster(tmp_path: Any) -> None:

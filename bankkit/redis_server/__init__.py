@@ -70,6 +70,7 @@ def open_redis(
     *,
     data_dir: str | os.PathLike[str] | None = None,
     appendfsync: str = "everysec",
+    namespace: str | None = None,
 ) -> Engine:
     """The Redis at `url`, else the one at `BANKKIT_REDIS_URL`, else a private one.
 
@@ -77,7 +78,8 @@ def open_redis(
     `private-cluster` and `private-sentinel` ask for a private set-up of several servers. A private
     one forgets everything when closed, unless `data_dir` names a directory for its
     append-only file; then `appendfsync` is `everysec` (a crash of the machine costs up to a second
-    of writes) or `always` (each write is on the disk before it is answered).
+    of writes) or `always` (each write is on the disk before it is answered). `namespace` is where
+    a bank will keep its keys, by default a fresh one: a user's Redis is asked whether it may.
 
     Raises `ValueError` for bad arguments and `RedisUnavailable` if there is no Redis to be had.
     """
@@ -86,7 +88,7 @@ def open_redis(
         return SETUPS[url]()
     if own is None:
         return PrivateRedis(data_dir=data_dir, appendfsync=appendfsync)
-    return UserRedis(*own)
+    return UserRedis(*own, namespace=namespace or fresh_namespace())
 
 
 def choose(
@@ -132,11 +134,19 @@ def own_namespace(
     a fresh one, swept when the block ends or this process dies; one that is named is never swept.
     """
     with ExitStack() as stack:
-        engine = open_redis(url, data_dir=data_dir, appendfsync=appendfsync)
+        fresh = fresh_namespace()
+        engine = open_redis(
+            url, data_dir=data_dir, appendfsync=appendfsync, namespace=namespace or fresh
+        )
         stack.callback(engine.close)
         if namespace is None and engine.private:
             namespace = "bank"
         elif namespace is None:
-            namespace = f"bankkit-{secrets.token_hex(4)}"
+            namespace = fresh
             stack.callback(sweep_at_death(engine.url, namespace).close)
         yield engine, namespace
+
+
+def fresh_namespace() -> str:
+    """One that nobody has."""
+    return f"bankkit-{secrets.token_hex(4)}"

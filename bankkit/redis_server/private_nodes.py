@@ -23,7 +23,7 @@ from typing import Literal
 import redis
 
 from bankkit.redis_link import connect
-from bankkit.redis_server.binary import RedisUnavailable, find_binary
+from bankkit.redis_server.binary import OLDEST, RedisUnavailable, find_binary
 from bankkit.redis_server.private import ENVIRONMENT
 from bankkit.watched import NoSocket, Watchdog, WatchedProcess, socket_directory
 
@@ -100,9 +100,11 @@ class PrivateNodes(ABC):
     description: str
     replicas: int
     """Of each master, at the start."""
+    oldest = OLDEST
+    """The oldest Redis that such a set-up is made of."""
 
     def __init__(self, what: str, names: Sequence[str]) -> None:
-        self._binary = find_binary()
+        self._binary = find_binary(self.oldest)
         self._names = tuple(names)
         self._password = secrets.token_urlsafe(24)
         self._ports: dict[str, int] = {}

@@ -13,7 +13,7 @@ import redis
 from bankkit import redis_url
 from bankkit.redis_link import ERRORS
 from bankkit.redis_server.binary import HOW_TO_GET_ONE, VARIABLE, RedisUnavailable
-from bankkit.redis_server.first_look import Unfit, Unreached, identify
+from bankkit.redis_server.first_look import Unfit, Unreached, identify, refusal
 from bankkit.redis_url import RedisUrl
 
 CHECK_SECONDS = 5.0
@@ -44,14 +44,17 @@ class UserRedis:
     """A Redis that the user runs: used, never stopped, never flushed.
 
     One server, a Cluster, or the master behind Sentinels. The constructor has checked that it is
-    what the URL says and lets us in. Raises `ValueError` for a URL that is none and
-    `RedisUnavailable` else, in a text that never shows the password.
+    what the URL says, lets us in, and is fit for a bank of this namespace. Raises `ValueError` for
+    a URL that is none and `RedisUnavailable` else, in a text that never shows the password.
     """
 
     private = False
 
-    def __init__(self, url: str, source: str = "the URL given") -> None:
+    def __init__(
+        self, url: str, source: str = "the URL given", namespace: str = "bankkit-look"
+    ) -> None:
         self.url = url
+        self._namespace = namespace
         self._source = source
         self._parsed = parse(url, source)
         name = self._identify_within(CHECK_SECONDS)
@@ -84,7 +87,7 @@ class UserRedis:
 
         def look() -> None:
             try:
-                answer.append(identify(self.url, self._parsed))
+                answer.append(identify(self.url, self._parsed, self._namespace))
             except Exception as error:
                 answer.append(error)
 
@@ -113,6 +116,8 @@ class UserRedis:
         where += ", but"
         if isinstance(error, Unfit):
             return f"{where} {error}."
+        if sentence := refusal(error):
+            return f"{where} it {sentence}."
         if isinstance(error, redis.exceptions.NoPermissionError):
             return f"{where} the user in the URL may not even {_asked(self._parsed)} there."
         if isinstance(error, redis.AuthenticationError):
