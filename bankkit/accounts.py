@@ -147,6 +147,16 @@ class NamespaceLost(BankError):
     )
 
 
+class StoreUnfit(BankError):
+    """The store may throw data away by itself. This attempt applied nothing."""
+
+    reason = "STORE_UNFIT"
+    text = (
+        "The account store may evict keys, so no change would be safe there. "
+        "This attempt applied nothing; retry it with the same request ID."
+    )
+
+
 class Overloaded(BankError):
     reason = "OVERLOADED"
     text = "The server has more calls than it will queue. Nothing was applied; try again later."

@@ -27,7 +27,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from bankkit.accounts import BankError, NamespaceLost, StoreUnavailable
+from bankkit.accounts import BankError, NamespaceLost, StoreUnavailable, StoreUnfit
+from bankkit.redis_server.first_look import evicts
 from bankkit.store import Registration, Store
 
 LEASE_SECONDS = 3.0
@@ -106,11 +107,9 @@ class ServerLease:
     def generation(self) -> int:
         """Under which to write now.
 
-        A lease that is over is taken anew, where there is no rival. Raises `NamespaceLost`, or
-        `StoreUnavailable` where Redis does not answer.
+        A lease that is over is taken anew, where there is no rival. Raises `NamespaceLost`,
+        `StoreUnfit`, or `StoreUnavailable` where Redis does not answer.
         """
-        if self._unsafe:
-            return 0
         if _now() >= self._until:
             if self._stopping.is_set():
                 raise NamespaceLost
@@ -169,11 +168,9 @@ class ServerLease:
             generation=self._generation,
             seen=self._seen,
         )
-        if found.generation:
-            self._generation = found.generation
-            self._until = asked + LEASE_SECONDS
-        else:
-            self._until = 0.0
+        self._generation = found.generation or self._generation
+        is_granted = self._unsafe or not found.rivals
+        self._until = asked + LEASE_SECONDS if is_granted else 0.0
         return found
 
     def _renew(self) -> str:
@@ -193,6 +190,10 @@ class ServerLease:
                     f"another server ({', '.join(found.rivals)}) works on the same accounts: this "
                     "one writes nothing until that one has stopped"
                 )
+            elif unfit := evicts(self._store.client):
+                self._until = 0.0
+                self._refusal = StoreUnfit()
+                trouble = f"no write is served, because Redis {unfit}"
         self._renewals += 1
         return trouble
 

@@ -63,6 +63,7 @@ _STATUS: dict[type[BankError], grpc.StatusCode] = {
     accounts.StoreUnavailable: grpc.StatusCode.UNAVAILABLE,
     accounts.LockLost: grpc.StatusCode.ABORTED,
     accounts.NamespaceLost: grpc.StatusCode.UNAVAILABLE,
+    accounts.StoreUnfit: grpc.StatusCode.UNAVAILABLE,
     accounts.Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
     _Internal: grpc.StatusCode.INTERNAL,
 }

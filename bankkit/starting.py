@@ -14,7 +14,7 @@ from bankkit.bank import Bank
 from bankkit.fleet import Fleet
 from bankkit.lease import LEASE_SECONDS, Rivals
 from bankkit.redis_link import check_replicas, connect
-from bankkit.redis_server import SETUPS, UserRedis, choose, find_binary
+from bankkit.redis_server import SETUPS, UserRedis, choose, find_binary, fresh_namespace
 from bankkit.redis_server.private import check_unlocked
 from bankkit.server import check_free
 from bankkit.signals import interrupt_later
@@ -86,7 +86,8 @@ def _foresee(given: dict[str, Any], running: Bank | Fleet) -> None:
             "The Redis of that URL belongs to the bank that runs, and ends with it: "
             "leave redis out, or start a Redis of your own."
         )
-    with closing(UserRedis(*user)) as engine, connect(engine.url) as client:
+    namespace = given["namespace"] or fresh_namespace()
+    with closing(UserRedis(*user, namespace)) as engine, connect(engine.url) as client:
         check_replicas(client, wanted)
         if given["namespace"] is not None and not given["unsafe"]:
             _check_rivals(Store(client, given["namespace"]), given["concurrency"], running)

@@ -323,7 +323,7 @@ def test_the_lease_outlives_what_redis_says(
             eventually(lambda: not is_serving(bank))
             eventually(lambda: refusal(bank) == "UNAVAILABLE STORE_UNAVAILABLE")
         eventually(lambda: is_serving(bank))
-        assert not refusal(bank)
+        eventually(lambda: not refusal(bank))
         with pytest.raises(Rivals):
             bank_on(redis)
 
@@ -370,6 +370,27 @@ def of_another_type(redis: redis_py.Redis) -> Iterator[None]:
     finally:
         redis.delete(servers)
         redis.hset(servers, mapping=kept)  # type: ignore[arg-type]
+
+
+def test_a_redis_that_begins_to_evict_gets_no_writes(
+    store: Store, redis: redis_py.Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It may evict a request id, and then a retry pays twice."""
+    with bank_on(redis) as bank, caplog.at_level(logging.WARNING, "bankkit"):
+        assert deposit(bank) == 1
+        redis.config_set("maxmemory", "1gb")
+        redis.config_set("maxmemory-policy", "volatile-lru")
+        try:
+            eventually(lambda: not is_serving(bank))
+            assert refusal(bank) == "UNAVAILABLE STORE_UNFIT"
+            assert bank.client.get_balance("alice").balance == 1
+        finally:
+            redis.config_set("maxmemory-policy", "noeviction")
+        assert not refusal(bank)  # at once
+        eventually(lambda: is_serving(bank))
+        redis.config_set("maxmemory", 0)
+    assert "no write is served, because Redis" in caplog.text
+    assert "volatile-lru" in caplog.text
 
 
 # A whole process
