@@ -1,6 +1,10 @@
 # `make` alone lists what there is. Needs Python 3.11 or newer, make, git; everything else goes into .venv.
 
 PYTHON := .venv/bin/python
+PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check install
+# Three workers for two cores: the tests wait a third of their time.
+PYTEST := $(PYTHON) -m pytest --nbval --numprocesses=3 --no-loadscope-reorder
+PYTHONS := python3.15 python3.14 python3.13 python3.12 python3.11
 INSTALLED := .venv/installed
 PROTOC := .venv-proto/bin/python
 PROTOC_INSTALLED := .venv-proto/installed
@@ -13,27 +17,34 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # JupyterLab refuses root, which is what a container's user often is.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help install lab test bench soak notebooks proto clean
+.PHONY: help install upgrade lab test test-all test-latest bench soak notebooks proto clean
 
 help:  ## list the targets
-	@sed -nE 's/^([a-z]+):.*## (.*)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-15s %s\n", $$1, $$2 }'
+	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-15s %s\n", $$1, $$2 }'
 
-install: $(INSTALLED)  ## build .venv, or bring it up to date with pyproject.toml
+install: $(INSTALLED)  ## build .venv, or bring it up to date with requirements.lock
 
-$(INSTALLED): pyproject.toml
+$(INSTALLED): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-	  for python in python3 python3.13 python3.12 python3.11; do \
+	  for python in python3 $(PYTHONS); do \
 	    if $$python -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
 	    then echo "building .venv with $$($$python --version)"; exec $$python -m venv --clear .venv; fi; \
 	  done; \
 	  echo "bankkit needs Python 3.11 or newer with its venv module (on Debian: apt install python3-venv)," \
-	    "and none runs here as python3, python3.13, python3.12 or python3.11." >&2; \
+	    "and none runs here as python3, $(PYTHONS)." >&2; \
 	  exit 1; \
 	}
-	@# The pip that comes with an older Python takes twice as long for the rest.
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check --upgrade pip
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check --editable '.[lab,embedded,test,bench]'
+	@# pip goes first: the one that comes with an older Python takes twice as long for the rest.
+	@# setuptools, too: it builds rwlock, of which there is no wheel.
+	awk '/^[^ ]/ { wanted = /^(pip|setuptools)==/ } wanted' requirements.lock > .venv/first.txt
+	$(PIP) --require-hashes --requirement .venv/first.txt
+	$(PIP) --require-hashes --no-build-isolation --requirement requirements.lock
+	@# By itself: pip refuses an editable one among hashes.
+	$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
+
+upgrade: $(INSTALLED)  ## lock the newest versions: requirements.lock, environment.yml
+	$(PYTHON) -m tests.lock_versions $(ARGS)
 
 lab: $(INSTALLED)  ## open the first lesson in JupyterLab (make lab ARGS=--no-browser)
 	$(PYTHON) -m jupyterlab --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(AS_ROOT) $(ARGS)
@@ -42,7 +53,13 @@ test: $(INSTALLED)  ## lint, check types, run all tests and all lessons
 	$(PYTHON) -m ruff check
 	$(PYTHON) -m ruff format --check
 	$(PYTHON) -m mypy
-	$(PYTHON) -m pytest --nbval --numprocesses=3 --dist=loadfile --no-loadscope-reorder $(ARGS)
+	$(PYTEST) -p tests.foreign_data $(ARGS)
+
+test-all: $(INSTALLED)  ## what `make test` leaves out: other Pythons, other versions, more of the browser
+	$(PYTEST) -m elsewhere $(ARGS)
+
+test-latest: $(INSTALLED)  ## lessons, contract and Redis on the newest release of everything
+	$(PYTEST) -m elsewhere tests/test_both_ends.py -k newest $(ARGS)
 
 bench: $(INSTALLED)  ## measure the locks, the bank, the recorder and the explorer, as ratios
 	$(PYTHON) -m tests.benchmarks.locks

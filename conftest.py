@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,6 +39,38 @@ def survivors() -> Iterator[str]:
         # multiprocessing's own tracker ends with the process that imported it: this one.
         if mine and "multiprocessing.resource_tracker" not in command:
             yield f"{process.name} {command}"
+
+
+ROOT = Path(__file__).parent
+
+FIRST = ("tests/browser", "notebooks")
+"""What takes longest as a whole, and is so begun first when several workers share the tests."""
+
+SPREAD = ("tests/test_exercises.py", "tests/test_timeline.py", "tests/test_accessibility.py")
+"""Long files whose tests share nothing costly: any worker may take any of them."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def rank(item: pytest.Item) -> int:
+        found = (n for n, start in enumerate(FIRST) if item.nodeid.startswith(f"{start}/"))
+        return next(found, len(FIRST))
+
+    items.sort(key=rank)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """A file's tests go to one worker, for they share what it has set up; with the exceptions."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduler(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            if file.startswith("tests/browser/"):
+                return "tests/browser"  # one browser for all
+            return nodeid if file in SPREAD else file
+
+    return Scheduler(config, log)
 
 
 @pytest.hookimpl(trylast=True)

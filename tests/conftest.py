@@ -4,6 +4,59 @@ Lessons are not in this folder: `pytest --nbval notebooks` runs them on the Redi
 `BANKKIT_REDIS_URL` names, if it names one.
 """
 
+import ast
+import importlib.util
 import os
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
 
 os.environ.pop("BANKKIT_REDIS_URL", None)
+
+EXTRA = {
+    *("cryptography", "fasteners", "hypothesis", "nbclient", "nbconvert", "packaging"),
+    *("readerwriterlock", "trustme", "yaml"),
+}
+"""What test files import at their top and the bank with its lessons does not need."""
+
+MISSING = {name for name in EXTRA if importlib.util.find_spec(name) is None}
+
+
+@cache
+def imports(path: Path) -> frozenset[str]:
+    """The packages that a test file imports at its top, by itself or through a module of tests."""
+    found: set[str] = set()
+    for name in _imported(path):
+        own = (ROOT / name.replace(".", "/")).with_suffix(".py")
+        found |= imports(own) if own.is_file() and own != path else {name.partition(".")[0]}
+    return frozenset(found)
+
+
+def _imported(path: Path) -> Iterator[str]:
+    for statement in ast.parse(path.read_bytes()).body:
+        if isinstance(statement, ast.Import):
+            yield from (each.name for each in statement.names)
+        elif isinstance(statement, ast.ImportFrom) and statement.module:
+            yield statement.module
+            yield from (f"{statement.module}.{each.name}" for each in statement.names)
+
+
+class Wanting(pytest.Module):
+    """A test file that cannot be imported here."""
+
+    def collect(self) -> list[pytest.Item | pytest.Collector]:
+        names = " and ".join(sorted(imports(self.path) & MISSING))
+        pytest.skip(
+            f"needs {names}, which is not installed here: pip install -e '.[lab,test,bench]'",
+            allow_module_level=True,
+        )
+
+
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> Wanting | None:
+    if MISSING and imports(module_path) & MISSING:
+        return Wanting.from_parent(parent, path=module_path)
+    return None

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import bankkit
 from bankkit.pb import bank_pb2
-from tests.waiting import eventually
+from tests.waiting import eventually, eventually_idle
 
 EXAMPLES = 210
 REQUESTS_EACH = 10
@@ -287,6 +287,7 @@ def test_a_deadline_that_never_comes(bank: bankkit.Bank, seconds: float | None) 
     bank.client.create_account(account_id)
     request = bank_pb2.DepositRequest(account_id=account_id, amount=1)
     assert bank.stub.Deposit(request, timeout=seconds).balance == 1
+    eventually_idle(bank)
     with bank.server.teller.locks.write(account_id):  # a wait for the lock takes any deadline
         call = bank.stub.Deposit.future(request, timeout=seconds)
         eventually(lambda: bank.server.load == 1)

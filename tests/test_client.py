@@ -10,7 +10,7 @@ import pytest
 
 import bankkit
 from tests.processes import LONG_ENOUGH, free_port
-from tests.waiting import eventually
+from tests.waiting import eventually, eventually_idle
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +113,7 @@ def test_a_write_outlasts_a_pause_of_redis_and_moves_money_once(
     with bankkit.Bank() as bank, ThreadPoolExecutor() as pool, caplog.at_level("INFO", "bankkit"):
         bank.client.create_account("once")
         bank.client.deposit("once", 1)
+        eventually_idle(bank)
         bank.pause_redis()
         call = pool.submit(bank.client.deposit, "once", 10, timeout=LONG_ENOUGH)
         eventually(lambda: refusals(caplog, "Deposit") > 0, LONG_ENOUGH)
@@ -128,6 +129,7 @@ def test_a_write_outlasts_a_crash_of_redis_and_moves_money_once(tmp_path: Path) 
     ):
         bank.client.create_account("once")
         bank.client.deposit("once", 1)
+        eventually_idle(bank)
         bank.pause_redis()
         call = pool.submit(bank.client.deposit, "once", 10, timeout=LONG_ENOUGH)
         eventually(lambda: bank.server.load == 1)

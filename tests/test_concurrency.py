@@ -16,7 +16,7 @@ import pytest
 import bankkit
 from bankkit.pb import bank_pb2, bank_pb2_grpc
 from bankkit.store import Seen
-from tests.waiting import eventually
+from tests.waiting import eventually, eventually_idle
 
 ROOT = Path(__file__).parent.parent
 CLIENTS = 16
@@ -52,10 +52,11 @@ print(*balances)
 STUCK = """
 import bankkit
 from bankkit.pb import bank_pb2
-from tests.waiting import eventually
+from tests.waiting import eventually, eventually_idle
 
 bank = bankkit.Bank("first-draft")
 bank.client.create_account("a")
+eventually_idle(bank)
 bank.server.teller.locks.read("a").__enter__()
 stuck = [
     bank.stub.Deposit.future(bank_pb2.DepositRequest(account_id="a", amount=1)) for _ in range(3)
@@ -245,6 +246,7 @@ def test_readers_share_and_a_writer_does_not() -> None:
         bank.client.create_account("a")
         with bank.server.teller.locks.read("a"):
             assert bank.client.get_balance("a").balance == 0
+            eventually_idle(bank)
             with grpc.insecure_channel(bank.address) as channel:
                 deposit = bank_pb2_grpc.BankServiceStub(channel).Deposit
                 call = deposit.future(bank_pb2.DepositRequest(account_id="a", amount=1))

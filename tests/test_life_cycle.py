@@ -28,7 +28,7 @@ from bankkit.server import PortTaken
 from tests.certificates import Authority
 from tests.preload import FOREIGN_HANDLER, preloaded
 from tests.processes import LONG_ENOUGH, ROOT, Child, Home, accepts, home, needs_proc, python
-from tests.waiting import eventually
+from tests.waiting import eventually, eventually_idle
 
 pytestmark = needs_proc
 
@@ -273,6 +273,7 @@ def test_a_call_in_flight_is_waited_for(here: Home) -> None:
         stopper = threading.Thread(target=bank.stop, args=[LONG_ENOUGH])
         with bank.server.teller.locks.write("slow"):
             request = bank_pb2.DepositRequest(account_id="slow", amount=5)
+            eventually_idle(bank)
             call = bank.stub.Deposit.future(request)
             eventually(lambda: bank.server.load == 1)
             stopper.start()
@@ -289,6 +290,7 @@ def test_a_call_that_never_ends_does_not_keep_a_bank_from_stopping(here: Home) -
     release = bank.server.teller.locks.write("stuck")
     release.__enter__()
     request = bank_pb2.DepositRequest(account_id="stuck", amount=5)
+    eventually_idle(bank)
     call = bank.stub.Deposit.future(request)
     eventually(lambda: bank.server.load == 1)
     bank.stop(grace=0.1)

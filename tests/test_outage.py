@@ -16,7 +16,7 @@ import bankkit
 from bankkit.accounts import StoreUnavailable
 from bankkit.pb import bank_pb2, bank_pb2_grpc
 from bankkit.redis_link import ANSWER_SECONDS, connect
-from tests.waiting import eventually
+from tests.waiting import eventually, eventually_idle
 
 BACK_SECONDS = 2.0
 """Within so many seconds of its Redis' return the bank serves again."""
@@ -169,6 +169,7 @@ def test_a_command_is_not_sent_again_behind_the_callers_back() -> None:
         bank.client.create_account("a")
         bank.client.deposit("a", 1)
         open_connections(bank, 2)
+        eventually_idle(bank)
         bank.pause_redis()
         call = bank.stub.Deposit.future(deposit("a", 10))
         eventually(lambda: bank.server.load == 1)

@@ -6,33 +6,19 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
-from typing import Any
+from pathlib import Path
 
+import nbformat
+import nbformat.v4
 import pytest
 import redis as redis_py
 
 import bankkit
 from bankkit.redis_link import connect
 from bankkit.redis_server import VARIABLE, PrivateRedis
+from tests.foreign_data import PASSWORD, assert_untouched, dump, fill
 from tests.processes import LONG_ENOUGH, ROOT, home, needs_proc, python, redis_on_tcp
-from tests.venvs import environment, other_pythons, with_lessons
 from tests.waiting import eventually
-
-PASSWORD = "open-sesame"
-
-FOREIGN: dict[str, dict[str, Any]] = {
-    "string": {"greeting": "hello", "bank:{alice}:account-number": "7"},
-    "hash": {
-        "bank:{alice}:account": {"type": "checking", "balance": "1234"},
-        "bankkit": {"a": "b"},
-        "bankkit-settings": {"colour": "green"},
-    },
-    "list": {"queue": ["a", "b"]},
-    "set": {"tags": ["x", "y"]},
-    "zset": {"scores": {"ann": 1.5, "bob": 2}},
-    "stream": {"events": {"kind": "login"}},
-}
-"""By type, keys that are somebody else's, some with names much like ours."""
 
 
 @pytest.fixture(params=["unix socket", "TCP with a password"], scope="module")
@@ -58,44 +44,7 @@ def foreign(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[redis_py.Redi
         fill(client)
         before = dump(client)
         yield client
-        eventually(lambda: dump(client).keys() == before.keys(), LONG_ENOUGH)
-        assert dump(client) == before
-        commands = client.info("commandstats")
-        assert not [name for name in commands if re.search("flush|swapdb|rename", name)]
-
-
-def fill(client: Any) -> None:
-    for key, text in FOREIGN["string"].items():
-        client.set(key, text)
-    for key, fields in FOREIGN["hash"].items():
-        client.hset(key, mapping=fields)
-    for key, items in FOREIGN["list"].items():
-        client.rpush(key, *items)
-    for key, members in FOREIGN["set"].items():
-        client.sadd(key, *members)
-    for key, scores in FOREIGN["zset"].items():
-        client.zadd(key, scores)
-    for key, fields in FOREIGN["stream"].items():
-        client.xadd(key, fields, id="1-1")
-    client.set("soon over", "text", pxat=2**42)
-
-
-def dump(client: Any) -> dict[str, tuple[str, Any, int]]:
-    """Every key: its type, its value, when it expires."""
-    found = {}
-    for key in client.scan_iter(count=1000):
-        kind = client.type(key)
-        value: Any = {
-            "string": client.get,
-            "hash": client.hgetall,
-            "list": lambda key: client.lrange(key, 0, -1),
-            "set": client.smembers,
-            "zset": lambda key: client.zrange(key, 0, -1, withscores=True),
-            "stream": client.xrange,
-            "none": lambda key: None,
-        }[kind](key)
-        found[key] = (kind, value, int(client.execute_command("PEXPIRETIME", key)))
-    return found
+        assert_untouched(client, before)
 
 
 def namespaces(client: redis_py.Redis) -> set[str]:
@@ -196,17 +145,28 @@ print(len(bank.peek("alice")), flush=True)
         eventually(place.is_empty, LONG_ENOUGH)
 
 
-@pytest.mark.parametrize("url", ["TCP with a password"], indirect=True)
-def test_lessons_pass_beside_foreign_data(foreign: redis_py.Redis) -> None:
-    """On the newest other Python there is, which is so tried along the way: see test_pythons.py."""
-    others = other_pythons()
-    interpreter = with_lessons(others[max(others)]) if others else sys.executable
+POLITE = "import bankkit\nwith bankkit.start() as bank:\n    print(bank.engine)"
+RUDE = """\
+import os, redis
+with redis.Redis.from_url(os.environ["BANKKIT_REDIS_URL"]) as client:
+    client.incr("bank:{alice}:account-number")
+"""
+
+
+def test_a_lesson_that_touches_foreign_data_fails(tmp_path: Path) -> None:
+    """So `make test` runs all lessons: see `tests.foreign_data`."""
+    for name, source in (("polite", POLITE), ("rude", RUDE)):
+        cell = nbformat.v4.new_code_cell(source, execution_count=1)
+        nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / f"{name}.ipynb")
     done = subprocess.run(
-        [interpreter, "-m", "pytest", "--nbval", "-q", "notebooks"],
+        [
+            *(sys.executable, "-m", "pytest", "-p", "tests.foreign_data", "-c", "pyproject.toml"),
+            *("--nbval-lax", "-q", "-rEP", tmp_path),
+        ],
+        cwd=ROOT,
         capture_output=True,
         text=True,
-        cwd=ROOT,
-        env=environment(PYTHONPATH=str(ROOT)),
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert foreign.info("commandstats").keys() & {"cmdstat_eval", "cmdstat_evalsha"}
+    assert re.search("2 passed, 1 error", done.stdout), done.stdout + done.stderr
+    assert "ERROR" in done.stdout
+    assert "bank:{alice}:account-number" in done.stdout

@@ -1,16 +1,31 @@
 """What people install: the wheel, the conda environment, the Binder image, the make targets."""
 
 import email
+import re
 import subprocess
 import sys
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.venvs import ROOT, pins, requirements
+from tests.venvs import THIS
+from tests.versions import (
+    BESIDE_LESSONS,
+    EXTRAS,
+    ROOT,
+    SUPPORTED,
+    environment_python,
+    lock_entries,
+    locked,
+    pins,
+    required,
+    requirements,
+    system,
+)
 
 
 @pytest.fixture(scope="module")
@@ -39,12 +54,10 @@ def test_the_wheel_holds_the_whole_package_and_nothing_else(wheel: zipfile.ZipFi
 
 
 def test_plain_bankkit_brings_no_jupyter(wheel: zipfile.ZipFile) -> None:
-    (metadata,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
-    fields = email.message_from_bytes(wheel.read(metadata))
-    required = map(Requirement, fields.get_all("Requires-Dist", []))
-    plain = {
-        entry.name for entry in required if not (entry.marker and "extra" in str(entry.marker))
-    }
+    (file,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
+    fields = email.message_from_bytes(wheel.read(file))
+    entries = map(Requirement, fields.get_all("Requires-Dist", []))
+    plain = {entry.name for entry in entries if not (entry.marker and "extra" in str(entry.marker))}
     assert plain == {
         "grpcio",
         "grpcio-health-checking",
@@ -64,18 +77,74 @@ def test_the_package_runs_without_what_only_lessons_need() -> None:
     assert not lab_only & set(imported)
 
 
-def test_environment_yml_pins_what_the_lessons_need() -> None:
-    wanted, pinned = requirements("lab"), pins()
-    assert wanted.keys() == pinned.keys()
+STALE = "run `make upgrade`, or `.venv/bin/python -m tests.lock_versions --keep`"
+
+everywhere = pytest.mark.parametrize("platform", ["linux", "darwin", "win32"])
+
+
+@everywhere
+@pytest.mark.parametrize("python", SUPPORTED)
+def test_the_lock_has_what_pyproject_asks_for(python: str, platform: str) -> None:
+    versions = locked(python, platform)
+    for requirement in required(*EXTRAS):
+        if requirement.marker is None or requirement.marker.evaluate(system(python, platform)):
+            assert requirement.name in versions, f"{requirement} is not locked: {STALE}"
+            assert versions[requirement.name] in requirement.specifier, f"{requirement}: {STALE}"
+
+
+def test_the_lock_has_hashes_and_names_no_place() -> None:
+    """It is the same lock wherever its files come from: PyPI, a mirror of it, a folder."""
+    for text in lock_entries().values():
+        first, *others = text.splitlines()
+        assert re.fullmatch(r"[a-z0-9-]+==[^ @]+( ; .*)? \\", first), first
+        assert others
+        for line in others:
+            assert re.fullmatch(r"    --hash=sha256:[0-9a-f]{64}( \\)?", line), line
+
+
+def test_make_installs_the_lock_and_nothing_else() -> None:
+    recipe = subprocess.check_output(
+        ["make", "--dry-run", "--always-make", "install"], cwd=ROOT, text=True
+    )
+    installs = re.findall(r"-m pip .*install (.*)", recipe)
+    assert installs == [
+        "--require-hashes --requirement .venv/first.txt",
+        "--require-hashes --no-build-isolation --requirement requirements.lock",
+        "--no-deps --no-build-isolation --editable .",
+    ]
+    assert {"pip", "hatchling"} <= locked(THIS, "linux").keys()
+
+
+def test_environment_yml_has_the_locks_versions() -> None:
+    every, pinned = requirements(*EXTRAS), pins()
+    wanted = requirements("lab").keys() | set(BESIDE_LESSONS)
+    assert wanted <= pinned.keys(), STALE
     for name, pin in pinned.items():
         (exact,) = pin.specifier
         assert exact.operator == "=="
-        assert exact.version in wanted[name].specifier, f"{pin} is not {wanted[name]}"
-        assert pin.extras == wanted[name].extras
+        assert pin.extras == (every[name].extras if name in wanted else set())
+        for platform in ("linux", "darwin"):
+            if pin.marker is None or pin.marker.evaluate(system(environment_python(), platform)):
+                version = locked(environment_python(), platform).get(name)
+                assert version == exact.version, f"{name}, {platform}: {STALE}"
+
+
+def test_environment_yml_leaves_nothing_to_chance() -> None:
+    """Of what a pin needs in turn, all is pinned, too. Asked is what is installed here."""
+    pinned, asked = pins(), system(environment_python(), "linux")
+    for pin in pinned.values():
+        if pin.marker is not None and not pin.marker.evaluate(asked):
+            continue
+        for entry in map(Requirement, metadata.requires(pin.name) or []):
+            in_use = entry.marker is None or any(
+                entry.marker.evaluate({**asked, "extra": extra}) for extra in {"", *pin.extras}
+            )
+            if in_use:
+                assert canonicalize_name(entry.name) in pinned, f"{pin} needs {entry}: {STALE}"
 
 
 def test_names_are_written_canonically() -> None:
-    for name in requirements("lab", "embedded", "test", "bench"):
+    for name in requirements(*EXTRAS):
         assert name == canonicalize_name(name)
 
 
@@ -115,7 +184,11 @@ def test_binder_starts_with_no_script_of_its_own() -> None:
 
 
 @pytest.mark.parametrize(
-    "target", ["help", "install", "lab", "test", "bench", "soak", "notebooks", "proto", "clean"]
+    "target",
+    [
+        *("help", "install", "upgrade", "lab", "test", "test-latest", "test-all"),
+        *("bench", "soak", "notebooks", "proto", "clean"),
+    ],
 )
 def test_make_knows(target: str) -> None:
     done = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True)

@@ -6,10 +6,9 @@ import sys
 
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
-from packaging.requirements import Requirement
 
 from bankkit.pb import bank_pb2
-from tests.venvs import ROOT, environment, floors, pins, requirements, venv
+from tests.versions import ROOT, floors
 
 PB = ROOT / "bankkit" / "pb"
 
@@ -65,28 +64,3 @@ def test_stubs_are_made_by_the_oldest_tools_allowed() -> None:
     assert gencode[1] == oldest["protobuf"]
     makefile = (ROOT / "Makefile").read_text()
     assert f"GRPC_TOOLS := grpcio-tools=={oldest['grpcio-tools']}\n" in makefile
-
-
-def pinned_to_floor(requirement: Requirement) -> str:
-    extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
-    return f"{requirement.name}{extras}=={floors('embedded')[requirement.name]}"
-
-
-@pytest.mark.parametrize("age", ["oldest", "newest"])
-def test_the_bank_runs_on(age: str) -> None:
-    """The oldest versions that pyproject.toml allows, the newest that environment.yml pins."""
-    embedded = requirements("embedded").keys() - requirements().keys()
-    if age == "oldest":
-        wanted = [pinned_to_floor(requirement) for requirement in requirements("embedded").values()]
-    else:
-        wanted = [*(str(pins()[name]) for name in requirements()), *embedded]
-    python = venv(sys.executable, wanted)
-    done = subprocess.run(
-        [python, "-W", "error", "-m", "bankkit", "demo"],
-        cwd=ROOT,
-        env=environment(),
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "Account 100: Deposit successful., Balance: 10000.0" in done.stdout

@@ -8,7 +8,6 @@ import os
 import re
 import subprocess
 import sys
-import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fcntl import LOCK_EX, flock
@@ -16,13 +15,12 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-import yaml
 from packaging.requirements import Requirement
 
-ROOT = Path(__file__).parents[1]
+from tests.versions import EXTRAS, ROOT, SUPPORTED, requirements
+
 CACHE = ROOT / ".cache" / "venvs"
 
-SUPPORTED = ("3.11", "3.12", "3.13")
 THIS = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 UNREACHABLE = re.compile(
@@ -31,42 +29,11 @@ UNREACHABLE = re.compile(
 """What pip says when it cannot reach a registry, and not when a version does not exist."""
 
 
-def project() -> dict[str, object]:
-    """The `[project]` table of pyproject.toml."""
-    table: dict[str, object] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    return table
-
-
-def requirements(*extras: str) -> dict[str, Requirement]:
-    """What bankkit requires by itself, and with the given extras; by name."""
-    table = project()
-    lines = list(table["dependencies"])  # type: ignore[call-overload]
-    for extra in extras:
-        lines += table["optional-dependencies"][extra]  # type: ignore[index]
-    return {parsed.name: parsed for parsed in map(Requirement, lines)}
-
-
-def floors(*extras: str) -> dict[str, str]:
-    """The oldest allowed version of each requirement that sets one; by name."""
-    return {
-        name: specifier.version
-        for name, requirement in requirements(*extras).items()
-        for specifier in requirement.specifier
-        if specifier.operator in (">=", "==")
-    }
-
-
-def pins() -> dict[str, Requirement]:
-    """What the `pip:` section of environment.yml installs; by name."""
-    dependencies = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
-    (section,) = (entry["pip"] for entry in dependencies if isinstance(entry, dict))
-    return {parsed.name: parsed for parsed in map(Requirement, section)}
-
-
 def venv(python: str, wanted: Sequence[str]) -> Path:
-    """The Python of an environment with these requirements, built on `python` if not there yet.
+    """The Python of an environment with this in it, built on `python` if it is not there yet.
 
-    Tests that run at the same time and want the same one build it once.
+    `wanted` are entries of a requirements file. If they have hashes, all must have, and nothing
+    else is installed. Tests that run at the same time and want the same environment build it once.
     Skips the calling test when the registry cannot be reached; any other trouble fails it.
     """
     version = subprocess.check_output([python, "-VV"], text=True)
@@ -80,11 +47,13 @@ def venv(python: str, wanted: Sequence[str]) -> Path:
         # The pip of this environment fills the other: it is newer than the one that would come
         # with an old Python, and twice as fast.
         subprocess.run([python, "-m", "venv", "--clear", "--without-pip", folder], check=True)
+        listed = folder / "wanted.txt"
+        listed.write_text("\n".join(wanted))
         pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--retries", "1"]
-        install = ["--python", str(executable), "install", "--quiet", "--no-compile"]
-        done = subprocess.run([*pip, *install, *wanted], capture_output=True, text=True)
+        install = ["--python", str(executable), "install", "--quiet", "--requirement", str(listed)]
+        done = subprocess.run([*pip, *install], capture_output=True, text=True)
         if done.returncode and UNREACHABLE.search(done.stderr + done.stdout):
-            pytest.skip("needs a package registry, and none can be reached")
+            pytest.skip("needs a package registry, and none can be reached: connect and try again")
         assert done.returncode == 0, done.stderr
         complete.touch()
     return executable
@@ -121,14 +90,42 @@ def _interpreter(version: str) -> str | None:
     return None
 
 
-def with_lessons(base: str) -> Path:
-    """The Python of an environment on `base` with what the lessons and the tests of them need."""
-    every = requirements("lab", "embedded", "test")
-    needed = requirements("lab", "embedded").keys() | {"hypothesis", "nbval", "pytest"}
-    return venv(base, [str(every[name]) for name in sorted(needed)])
+def pythons() -> dict[str, str]:
+    """Where each supported Python is that this machine has, this one included; by version."""
+    every = {**other_pythons(), THIS: sys.executable}
+    return {version: every[version] for version in SUPPORTED if version in every}
+
+
+def for_lessons() -> list[Requirement]:
+    """What the lessons and the tests of `HELD` need."""
+    beside = {"hypothesis", "nbval", "packaging", "pytest", "pyyaml", "trustme"}
+    every = requirements(*EXTRAS)
+    return [every[name] for name in sorted(requirements("lab", "embedded").keys() | beside)]
 
 
 def environment(**changes: str) -> dict[str, str]:
     """This process's environment without what would tie a child to this Python."""
     dropped = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
     return {k: v for k, v in os.environ.items() if k not in dropped} | changes
+
+
+RULES = ("money", "accounts", "contract", "register")
+ON_REDIS = ("redis_server", "redis_urls", "own_redis", "redis_lock")
+HELD = ("notebooks", *(f"tests/test_{name}.py" for name in (*RULES, *ON_REDIS)))
+"""What is tried again on other versions: the lessons, the contract, the rules, Redis."""
+
+
+def assert_holds(python: Path, *paths: str, hide: Sequence[str] = ()) -> None:
+    """Runs these tests with another Python, on a PATH without the programs named in `hide`."""
+    runner = [str(python), "-m", "pytest", "--nbval", "--quiet", "-p", "tests.foreign_data"]
+    command = [*runner, *paths]
+    if hide:
+        command = [str(ROOT / ".ci" / "without"), *hide, "--", *command]
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=environment(PYTHONPATH=str(ROOT)),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,7 +1,13 @@
 """Waiting for a condition instead of sleeping and hoping."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bankkit import Bank
 
 
 def eventually(condition: Callable[[], bool], seconds: float = 5.0) -> None:
@@ -10,3 +16,12 @@ def eventually(condition: Callable[[], bool], seconds: float = 5.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds} s"
         time.sleep(0.005)
+
+
+def eventually_idle(bank: Bank) -> None:
+    """Returns once the server has nothing to do.
+
+    A call counts as its load until a moment after the caller has the answer. A test that waits for
+    a load must wait for this first, or it may see the call before.
+    """
+    eventually(lambda: bank.server.load == 0, 60)

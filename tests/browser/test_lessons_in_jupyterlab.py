@@ -1,89 +1,58 @@
-"""Every lesson in a real JupyterLab in a real browser, without a network: run, clicked, typed."""
+"""Lessons in a real JupyterLab in a real browser, without a network: run, clicked, typed."""
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
 from bankkit import lab
-from tests.browser.chromium import Watched, chromium, watch
-from tests.browser.jupyterlab import Notebook, opened, server
+from tests.browser.chromium import watch
+from tests.browser.conftest import Desk
+from tests.browser.jupyterlab import Notebook, opened
 from tests.processes import ROOT
 
-if TYPE_CHECKING:
-    from playwright.sync_api import Page
+FIRST_LESSON, *LESSONS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
 
-LESSONS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
-
-
-class Desk(NamedTuple):
-    """What a learner sits at: JupyterLab in a browser, copies of all lessons, a progress file."""
-
-    watched: Watched
-    progress: Path
-
-    @property
-    def page(self) -> Page:
-        return self.watched.page
-
-    def kept(self) -> Any:
-        return json.loads(self.progress.read_text())
+EACH_WIDGET = ("07", "09")
+"""Beside the first, with its cards: those with a timeline, a race panel and a stepper."""
 
 
-@pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    folder = tmp_path_factory.mktemp("desk")
-    progress = folder / "progress.json"
-    notebooks = folder / "notebooks"
-    shutil.copytree(ROOT / "notebooks", notebooks, ignore=shutil.ignore_patterns(".*"))
-    with (
-        chromium() as browser,
-        server(folder, notebooks, BANKKIT_PROGRESS=str(progress)) as url,
-    ):
-        watched = watch(browser, url, url.replace("http", "ws", 1))
-        watched.page.goto(f"{url}lab")
-        watched.page.wait_for_function("() => window.jupyterapp?.restored")
-        watched.page.evaluate("() => window.jupyterapp.restored")
-        yield Desk(watched, progress)
+def assert_ran(desk: Desk, notebook: Notebook) -> None:
+    counts = notebook.counts()
+    failed = [each for each in notebook.outputs() if each["output_type"] == "error"]
+    assert failed == []
+    assert counts == list(range(1, len(counts) + 1))
+    text = desk.page.locator(".jp-NotebookPanel").inner_text()
+    assert "Error displaying widget" not in text
+    images = desk.page.locator(".jp-NotebookPanel img")
+    broken = images.evaluate_all("all => all.filter(image => !image.naturalWidth).length")
+    assert broken == 0
 
 
-@pytest.fixture(autouse=True)
-def _nothing_went_wrong(desk: Desk) -> Iterator[None]:
-    """What has gone wrong is said by the test in which it did."""
-    desk.watched.errors.clear()
-    desk.watched.strangers.clear()
-    desk.progress.unlink(missing_ok=True)
-    yield
-    assert desk.watched.errors == []
-    assert desk.watched.strangers == []
-
-
-@pytest.mark.parametrize("name", LESSONS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name.startswith(EACH_WIDGET) else pytest.mark.elsewhere)
+        for name in LESSONS
+    ],
+)
 def test_a_lesson_runs_from_top_to_bottom(desk: Desk, name: str) -> None:
     with opened(desk.page, name) as notebook:
         notebook.run_all()
-        counts = notebook.counts()
-        failed = [each for each in notebook.outputs() if each["output_type"] == "error"]
-        assert failed == []
-        assert counts == list(range(1, len(counts) + 1))
-        text = desk.page.locator(".jp-NotebookPanel").inner_text()
-        assert "Error displaying widget" not in text
-        images = desk.page.locator(".jp-NotebookPanel img")
-        broken = images.evaluate_all("all => all.filter(image => !image.naturalWidth).length")
-        assert broken == 0
+        assert_ran(desk, notebook)
 
 
 @pytest.fixture(scope="module")
 def first_lesson(desk: Desk) -> Iterator[Notebook]:
     """Lesson 00, open and run."""
-    with opened(desk.page, "00_start_here.ipynb") as notebook:
+    with opened(desk.page, FIRST_LESSON) as notebook:
         notebook.run_all()
         yield notebook
+
+
+def test_the_first_lesson_runs_from_top_to_bottom(desk: Desk, first_lesson: Notebook) -> None:
+    assert_ran(desk, first_lesson)
 
 
 def test_a_prediction_is_clicked_and_kept(desk: Desk, first_lesson: Notebook) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.chromium import LONG_ENOUGH, Watched, chromium, watch
-from tests.browser.jupyterlab import Notebook, opened, server
+from tests.browser.chromium import LONG_ENOUGH
+from tests.browser.conftest import Desk
+from tests.browser.jupyterlab import Notebook, opened
 from tests.browser.test_timeline import code, write
 
 LOSE = """from bankkit import lab
@@ -19,35 +20,13 @@ PROVE = 'lab.be_the_scheduler("prove you cannot")'
 
 
 @pytest.fixture(scope="module")
-def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    folder = tmp_path_factory.mktemp("stepper")
-    (folder / "notebooks").mkdir()
-    write(folder / "notebooks" / "stepper.ipynb", code(LOSE), code(WAIT), code(PROVE))
-    with (
-        chromium() as browser,
-        server(folder, folder / "notebooks", BANKKIT_PROGRESS=str(folder / "progress.json")) as url,
-    ):
-        watched = watch(browser, url, url.replace("http", "ws", 1))
-        watched.page.goto(f"{url}lab")
-        watched.page.wait_for_function("() => window.jupyterapp?.restored")
-        watched.page.evaluate("() => window.jupyterapp.restored")
-        yield watched
-
-
-@pytest.fixture(scope="module")
-def notebook(watched: Watched) -> Iterator[Notebook]:
-    with opened(watched.page, "stepper.ipynb") as notebook:
+def notebook(desk: Desk) -> Iterator[Notebook]:
+    write(desk.notebooks / "stepper.ipynb", code(LOSE), code(WAIT), code(PROVE))
+    with opened(desk.page, "stepper.ipynb") as notebook:
         notebook.page.evaluate(
             "() => window.jupyterapp.commands.execute('notebook:run-all-cells')",
         )
         yield notebook
-
-
-@pytest.fixture(autouse=True)
-def _nothing_went_wrong(watched: Watched) -> Iterator[None]:
-    yield
-    assert watched.errors == []
-    assert watched.strangers == []
 
 
 class Shown:
@@ -200,10 +179,10 @@ def test_running_the_cell_again_starts_anew(notebook: Notebook) -> None:
     shown.click("bob")
 
 
-def test_a_kernel_that_is_gone_is_told(notebook: Notebook, watched: Watched) -> None:
+def test_a_kernel_that_is_gone_is_told(notebook: Notebook, desk: Desk) -> None:
     shown = Shown(notebook, "lose 100")
     notebook.page.evaluate("() => window.panel.sessionContext.session.kernel.restart()")
     shown.button("Reset")
     told = shown.page.get_by_text("The kernel does not answer.").first
     told.wait_for()
-    watched.errors.clear()  # the front end's own, about the comm that is gone
+    desk.watched.errors.clear()  # the front end's own, about the comm that is gone

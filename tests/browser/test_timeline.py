@@ -10,8 +10,8 @@ import nbformat
 import nbformat.v4
 import pytest
 
-from tests.browser.chromium import Watched, chromium, watch
-from tests.browser.jupyterlab import Notebook, opened, server
+from tests.browser.conftest import Desk
+from tests.browser.jupyterlab import Notebook, opened
 from tests.execute_notebooks import normalise
 
 if TYPE_CHECKING:
@@ -38,39 +38,9 @@ def code(source: str, outputs: Any = ()) -> Any:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("timeline")
-    (folder / "notebooks").mkdir()
-    write(folder / "notebooks" / "race.ipynb", code(RACE), code(SHOW))
-    write(folder / "notebooks" / "crash.ipynb", code(IMPORTS), code(CRASH))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def watched(folder: Path) -> Iterator[Watched]:
-    with (
-        chromium() as browser,
-        server(folder, folder / "notebooks", BANKKIT_PROGRESS=str(folder / "progress.json")) as url,
-    ):
-        watched = watch(browser, url, url.replace("http", "ws", 1))
-        watched.page.goto(f"{url}lab")
-        watched.page.wait_for_function("() => window.jupyterapp?.restored")
-        watched.page.evaluate("() => window.jupyterapp.restored")
-        yield watched
-
-
-@pytest.fixture(autouse=True)
-def _nothing_went_wrong(watched: Watched) -> Iterator[None]:
-    watched.errors.clear()
-    watched.strangers.clear()
-    yield
-    assert watched.errors == []
-    assert watched.strangers == []
-
-
-@pytest.fixture(scope="module")
-def notebook(watched: Watched) -> Iterator[Notebook]:
-    with opened(watched.page, "race.ipynb") as notebook:
+def notebook(desk: Desk) -> Iterator[Notebook]:
+    write(desk.notebooks / "race.ipynb", code(RACE), code(SHOW))
+    with opened(desk.page, "race.ipynb") as notebook:
         notebook.run_all()
         yield notebook
 
@@ -304,7 +274,8 @@ def test_who_wants_no_motion_sees_single_pictures(shown: Shown, page: Page) -> N
 
 
 @pytest.fixture(scope="module")
-def crash(notebook: Notebook) -> Iterator[Notebook]:
+def crash(desk: Desk, notebook: Notebook) -> Iterator[Notebook]:
+    write(desk.notebooks / "crash.ipynb", code(IMPORTS), code(CRASH))
     with opened(notebook.page, "crash.ipynb") as crash:
         crash.run_all()
         yield crash
@@ -339,9 +310,9 @@ def test_what_befell_servers_is_told_and_can_be_pointed_at(crash: Notebook) -> N
 
 
 @pytest.fixture(scope="module")
-def stored(folder: Path, notebook: Notebook) -> Iterator[Notebook]:
+def stored(desk: Desk, notebook: Notebook) -> Iterator[Notebook]:
     """The same notebook as it is committed, opened and not run."""
-    write(folder / "notebooks" / "stored.ipynb", code(SHOW, notebook.outputs()))
+    write(desk.notebooks / "stored.ipynb", code(SHOW, notebook.outputs()))
     with opened(notebook.page, "stored.ipynb") as stored:
         yield stored
 

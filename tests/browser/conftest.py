@@ -1,0 +1,76 @@
+"""One browser and one JupyterLab for all tests in this folder, and a page for each file."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+
+from tests.browser.chromium import Watched, chromium, watch
+from tests.browser.jupyterlab import server
+from tests.processes import ROOT
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+
+class Desk(NamedTuple):
+    """What a learner sits at: JupyterLab in a browser, copies of all lessons, a progress file."""
+
+    watched: Watched
+    notebooks: Path
+    progress: Path
+
+    @property
+    def page(self) -> Page:
+        return self.watched.page
+
+    def kept(self) -> Any:
+        """What the progress file says."""
+        return json.loads(self.progress.read_text())
+
+
+class Room(NamedTuple):
+    browser: Browser
+    url: str
+    notebooks: Path
+    progress: Path
+
+
+@pytest.fixture(scope="package")
+def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
+    folder = tmp_path_factory.mktemp("desk")
+    progress = folder / "progress.json"
+    notebooks = folder / "notebooks"
+    shutil.copytree(ROOT / "notebooks", notebooks, ignore=shutil.ignore_patterns(".*"))
+    with (
+        chromium() as browser,
+        server(folder, notebooks, BANKKIT_PROGRESS=str(progress)) as url,
+    ):
+        yield Room(browser, url, notebooks, progress)
+
+
+@pytest.fixture(scope="module")
+def desk(room: Room) -> Iterator[Desk]:
+    watched = watch(room.browser, room.url, room.url.replace("http", "ws", 1))
+    watched.page.goto(f"{room.url}lab")
+    watched.page.wait_for_function("() => window.jupyterapp?.restored")
+    watched.page.evaluate("() => window.jupyterapp.restored")
+    yield Desk(watched, room.notebooks, room.progress)
+    watched.page.close()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_went_wrong(desk: Desk) -> Iterator[None]:
+    """What has gone wrong is said by the test in which it did."""
+    yield
+    errors, strangers = list(desk.watched.errors), list(desk.watched.strangers)
+    desk.watched.errors.clear()
+    desk.watched.strangers.clear()
+    desk.progress.unlink(missing_ok=True)
+    assert errors == []
+    assert strangers == []
