@@ -7,7 +7,8 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -15,9 +16,10 @@ from typing import Any
 import grpc
 import nbformat
 import pytest
+import redis
 from nbclient import NotebookClient
 
-from bankkit import Bank, lab
+from bankkit import Bank, CallError, lab
 from bankkit.lab.cards import Card, ExerciseCard, PredictionCard
 from bankkit.lab.checks import Verdict, judge
 from bankkit.lab.course import Course
@@ -54,7 +56,48 @@ def in_one_sentence_or_two(verdict: Verdict) -> bool:
 # --- Every exercise and prediction of every lesson --------------------------------------------
 
 
-@pytest.mark.parametrize("exercise", COURSE_EXERCISES, ids=by_id)
+class SharedBank:
+    """One bank for all cases, with no account in it whenever a case begins.
+
+    It is started again when a submission has stopped it, or what it stands on.
+    """
+
+    def __init__(self) -> None:
+        self._bank: Bank | None = None
+
+    @contextmanager
+    def empty(self) -> Iterator[Bank]:
+        if self._bank is None:
+            self._bank = Bank()
+        yield self._bank
+        try:
+            for key in self._bank.redis.scan_iter(f"{self._bank.store.namespace}:{{*"):
+                self._bank.redis.delete(key)
+            self._bank.client.create_account("alive")
+            self._bank.redis.delete(f"{self._bank.store.namespace}:{{alive}}:account")
+        except (redis.RedisError, CallError, RuntimeError):
+            self.close()
+
+    def close(self) -> None:
+        if self._bank is not None:
+            self._bank.stop()
+        self._bank = None
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[SharedBank]:
+    with closing(SharedBank()) as shared:
+        yield shared
+
+
+@pytest.fixture
+def exercise(request: pytest.FixtureRequest, shared: SharedBank) -> Exercise:
+    """The one the test is for; instead of a bank of its own it takes the shared one."""
+    each: Exercise = request.param
+    return replace(each, bank=shared.empty) if each.bank is Bank else each
+
+
+@pytest.mark.parametrize("exercise", COURSE_EXERCISES, ids=by_id, indirect=True)
 class TestEveryExercise:
     def test_the_stub_is_nothing_yet(self, exercise: Exercise) -> None:
         verdict = judge(exercise, exercise.load(exercise.stub))
@@ -92,7 +135,7 @@ class TestEveryExercise:
         assert any(f'lab.check("{exercise.id}", {exercise.name})' in source for source in cells)
 
 
-@pytest.mark.parametrize(("exercise", "source", "part"), WRONGS, ids=by_id)
+@pytest.mark.parametrize(("exercise", "source", "part"), WRONGS, ids=by_id, indirect=["exercise"])
 def test_a_wrong_answer_is_told_why(exercise: Exercise, source: str, part: str) -> None:
     verdict = judge(exercise, exercise.load(source))
     assert verdict.outcome in ("wrong", "failed"), verdict.text
