@@ -20,7 +20,7 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 .PHONY: help install upgrade lab test test-all test-latest bench soak notebooks proto clean
 
 help:  ## list the targets
-	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-15s %s\n", $$1, $$2 }'
+	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-17s %s\n", $$1, $$2 }'
 
 install: $(INSTALLED)  ## build .venv, or bring it up to date with requirements.lock
 
@@ -55,7 +55,7 @@ test: $(INSTALLED)  ## lint, check types, run all tests and all lessons
 	$(PYTHON) -m mypy
 	$(PYTEST) -p tests.foreign_data $(ARGS)
 
-test-all: $(INSTALLED)  ## what `make test` leaves out: other Pythons, other versions, more of the browser
+test-all: $(INSTALLED)  ## what that leaves out: other Pythons and versions, all lessons in a browser
 	$(PYTEST) -m elsewhere $(ARGS)
 
 test-latest: $(INSTALLED)  ## lessons, contract and Redis on the newest release of everything

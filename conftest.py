@@ -46,7 +46,10 @@ ROOT = Path(__file__).parent
 FIRST = ("tests/browser", "notebooks")
 """What takes longest as a whole, and is so begun first when several workers share the tests."""
 
-SPREAD = ("tests/test_exercises.py", "tests/test_timeline.py", "tests/test_accessibility.py")
+SPREAD = tuple(
+    f"tests/test_{name}.py"
+    for name in ("accessibility", "both_ends", "exercises", "pythons", "timeline")
+)
 """Long files whose tests share nothing costly: any worker may take any of them."""
 
 

@@ -31,6 +31,11 @@ from tests.versions import (
 
 UV = "uv==0.13.9"
 
+
+class Unreachable(ValueError):
+    """PyPI, or the mirror of it, did not answer; the text is what uv says."""
+
+
 CONDA = {"linux": "linux", "darwin": "macos"}
 """The systems that environment.yml is for: as `sys_platform`, and as uv calls them."""
 
@@ -50,7 +55,8 @@ def resolved(*arguments: str | Path, given: str | None = None) -> str:
     """What `uv pip compile` finds. `given` is what to resolve if no argument names a file.
 
     The answer depends on PyPI alone and on nothing that this machine has: wheels in a folder,
-    further indexes and constraints of the user are left out. Raises ValueError with what uv says.
+    further indexes and constraints of the user are left out. Raises ValueError with what uv says,
+    and `Unreachable` if PyPI is.
     """
     uv = venv(sys.executable, [UV]).with_name("uv")
     environ = {
@@ -68,6 +74,8 @@ def resolved(*arguments: str | Path, given: str | None = None) -> str:
         cwd=ROOT,
         env=environ,
     )
+    if "error sending request" in done.stderr:
+        raise Unreachable(done.stderr)
     if done.returncode:
         raise ValueError(done.stderr)
     return done.stdout

@@ -175,7 +175,7 @@ def can_unshare() -> bool:
     return alone.returncode == 0
 
 
-@pytest.mark.skipif(not can_unshare(), reason="may not make a network of its own")
+@pytest.mark.skipif(not can_unshare(), reason="may not make a network of its own: run it as root")
 def test_no_loopback() -> None:
     """In a network of its own, where not even 127.0.0.1 is up."""
     code = """

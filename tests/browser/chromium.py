@@ -35,7 +35,9 @@ def find() -> str:
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """A browser without a window and without a network. Skips the test where there is none."""
-    driver = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    driver = pytest.importorskip(
+        "playwright.sync_api", reason="no playwright: pip install 'bankkit[test]'"
+    )
     path = find()
     with driver.sync_playwright() as playwright:
         browser = playwright.chromium.launch(
