@@ -8,6 +8,7 @@ from typing import Any
 
 from . import redis_scripts as scripts
 from .holders import Holder, Inherited, Threads
+from .interrupts import give_back
 from .protocol import LeaseLost
 from .redis_scripts import Redis
 
@@ -67,22 +68,26 @@ class Leases:
         self._interval = lease / 3
         self._threading = threading
         self._threads = threads
-        self._mutex = threading.Lock()  # guards the start and the end of the thread
+        self._mutex = threading.RLock()  # guards the start and the end of the thread
         self._closed = threading.Event() if renew else None
         self._thread: Any = None
 
     def start_thread(self) -> None:
         """Has the leases renewed from now on. Raises RuntimeError after `close`."""
-        with self._mutex:
-            if self._closed is None or not self.needs_thread:
-                return
-            if self._closed.is_set():
-                raise RuntimeError("These locks are closed: nobody would renew the lease.")
-            self._thread = self._threading.Thread(
-                target=self._keep, name="renew leases", daemon=True
-            )
-            self._thread.start()
-            self.needs_thread = False
+        try:
+            with self._mutex:
+                if self._closed is None or not self.needs_thread:
+                    return
+                if self._closed.is_set():
+                    raise RuntimeError("These locks are closed: nobody would renew the lease.")
+                self._thread = self._threading.Thread(
+                    target=self._keep, name="renew leases", daemon=True
+                )
+                self._thread.start()
+                self.needs_thread = False
+        except BaseException:
+            give_back(self._mutex)
+            raise
 
     def close(self) -> None:
         """Ends the thread. What is still held stays so for the rest of its lease.
@@ -93,12 +98,16 @@ class Leases:
             _ = self._threads.me
         except Inherited:
             return
-        with self._mutex:
-            if self._closed is None:
-                return
-            self._closed.set()
-            self.needs_thread = True
-            thread, self._thread = self._thread, None
+        try:
+            with self._mutex:
+                if self._closed is None:
+                    return
+                self._closed.set()
+                self.needs_thread = True
+                thread, self._thread = self._thread, None
+        except BaseException:
+            give_back(self._mutex)
+            raise
         if thread is not None:
             thread.join()
 

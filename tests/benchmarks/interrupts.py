@@ -5,7 +5,8 @@
 The main thread enters and leaves a block again and again until a signal comes, some microseconds
 later, whose handler raises KeyboardInterrupt. Then another thread must have the lock at once, and
 nothing else may be left of the first one's. `threading.Lock`, which is written in C, is the
-control. "Contended" are the locks that two more threads use at the same time. The last of the
+control; Python 3.14 looks at signals before it enters the block, so that it is left taken there.
+"Contended" are the locks that two more threads use at the same time. The last of the
 locks is on a private Redis, without which it is left out.
 """
 
@@ -95,8 +96,9 @@ def subject(make: Callable[[], Lock], block: str, how: Callable[..., Subject] = 
     return new
 
 
+CONTROL = {"threading.Lock": plain}
+
 SUBJECTS: dict[str, Callable[[], Subject]] = {
-    "threading.Lock": plain,
     "ReadWriteLock, read": subject(ReadWriteLock, "read"),
     "ReadWriteLock, write": subject(ReadWriteLock, "write"),
     "ReadWriteLock, read, contended": subject(ReadWriteLock, "read", contended),
@@ -205,9 +207,9 @@ def main() -> None:
     print(f"Left taken after {options.times} interrupts; Python {sys.version.split()[0]}")
     total = 0
     with on_redis() as more:
-        for name, make in {**SUBJECTS, **more}.items():
+        for name, make in {**CONTROL, **SUBJECTS, **more}.items():
             taken = left_taken(make, options.times)
-            total += taken
+            total += taken * (name not in CONTROL)
             print(f"  {name:34}{taken:6}", flush=True)
     sys.exit(total > 0)
 
