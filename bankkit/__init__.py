@@ -7,8 +7,8 @@ bank.client.deposit("alice", 10)
 bank.stop()
 """
 
-import logging as _logging
 import os as _os
+import sys as _sys
 
 # Both before grpc is imported. Its warnings about forks land in cells; and where a proxy is set, as
 # on many a campus, it would ask that proxy for the way to this very machine.
@@ -18,12 +18,69 @@ _os.environ.setdefault(
     ",".join(filter(None, [_os.environ.get("no_proxy"), "127.0.0.1", "localhost", "::1"])),
 )
 
-from bankkit.bank import Bank
-from bankkit.client import CallError, Client, connect, error_info
-from bankkit.fleet import Fleet
-from bankkit.starting import start
+_by_name = _sys.argv[:1] == ["-m"]
+"""Whether this is `python -m bankkit …`, which has come no further than to here."""
+
+if _sys.version_info < (3, 11):  # noqa: UP036  in words that Python 3.6 can read
+    _sentence = (
+        f"bankkit needs Python 3.11 or newer, and this is {_sys.version.split()[0]} at "
+        f"{_sys.executable}: make a new environment with a newer one."
+    )
+    if _by_name:
+        _sys.exit(f"bankkit: {_sentence}")
+    raise ImportError(_sentence)
+
+if _by_name:
+    # Python has put the current folder first, where a file random.py would hide its own module.
+    try:
+        _here = _os.getcwd()  # noqa: PTH109
+    except OSError:  # it was deleted, so Python has not
+        _here = ""
+    if _here and _sys.path[0] == _here:
+        _sys.path.pop(0)
+        if __path__[0] == _os.path.join(_here, "bankkit"):  # noqa: PTH118
+            _sys.path.append(_here)  # where bankkit is, there may be libraries, too
+
+import logging as _logging  # noqa: E402
 
 __version__ = "0.1.0"
 __all__ = ["Bank", "CallError", "Client", "Fleet", "connect", "error_info", "start"]
 
 _logging.getLogger("bankkit").addHandler(_logging.NullHandler())
+
+TYPE_CHECKING = False  # checkers take it for true
+if TYPE_CHECKING:
+    from bankkit.bank import Bank
+    from bankkit.client import CallError, Client, connect, error_info
+    from bankkit.fleet import Fleet
+    from bankkit.starting import start
+else:
+    # Imported when they are asked for (PEP 562): doctor must run where gRPC is missing or broken.
+    _HOMES = {"Bank": "bank", "Fleet": "fleet", "start": "starting"}
+
+    def __getattr__(name):
+        if name.startswith("_"):
+            raise AttributeError(f"module 'bankkit' has no attribute {name!r}")
+        from importlib import import_module
+
+        if name not in __all__:
+            try:
+                return import_module(f"bankkit.{name}")
+            except ModuleNotFoundError as error:
+                if error.name != f"bankkit.{name}":
+                    raise
+            raise AttributeError(f"module 'bankkit' has no attribute {name!r}")
+        try:
+            home = import_module(f"bankkit.{_HOMES.get(name, 'client')}")
+        except Exception as error:
+            from bankkit import shadows
+
+            hint = shadows.about_loaded_modules()
+            if hint:
+                raise ImportError(hint) from error
+            raise
+        value = globals()[name] = getattr(home, name)
+        return value
+
+    def __dir__():
+        return sorted({*globals(), *__all__})

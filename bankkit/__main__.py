@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import io
 import logging
+import os
 import signal
 import socket
 import sys
@@ -12,17 +14,26 @@ from pathlib import Path
 from typing import Self
 
 import bankkit
-from bankkit import accounts, demo, doctor, lease, limits, redis_server, server, teller, watched
+from bankkit import doctor
 from bankkit.signals import Handler
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status: 0 done, 1 it could not be done, 2 the command line made no sense."""
-    options = _parser().parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words == ["doctor"]:  # which also runs where the others cannot be imported
+        return _doctor()
+    try:
+        from bankkit import accounts, lease, limits, redis_server, server, watched
+
+        parser = _parser()
+    except Exception as error:
+        return _fail(doctor.why_not(error))
+    options = parser.parse_args(words)
     try:
         return int(options.run(options))
     except ValueError as error:
-        print(f"bankkit: {error}", file=sys.stderr)
+        _fail(error)
         return 2
     except (
         accounts.StoreUnavailable,  # a Redis that answered when it was looked at, and then no more
@@ -32,13 +43,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
         watched.NoSocket,
         limits.TooFewFiles,
     ) as error:
-        print(f"bankkit: {error}", file=sys.stderr)
-        return 1
+        return _fail(error)
     except KeyboardInterrupt:
         return 130
 
 
+def run() -> int:
+    """`main` for a process that may have any stdout, or none: what cannot be shown or written ends
+    in a sentence."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:  # closed: what is opened next would get that number, and be written to
+            os.open(os.devnull, os.O_RDWR)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        status = main()
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        status = _fail("Nobody reads the output any more, so this has ended.")
+    except OSError as error:
+        status = _fail(": ".join(filter(None, (error.strerror or str(error), error.filename))))
+    else:
+        return status
+    if sys.stdout is not None:  # what is left in it would be tried again, and fail with a traceback
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return status
+
+
+def _fail(reason: object) -> int:
+    print(f"bankkit: {reason}", file=sys.stderr)
+    return 1
+
+
 def _parser() -> argparse.ArgumentParser:
+    from bankkit import redis_server, server, teller
+
     parser = argparse.ArgumentParser(prog="python -m bankkit", description=bankkit.__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     commands = parser.add_subparsers(required=True)
@@ -202,6 +245,8 @@ class _StopSignal:
 
 
 def _demo(options: argparse.Namespace) -> int:
+    from bankkit import demo
+
     with bankkit.Bank() as bank:
         print(bank.engine, file=sys.stderr)
         for line in demo.scenarios(bank):
@@ -209,9 +254,9 @@ def _demo(options: argparse.Namespace) -> int:
     return 0
 
 
-def _doctor(options: argparse.Namespace) -> int:
+def _doctor(options: argparse.Namespace | None = None) -> int:
     findings = doctor.examine()
-    print(doctor.report(findings))
+    print(doctor.report(findings, getattr(sys.stdout, "encoding", None) or "ascii"))
     return 0 if all(finding.fine for finding in findings) else 1
 
 
@@ -220,11 +265,10 @@ def _grade(options: argparse.Namespace) -> int:
     # imports it before it is asked for.
     try:
         from bankkit.lab import grading
-    except ImportError as error:
-        print(f"bankkit: {error}", file=sys.stderr)
-        return 1
+    except Exception as error:
+        return _fail(doctor.why_not(error))
     return grading.main(options.notebooks)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run())

@@ -2,6 +2,9 @@
 
 import contextlib
 import re
+import select
+import socket
+import socketserver
 import sys
 import threading
 from collections.abc import Iterator
@@ -12,8 +15,10 @@ import pytest
 import redis as redis_py
 
 import bankkit
+from bankkit import doctor
 from bankkit.redis_link import connect
 from bankkit.redis_server import (
+    VARIABLE,
     PrivateCluster,
     PrivateRedis,
     RedisNotFound,
@@ -24,6 +29,7 @@ from bankkit.redis_server import (
 from bankkit.redis_server.binary import OLDEST, OLDEST_FOR_A_CLUSTER, is_older
 from bankkit.redis_server.first_look import evicts
 from tests.configured import address, server
+from tests.processes import command
 from tests.waiting import eventually
 
 ROOT = Path(__file__).parents[1]
@@ -159,6 +165,19 @@ def test_a_node_of_a_cluster_whose_user_may_not_ask_for_info(tmp_path: Path) -> 
     assert "it is a node of a Redis Cluster: use redis+cluster://" in text
 
 
+def test_doctor_and_serve_say_so_too(own: redis_py.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    with set_to(own, maxmemory="100mb", maxmemory_policy="volatile-lru") as url:
+        monkeypatch.setenv(VARIABLE, url)
+        found = doctor._redis()
+        with command("serve", "--port", "0") as serve:
+            assert serve.wait() == 1
+            said = serve.errors()
+    assert not found.fine
+    assert found.remedy == f"correct {VARIABLE}, or unset it for a private Redis"
+    assert said == f"bankkit: {found.found}\n"
+    assert "it evicts keys when its memory is full" in said
+
+
 # What its user may do
 
 
@@ -190,6 +209,7 @@ WRITES = "SET, EXPIRE, PEXPIRE"
         ),
         ("~* +@all -blpop", r"may not run BLPOP there.*teller \+blpop\.$"),
         ("~bank:* +@all", r"may not read and write keys of a bank .* teller ~bankkit-\*:\*\.$"),
+        ("~*:{*}:* +@all", r"may not read and write keys of a bank .* teller ~bankkit-\*:\*\.$"),
         ("%R~* +@all", r"may not read and write keys of a bank .* teller ~bankkit-\*:\*\.$"),
     ],
 )
@@ -313,6 +333,46 @@ def client_of_a_dead_one() -> Iterator[redis_py.Redis]:
 )
 def test_which_is_too_old(flavour: str, version: str, oldest: tuple[int, int], older: bool) -> None:
     assert is_older(flavour, version, oldest) is older
+
+
+@contextmanager
+def behind_a_rewriter(place: str, words: dict[bytes, bytes]) -> Iterator[str]:
+    """`HOST:PORT` that leads to this place, and replaces words by others in what comes back."""
+
+    class Rewriter(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            host, _, port = place.partition(":")
+            with socket.create_connection((host, int(port))) as other:
+                while ready := select.select([self.request, other], [], [])[0]:
+                    for one in ready:
+                        if not (said := one.recv(1 << 16)):
+                            return
+                        for word, with_this in words.items() if one is other else ():
+                            said = said.replace(word, with_this)
+                        (self.request if one is other else other).sendall(said)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Rewriter) as listening:
+        thread = threading.Thread(target=listening.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield f"127.0.0.1:{listening.server_address[1]}"
+        finally:
+            listening.shutdown()
+            thread.join()
+
+
+def test_a_users_redis_that_is_too_old(own: redis_py.Redis) -> None:
+    """As far as it can be had: one that tells another version than its own, of the same length."""
+    version = own.info("server")["redis_version"]
+    told = "6.0" + version[3:]
+    words = {
+        f"redis_version:{version}": f"redis_version:{told}",
+        "valkey_version": "walkey_version",
+    }
+    encoded = {word.encode(): with_this.encode() for word, with_this in words.items()}
+    with behind_a_rewriter(address(own), encoded) as place:
+        text = refused(f"redis://{place}")
+    assert text.endswith(f"it is Redis {told}: a bank needs Redis 6.2 or newer, or any Valkey.")
 
 
 def old_one(folder: Path, version: str) -> None:

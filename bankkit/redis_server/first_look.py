@@ -114,7 +114,7 @@ def identify(url: str, parsed: RedisUrl, namespace: str) -> str:
     if parsed.kind == "sentinel":
         return _identify_behind_sentinels(url, parsed, namespace)
     with closing(connect(url)) as client:
-        seen = _look(client, _key(namespace))
+        seen = _look(client, namespace)
     if seen.mode == "cluster":
         raise Unfit(f"it is a node of a Redis Cluster: use redis+cluster://{parsed.address}")
     if seen.mode == "sentinel":
@@ -167,10 +167,15 @@ class _Seen(NamedTuple):
     replication: Mapping[str, Any]
     memory: Mapping[str, Any]
     rehearsal: tuple[Any, ...]
-    """The answers of `EVALSHA`, `EVAL` and `BLPOP`, errors among them."""
+    """The answers of `EVALSHA`, `EVAL`, `BLPOP`, and `EXISTS` for the leases of servers, errors
+    among them."""
 
 
-def _look(client: redis.Redis, key: str) -> _Seen:
+def _look(
+    client: redis.Redis, namespace: str, fits: Callable[[int], bool] = lambda slot: True
+) -> _Seen:
+    """Of one server; `fits` says which slots it has, in a Cluster."""
+    key = _key(namespace, fits)
     if client.ping() is not True:
         raise redis.InvalidResponse
     with client.pipeline(transaction=False) as ask:
@@ -179,6 +184,7 @@ def _look(client: redis.Redis, key: str) -> _Seen:
         ask.execute_command("EVALSHA", "0" * 40, 1, key)  # which no script has
         ask.execute_command("EVAL", _REHEARSAL, 1, key)
         ask.execute_command("BLPOP", key, 0.001)
+        ask.execute_command("EXISTS", f"{namespace}:servers")
         answers = ask.execute(raise_on_error=False)
     # A user who may not ask is not told; then nobody knows of what only INFO shows.
     server, replication, memory = ({} if isinstance(a, Exception) else a for a in answers[:3])
@@ -205,7 +211,7 @@ def _check(seen: _Seen, parsed: RedisUrl, namespace: str) -> None:
         raise Unfit(f"it is a replica and takes no writes: use the URL of its master, {master}")
     if sentence := _eviction(seen.memory):
         raise Unfit(f"it {sentence}")
-    by_sha, by_text, blocking = seen.rehearsal
+    by_sha, by_text, blocking, leases = seen.rehearsal
     for answer in (by_text, by_sha):
         if isinstance(answer, redis.exceptions.ClusterError):
             if parsed.kind == "single":
@@ -230,6 +236,8 @@ def _check(seen: _Seen, parsed: RedisUrl, namespace: str) -> None:
             raise Unfit(f"a bank needs the command {command}, and that Redis says: {error}")
     if isinstance(blocking, redis.exceptions.NoPermissionError):
         refused.append(("BLPOP", str(blocking)))
+    if isinstance(leases, redis.exceptions.NoPermissionError):
+        refused.append(("EXISTS", str(leases)))
     if refused:
         commands = list(dict.fromkeys(command for command, _ in refused))
         raise Unfit(_forbidden(commands, refused[0][1], parsed, namespace))
@@ -274,7 +282,7 @@ def _ask_whether_it_evicts(client: redis.Redis) -> str | None:
         return None
 
 
-def _key(namespace: str, fits: Callable[[int], bool] = lambda slot: True) -> str:
+def _key(namespace: str, fits: Callable[[int], bool]) -> str:
     """In the namespace, as an ACL may know nothing else, and in a slot that fits.
 
     No account has such an ID, and no two looks the same one.
@@ -308,7 +316,7 @@ def _identify_cluster(parsed: RedisUrl, namespace: str) -> str:
 
         with closing(_client((host or parsed.places[0][0], int(port)), parsed.options)) as client:
             try:
-                seen = _look(client, _key(namespace, has))
+                seen = _look(client, namespace, has)
                 _check(seen, parsed, namespace)
             except (redis.RedisError, OSError, Unfit) as error:
                 raise Unreached(address, error, sent_by="the Cluster") from error
@@ -330,7 +338,7 @@ def _identify_behind_sentinels(url: str, parsed: RedisUrl, namespace: str) -> st
     place = (master["ip"], master["port"])
     with closing(connect(url, **_QUICK)) as client:
         try:
-            seen = _look(client, _key(namespace))
+            seen = _look(client, namespace)
             _check(seen, parsed, namespace)
         except (redis.RedisError, OSError, Unfit) as error:
             raise Unreached(address_of(*place), error, sent_by="the Sentinel") from error
