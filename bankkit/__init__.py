@@ -10,12 +10,22 @@ bank.stop()
 import os as _os
 import sys as _sys
 
-# Both before grpc is imported. Its warnings about forks land in cells; and where a proxy is set, as
-# on many a campus, it would ask that proxy for the way to this very machine.
-_os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
-_os.environ.setdefault(
-    "no_grpc_proxy",
-    ",".join(filter(None, [_os.environ.get("no_proxy"), "127.0.0.1", "localhost", "::1"])),
+# All before grpc is imported, and each only if nobody has said otherwise. A process that is forked
+# can then use gRPC (see `bankkit.channels`), and what gRPC says about that does not land in cells.
+_os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "1")
+_os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+# Where a proxy is set, as on many a campus, gRPC would ask it for the way to this very machine. It
+# reads `no_grpc_proxy`, else `no_proxy`; what is there already stays.
+_os.environ["no_grpc_proxy"] = ",".join(
+    filter(
+        None,
+        [
+            _os.environ.get("no_grpc_proxy", _os.environ.get("no_proxy")),  # noqa: SIM112
+            "127.0.0.1",
+            "localhost",
+            "::1",
+        ],
+    )
 )
 
 _by_name = _sys.argv[:1] == ["-m"]

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from typing import Any
 
-from bankkit import teller
+from bankkit import redis_link, teller
 from bankkit.limits import check_files
 from bankkit.redis_link import check_wait_replicas
 from bankkit.redis_server import choose
 from bankkit.running import RunningBank
 from bankkit.server import MAX_CALLS, THREADS, Server, check_numbers
 from bankkit.service import MAX_WAIT_SECONDS
+from bankkit.store import Store
 from bankkit.tls import PathLike, TlsFiles
+
+OTHER_THREADS = 8
+"""Of a server, beside those that serve calls: more than there are."""
 
 
 class Bank(RunningBank):
@@ -72,7 +77,7 @@ class Bank(RunningBank):
         check_files()
         with self._opening(redis, namespace, data_dir, appendfsync, wait_replicas) as stack:
             self.server = Server(
-                self.store,
+                self._server_store(stack, threads, wait_replicas),
                 concurrency,
                 policy=policy,
                 lease=lease,
@@ -87,6 +92,20 @@ class Bank(RunningBank):
             )
             self.server.start()
             stack.callback(self.server.stop)
+
+    def _server_store(self, stack: ExitStack, threads: int, wait_replicas: int) -> Store:
+        """The server's own way to Redis, with a connection for each of its threads, those that
+        renew leases among them: nobody who uses `store` or `redis` can take it away."""
+        redis = redis_link.connect(self._engine.url)
+        stack.callback(redis.close)
+        store = Store(
+            redis,
+            self.store.namespace,
+            wait_replicas=wait_replicas,
+            connections=threads + OTHER_THREADS,
+        )
+        stack.callback(store.link.close)
+        return store
 
     @classmethod
     def _check(cls, **arguments: Any) -> None:

@@ -14,10 +14,9 @@ and those of a server that died go to the others.
 from __future__ import annotations
 
 import ipaddress
-import json
 import re
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
@@ -26,6 +25,7 @@ import grpc
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
+from bankkit.channels import Gate, open_channel
 from bankkit.pb import bank_pb2, bank_pb2_grpc
 from bankkit.tls import NO_TLS, PathLike, TlsFiles
 
@@ -52,10 +52,6 @@ SERVICE_CONFIG = {
         }
     ]
 }
-
-RECONNECT_MS = 100, 500
-"""How long gRPC waits before it tries a server again that it cannot connect to: at first, and at
-most. By default a server could be back for two minutes before it gets a call."""
 
 _ADDRESS = re.compile(r"([^\s:/,\[\]]+|\[[0-9A-Fa-f:.%]+\]):([0-9]{1,5})")
 
@@ -117,14 +113,24 @@ class Client:
     Each method returns the reply message and raises `CallError`. `timeout` is in seconds, for the
     whole call with its retries. A write makes a new request id unless it is given one: pass the
     same one to ask "did my deposit happen?" again.
+
+    A method raises RuntimeError once the client is closed, and in a process that was forked since
+    it was made: nothing was sent, and no retry can help. `gate` is for clients that end with
+    something else.
     """
 
     def __init__(
-        self, address: str, *, timeout: float = TIMEOUT_SECONDS, tls: TlsFiles = NO_TLS
+        self,
+        address: str,
+        *,
+        timeout: float = TIMEOUT_SECONDS,
+        tls: TlsFiles = NO_TLS,
+        gate: Gate | None = None,
     ) -> None:
         self.address = address
         self.timeout = timeout
-        self.channel = open_channel(address, SERVICE_CONFIG, tls)
+        self._gate = gate or Gate("client")
+        self.channel = open_channel(address, SERVICE_CONFIG, tls, self._gate)
         self.stub = bank_pb2_grpc.BankServiceStub(self.channel)
 
     def create_account(
@@ -178,6 +184,8 @@ class Client:
         return self._write(self.stub.CalculateInterest, request, request_id, timeout)
 
     def close(self) -> None:
+        """Safe to call again; does nothing in a child of a fork."""
+        self._gate.close("This client is closed: make a new one.")
         self.channel.close()
 
     def __enter__(self) -> Self:
@@ -236,29 +244,6 @@ def check_address(address: str) -> None:
             raise _no_address(address)
         if len(several) > 1 and not _is_ipv4(found[1]):
             raise ValueError(f"Among several addresses each must be IPv4 in numbers, not {one!r}.")
-
-
-def open_channel(
-    address: str,
-    service_config: Mapping[str, object] | None = None,
-    tls: TlsFiles = NO_TLS,
-) -> grpc.Channel:
-    """A channel to `HOST:PORT`, or to several of them, separated by commas, that take turns."""
-    config = dict(service_config or {})
-    several = "," in address
-    if several:  # by default all calls would go to the first that answers
-        config["loadBalancingConfig"] = [{"round_robin": {}}]
-    first, most = RECONNECT_MS
-    target = f"ipv4:{address}" if several else address
-    options = [
-        ("grpc.service_config", json.dumps(config)),
-        ("grpc.initial_reconnect_backoff_ms", first),
-        ("grpc.max_reconnect_backoff_ms", most),
-    ]
-    credentials = tls.channel_credentials()
-    if credentials is None:
-        return grpc.insecure_channel(target, options)
-    return grpc.secure_channel(target, credentials, options)
 
 
 def _no_address(address: object) -> ValueError:

@@ -21,7 +21,8 @@ from types import MappingProxyType
 from typing import Any
 
 from bankkit import teller
-from bankkit.client import Client, open_channel
+from bankkit.channels import open_channel
+from bankkit.client import Client
 from bankkit.limits import check_files
 from bankkit.numbers import check_whole
 from bankkit.pb import bank_pb2_grpc
@@ -209,8 +210,10 @@ class Fleet(RunningBank):
             self._clients: dict[str, Client] = {}
             self._stubs: dict[str, bank_pb2_grpc.BankServiceStub] = {}
             for name, server in self.servers.items():
-                self._clients[name] = stack.enter_context(Client(server.address))
-                channel = stack.enter_context(open_channel(server.address))
+                self._clients[name] = stack.enter_context(
+                    Client(server.address, gate=self._new_gate())
+                )
+                channel = stack.enter_context(open_channel(server.address, gate=self._new_gate()))
                 self._stubs[name] = bank_pb2_grpc.BankServiceStub(channel)
 
     @classmethod

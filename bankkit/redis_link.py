@@ -9,6 +9,10 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
+from collections import deque
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import Any, Protocol, cast
 
 import redis
@@ -21,10 +25,20 @@ from redis.sentinel import Sentinel, SentinelConnectionPool
 
 from bankkit import redis_url
 from bankkit.accounts import StoreUnavailable
+from bankkit.forks import Birthplace
 from bankkit.numbers import check_whole
 
 ANSWER_SECONDS = 2.0
 """How long Redis may take for one command before it counts as away."""
+
+CONNECTIONS = 64
+"""How many commands a link has on their way to one server at once; more wait for their turn."""
+
+BLOCKED_CONNECTIONS = 256
+"""How many of its threads wait at one server for something to be put on a list."""
+
+TURN_SECONDS = ANSWER_SECONDS
+"""How long a command waits for its turn."""
 
 CONFIRM_SECONDS = 1.0
 """How long replicas may take to have a change that is to be confirmed."""
@@ -43,6 +57,11 @@ ONCE = Retry(NoBackoff(), 0)
 
 ERRORS = (redis.RedisError, RedisClusterException, OSError)
 """What a client of `connect` may raise; redis-py has no one base class for it."""
+
+_NO_TURN = (
+    f"More threads use the account store than may at once, and there was no turn within "
+    f"{TURN_SECONDS:g} s. Nothing was applied; try again."
+)
 
 # An answer to a command, or word that there is none: everything else is our own mistake.
 _AWAY = (
@@ -106,6 +125,40 @@ def connect(url: str, **options: Any) -> redis.Redis:
     return cast(redis.Redis, master)
 
 
+class Gate(Protocol):
+    """Says whether something may be used: see `bankkit.channels`."""
+
+    closed: str
+
+    def check(self) -> None: ...
+
+
+def put_behind(gate: Gate, found: redis.Redis) -> None:
+    """Has the client, and all that shares its pools, raise what `gate` does."""
+    client: Any = found
+    execute = client.execute_command
+
+    def guarded(*command: Any, **options: Any) -> Any:
+        gate.check()
+        try:
+            return execute(*command, **options)
+        except ERRORS:
+            gate.check()  # it was closed under our hands
+            raise
+
+    client.execute_command = guarded
+    if isinstance(client, redis.RedisCluster):
+        return
+    pool = client.connection_pool
+    get_connection = pool.get_connection
+
+    def guarded_connection(*arguments: Any, **options: Any) -> Any:
+        gate.check()
+        return get_connection(*arguments, **options)
+
+    pool.get_connection = guarded_connection  # pipelines, pubsub, monitor, clients that share it
+
+
 def check_wait_replicas(number: object) -> None:
     """Raises ValueError that says what is allowed."""
     check_whole("wait_replicas", number, 0, 100)
@@ -153,28 +206,54 @@ class _SentinelPool(SentinelConnectionPool):
 
 
 class Link:
-    """Sends commands over connections of the thread's own, one a server, which are kept for good.
+    """Sends commands over connections of its own, each by one thread at a time.
 
-    The client takes one from its pool for every command and gives it back, which costs three
-    times what the command itself does. On a Cluster a command goes to the node that has its key:
-    the first one of a script, else its first argument.
+    They are kept open between commands, and the next command takes the one that was used last: so
+    there are no more of them than commands that were ever on their way at once, and none belongs
+    to a thread that might end. redis-py's own client does the same, but at three times the cost
+    of the command itself. On a Cluster a command goes to the node that has its key: the first one
+    of a script, else its first argument.
+
+    To one server `connections` commands may be on their way, and beside them `blocked` BLPOPs,
+    which so keep no other command from its turn. One more waits; after `TURN_SECONDS` it has not
+    been sent, and raises `StoreUnavailable`, or gives a BLPOP's answer to a time that is up. The
+    connections of `client` itself do not count, and are not used.
 
     Safe for any number of threads. Raises `StoreUnavailable` when Redis is away or too slow; then
     it is unknown whether a change was made. What Redis says against the command itself is raised
-    as redis-py does.
+    as redis-py does. Raises RuntimeError after `close`, and in a child of a fork.
 
     With `wait_replicas` a change sent by `confirmed` is acknowledged only when so many replicas
     have it, else it raises `StoreUnavailable`: an outcome as unknown as any other, for the change
     may have reached them later. Redis does not undo it.
     """
 
-    def __init__(self, client: redis.Redis, *, wait_replicas: int = 0) -> None:
+    def __init__(
+        self,
+        client: redis.Redis,
+        *,
+        wait_replicas: int = 0,
+        connections: int = CONNECTIONS,
+        blocked: int = BLOCKED_CONNECTIONS,
+    ) -> None:
         self.wait_replicas = wait_replicas
+        self._birthplace = Birthplace()
+        self._closed = ""
         self._route: _Route = (
-            _ByKey(client)
+            _ByKey(client, connections, blocked)
             if isinstance(client, redis.RedisCluster)
-            else _Direct(client.connection_pool)
+            else _Direct(client.connection_pool, connections, blocked)
         )
+
+    def close(self, sentence: str = "This link to Redis is closed.") -> None:
+        """Closes its connections; each command from now on raises RuntimeError with `sentence`.
+
+        A command that is on its way loses its connection, and raises the same. Safe to call again,
+        and does nothing in a child of a fork.
+        """
+        if self._birthplace.is_here and not self._closed:
+            self._closed = sentence
+            self._route.close()
 
     def execute_command(self, *command: str | int | float) -> Any:
         return self._ask(command)[0]
@@ -194,10 +273,17 @@ class Link:
         return answer
 
     def _ask(self, *commands: tuple[str | int | float, ...]) -> list[Any]:
+        self._birthplace.check("link to Redis")
+        if self._closed:
+            raise RuntimeError(self._closed)
         try:
             answers = self._route.send(commands)
-        except _AWAY as error:
-            raise StoreUnavailable from error
+        except Exception as error:
+            if self._closed:  # it closed the connection under our hands
+                raise RuntimeError(self._closed) from None
+            if isinstance(error, _AWAY):
+                raise StoreUnavailable from error
+            raise
         for answer in answers:
             if isinstance(answer, redis.ResponseError):
                 if isinstance(answer, _AWAY) or str(answer).startswith(_AWAY_PREFIXES):
@@ -213,34 +299,44 @@ class _Route(Protocol):
     def send(self, commands: _Commands) -> list[Any]:
         """The answers, errors of Redis among them, to commands sent at once to one server."""
 
+    def close(self) -> None:
+        """Closes all connections, used or not."""
+
 
 class _Direct:
     """To the one server, or to the master that Sentinels name."""
 
-    def __init__(self, pool: Any) -> None:
-        self._pool = pool
-        self._lines = _Lines()
-
-    def send(self, commands: _Commands) -> list[Any]:
-        return self._lines.send(self._pool, commands)
+    def __init__(self, pool: Any, connections: int, blocked: int) -> None:
+        self._lines = _Lines(pool, connections, blocked)
+        self.send = self._lines.send
+        self.close = self._lines.close
 
 
 class _ByKey:
     """To the node of a Cluster that has the key, by redis-py's map of the slots."""
 
-    def __init__(self, cluster: redis.RedisCluster) -> None:
+    def __init__(self, cluster: redis.RedisCluster, connections: int, blocked: int) -> None:
         self._cluster = cluster
         self._map = cluster.nodes_manager
-        self._lines = _Lines()
+        self._limits = connections, blocked
+        # By the pool of a node; those of a node that has left the Cluster go with it.
+        self._lines: weakref.WeakKeyDictionary[Any, _Lines] = weakref.WeakKeyDictionary()
+        self._adding = threading.Lock()
         self._refreshing = threading.Lock()
         self._refreshed = time.monotonic()
+
+    def close(self) -> None:
+        with self._adding:
+            found = list(self._lines.values())
+        for lines in found:
+            lines.close()
 
     def send(self, commands: _Commands) -> list[Any]:
         node = self._node(commands[0])
         asking: _Commands = ()
         for _ in range(MOST_REDIRECTIONS):
             try:
-                answers = self._lines.send(self._pool(node), asking + commands)[len(asking) :]
+                answers = self._lines_to(node).send(asking + commands)[len(asking) :]
             except (redis.ConnectionError, redis.TimeoutError):
                 self._refresh(failed=node.name)
                 raise
@@ -274,8 +370,13 @@ class _ByKey:
             raise ClusterError("Sent to a node that nobody knows yet.")
         return found
 
-    def _pool(self, node: ClusterNode) -> Any:
-        return self._cluster.get_redis_connection(node).connection_pool
+    def _lines_to(self, node: ClusterNode) -> _Lines:
+        pool = self._cluster.get_redis_connection(node).connection_pool
+        lines = self._lines.get(pool)
+        if lines is None:
+            with self._adding:
+                lines = self._lines.setdefault(pool, _Lines(pool, *self._limits))
+        return lines
 
     def _refresh(self, failed: str | None = None, told_of: tuple[str, int] | None = None) -> None:
         """Asks the nodes for the map again, unless another thread is about it.
@@ -298,21 +399,131 @@ class _ByKey:
             self._refreshing.release()
 
 
-class _Lines(threading.local):
-    """The thread's connections, by the pool that each came from."""
+class _Line:
+    """One connection to a server, in one pair of hands. None is made before it is used.
 
-    def __init__(self) -> None:
-        self._connections: dict[Any, Any] = {}
+    If it gets lost (an Interrupt may fall between any two steps) it returns by itself.
+    """
 
-    def send(self, pool: Any, commands: _Commands) -> list[Any]:
-        connection = self._connections.get(pool)
+    __slots__ = ("clean", "connection", "free")
+
+    def __init__(self, free: weakref.ref[_Free], connection: Any = None) -> None:
+        self.free = free
+        self.connection = connection
+        self.clean = True
+        """Every answer was read."""
+
+    def __del__(self) -> None:
+        free = self.free()
+        if free is not None:
+            connection = self.connection if self.clean else None
+            free.give(_Line(self.free, connection))
+        elif self.connection is not None:
+            self.connection.disconnect()
+
+
+class _Free:
+    """The lines that nobody uses: a stack, so that as few as possible are ever opened.
+
+    Made of parts whose every step is whole, instead of a mutex: an Interrupt would leave that
+    locked, and `_Line.__del__` may run inside of any step.
+    """
+
+    def __init__(self, number: int) -> None:
+        me = weakref.ref(self)
+        self._stack = deque(_Line(me) for _ in range(number))
+        self._waiting: deque[SimpleQueue[_Line]] = deque()
+
+    def take(self, seconds: float) -> _Line | None:
+        """The one that was used last; None if there is none for so long."""
+        try:
+            return self._stack.pop()
+        except IndexError:
+            return self._wait(seconds)
+
+    def give(self, line: _Line) -> None:
+        """To the one who has waited longest."""
+        while True:
+            if self._waiting:
+                with suppress(IndexError):
+                    self._waiting.popleft().put(line)
+                    return
+            self._stack.append(line)
+            if not self._waiting:
+                return
+            try:
+                line = self._stack.pop()  # somebody has come meanwhile, and may have looked before
+            except IndexError:
+                return
+
+    def _wait(self, seconds: float) -> _Line | None:
+        handed: SimpleQueue[_Line] = SimpleQueue()
+        self._waiting.append(handed)
+        try:
+            with suppress(IndexError):  # one that was given before anybody knew of us
+                return self._stack.pop()
+            with suppress(Empty):
+                return handed.get(timeout=seconds)
+            return None
+        finally:  # a line that is handed over too late goes with the queue, and so returns
+            with suppress(ValueError):
+                self._waiting.remove(handed)
+
+
+class _Lines:
+    """The connections to one server."""
+
+    def __init__(self, pool: Any, connections: int, blocked: int) -> None:
+        self._pool = pool  # which knows how to make one; it keeps none of them
+        self._free = _Free(connections)
+        self._free_to_block = _Free(blocked)
+        self._open: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    def close(self) -> None:
+        while True:
+            with suppress(RuntimeError):  # another thread has just opened one
+                for connection in list(self._open):
+                    connection.disconnect()
+                return
+
+    def send(self, commands: _Commands) -> list[Any]:
+        if commands[0][0] == "BLPOP":
+            return self._block(*commands[0])
+        line = None
+        try:
+            line = self._free.take(TURN_SECONDS)
+            if line is None:
+                raise StoreUnavailable(_NO_TURN)
+            return self._send(line, commands)
+        finally:
+            if line is not None:
+                self._free.give(line)
+
+    def _block(self, *command: str | int | float) -> list[Any]:
+        """The wait for a turn is a part of the wait that was asked for; 0 asks for any time."""
+        seconds = float(command[-1])
+        come = time.monotonic()
+        line = None
+        try:
+            line = self._free_to_block.take(min(seconds or TURN_SECONDS, TURN_SECONDS))
+            if line is None:
+                return [None]  # as Redis says when nothing came
+            if seconds:
+                seconds = max(seconds - (time.monotonic() - come), 0.001)
+            return self._send(line, ((*command[:-1], seconds),))
+        finally:
+            if line is not None:
+                self._free_to_block.give(line)
+
+    def _send(self, line: _Line, commands: _Commands) -> list[Any]:
+        connection = line.connection
         if connection is None:
-            connection = self._connections[pool] = pool.get_connection()
-        else:
-            if connection.is_connected and not _is_usable(connection, pool):
-                connection.disconnect()
-            if not connection.is_connected:
-                connection.connect()  # where it connects by itself, it does not ask the Sentinels
+            connection = line.connection = self._make()
+        if connection.is_connected and not (line.clean and _is_usable(connection, self._pool)):
+            connection.disconnect()
+        if not connection.is_connected:
+            connection.connect()  # where it connects by itself, it does not ask the Sentinels
+        line.clean = False
         try:
             if len(commands) == 1:
                 connection.send_command(*commands[0], check_health=False)
@@ -328,9 +539,15 @@ class _Lines(threading.local):
         except BaseException:
             connection.disconnect()  # or the next command would read the answer to this one
             raise
+        line.clean = True
         if isinstance(answers[0], redis.exceptions.ReadOnlyError):
             connection.disconnect()  # the name may lead to a new master by now
         return answers
+
+    def _make(self) -> Any:
+        connection = self._pool.connection_class(**self._pool.connection_kwargs)
+        self._open.add(connection)
+        return connection
 
 
 def _is_usable(connection: Any, pool: Any) -> bool:

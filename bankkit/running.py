@@ -16,7 +16,8 @@ import grpc
 import redis as redis_py
 
 from bankkit import accounts, redis_link
-from bankkit.client import Client, open_channel
+from bankkit.channels import Gate, check_grpc, open_channel
+from bankkit.client import Client
 from bankkit.pb import bank_pb2_grpc
 from bankkit.redis_server import PrivateNodes, own_namespace
 from bankkit.store import Store, check_namespace
@@ -24,9 +25,19 @@ from bankkit.store import Store, check_namespace
 GRACE_SECONDS = 5.0
 """How long `stop` waits for calls in flight."""
 
+STOPPED = "This bank is stopped: run the start cell again."
+"""What every use of a stopped bank raises, as a RuntimeError.
+
+Not as a `CallError`: no call was made, and code that tries again after one would do so forever.
+"""
+
 
 class RunningBank(ABC):
-    """A Redis, one server or more, and ways to call them. A context manager that stops it all."""
+    """A Redis, one server or more, and ways to call them. A context manager that stops it all.
+
+    Once it is stopped, and in a child of a fork, every use raises RuntimeError and says why; there,
+    `stop` does nothing.
+    """
 
     concurrency: str
     """How operations on one account are kept apart: see `bankkit.teller`."""
@@ -82,6 +93,9 @@ class RunningBank(ABC):
         """Around the start of the servers: opens what they need before it, and what needs them
         after it. What is put on the stack is closed by `stop`."""
         self._lock = threading.Lock()
+        self._gates: list[Gate] = []
+        self._gate = self._new_gate()
+        check_grpc()
         with ExitStack() as stack:
             self._engine, namespace = stack.enter_context(
                 own_namespace(redis, namespace, data_dir=data_dir, appendfsync=appendfsync)
@@ -90,10 +104,12 @@ class RunningBank(ABC):
             stack.callback(self.redis.close)
             redis_link.check_replicas(self.redis, wait_replicas)
             self.store = Store(self.redis, namespace, wait_replicas=wait_replicas)
+            stack.callback(self.store.link.close)
+            redis_link.put_behind(self._gate, self.redis)
             yield stack
-            self.client = Client(self._own_address)
+            self.client = Client(self._own_address, gate=self._new_gate())
             stack.callback(self.client.close)
-            self.channel = open_channel(self._own_address)
+            self.channel = open_channel(self._own_address, gate=self._new_gate())
             stack.callback(self.channel.close)
             self.stub = bank_pb2_grpc.BankServiceStub(self.channel)
             self._resources = stack.pop_all()
@@ -107,6 +123,7 @@ class RunningBank(ABC):
     @property
     def redis_nodes(self) -> PrivateNodes:
         """The servers of `private-cluster` and `private-sentinel`, to look at, kill and restart."""
+        self._gate.check()
         if not isinstance(self._engine, PrivateNodes):
             raise RuntimeError(
                 "This bank has no Redis nodes: start it with redis='private-cluster' or "
@@ -117,26 +134,43 @@ class RunningBank(ABC):
     def peek(self, account_id: str) -> dict[str, Any]:
         """All that Redis holds for an account, by key; the same in every namespace."""
         accounts.check_account_id(account_id)
+        self._gate.check()
         return self.store.peek(account_id)
 
     def pause_redis(self) -> None:
         """Stops the clock for the private Redis (SIGSTOP); what is sent to it waits."""
+        self._gate.check()
         self._engine.pause()
 
     def resume_redis(self) -> None:
+        self._gate.check()
         self._engine.resume()
 
     def restart_redis(self) -> None:
         """Starts the private Redis anew, also after a crash. Without a data directory it comes
         back empty."""
+        self._gate.check()
         self._engine.restart()
 
     def stop(self, grace: float = GRACE_SECONDS) -> None:
-        """Lets calls in flight end, for `grace` seconds at most, and leaves nothing running."""
+        """Lets calls in flight end, for `grace` seconds at most, and leaves nothing running.
+
+        Safe to call again; does nothing in a child of a fork.
+        """
+        if not self._gate.is_here:
+            return
+        for gate in self._gates:
+            gate.close(STOPPED)
         with self._lock:
+            self.store.link.close(STOPPED)
             self._stop_serving(grace)  # first, so that calls on our own channels are drained too
             self._resources.close()
         atexit.unregister(self.stop)
+
+    def _new_gate(self) -> Gate:
+        """One that is closed when the bank stops."""
+        self._gates.append(Gate("bank"))
+        return self._gates[-1]
 
     def __enter__(self) -> Self:
         return self

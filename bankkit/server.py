@@ -16,7 +16,9 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from bankkit import channels
 from bankkit import teller as tellers
+from bankkit.forks import Birthplace
 from bankkit.lease import ServerLease
 from bankkit.numbers import check_whole
 from bankkit.service import MAX_WAIT_SECONDS, BankService
@@ -72,6 +74,7 @@ class Server:
         tls: TlsFiles = NO_TLS,
     ) -> None:
         check_numbers(port, threads, max_calls, max_wait)
+        self._birthplace = Birthplace()
         self._credentials = tls.server_credentials()
         self.store = store
         self.concurrency = concurrency
@@ -110,6 +113,8 @@ class Server:
         Raises `PortTaken`, `Rivals`, `StoreUnavailable`, or ValueError for a host that is not
         this machine.
         """
+        self._birthplace.check("server")
+        channels.check_grpc()
         check_free(self.host, self.port)
         self.lease.claim()
         self._pool = WorkerPool(self.threads, most=self.threads + self._max_calls + MAX_STREAMS)
@@ -136,11 +141,15 @@ class Server:
             raise
         self._report(True)
         self._server.start()
+        channels.servers.add(self)
         self.lease.keep()
 
     def stop(self, grace: float = 5.0) -> None:
-        """Takes no more calls, gives those in flight `grace` seconds, and ends its threads."""
-        if self._stopping.is_set():
+        """Takes no more calls, gives those in flight `grace` seconds, and ends its threads.
+
+        Does nothing in a child of a fork.
+        """
+        if self._stopping.is_set() or not self._birthplace.is_here:
             return
         self._stopping.set()
         self._health.enter_graceful_shutdown()

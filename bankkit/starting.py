@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
@@ -60,6 +61,16 @@ def start(*arguments: str, servers: int = 1, **options: Any) -> Bank | Fleet:
                 _current = None
             _current = kind(*arguments, **options)
             return _current
+
+
+def _forget() -> None:
+    """In a child of a fork, where there is no bank, and nobody else who starts one."""
+    global _current, _starting
+    _current, _starting = None, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
 
 
 def _foresee(given: dict[str, Any], running: Bank | Fleet) -> None:

@@ -29,7 +29,7 @@ from bankkit.accounts import (
 )
 from bankkit.locks import STILL_HELD, Fence
 from bankkit.locks.redis_scripts import Script
-from bankkit.redis_link import Link
+from bankkit.redis_link import CONNECTIONS, Link
 
 REPLY_SECONDS = 24 * 60 * 60
 """How long the reply to a request id is remembered."""
@@ -231,17 +231,23 @@ class Store:
     A change is acknowledged once Redis has it, and so many replicas as `wait_replicas` says: what
     Redis itself acknowledges may be lost when a replica takes the place of its master.
 
-    Safe for any number of threads. Every method raises `StoreUnavailable` when Redis is away or
-    too slow; then it is unknown whether a change was applied.
+    Safe for any number of threads, of which `connections` are at Redis at once. Every method
+    raises `StoreUnavailable` when Redis is away or too slow; then it is unknown whether a change
+    was applied.
     """
 
     def __init__(
-        self, client: redis.Redis, namespace: str = "bank", *, wait_replicas: int = 0
+        self,
+        client: redis.Redis,
+        namespace: str = "bank",
+        *,
+        wait_replicas: int = 0,
+        connections: int = CONNECTIONS,
     ) -> None:
         check_namespace(namespace)
         self.client = client
         self.namespace = namespace
-        self.link = Link(client, wait_replicas=wait_replicas)
+        self.link = Link(client, wait_replicas=wait_replicas, connections=connections)
 
     def create(self, account_id: str, account_type: str) -> Account:
         """Opens an account with nothing in it, or raises `AccountExists`."""

@@ -206,7 +206,7 @@ def test_atomic_interest_is_computed_again_when_the_balance_changed(
     with bankkit.Bank("atomic") as bank:
         bank.client.create_account("a")
         bank.client.deposit("a", 100)
-        read = bank.store.read
+        read = bank.server.store.read
         reads: list[int] = []
 
         def read_then_deposit(*arguments: Any) -> Seen:
@@ -216,7 +216,7 @@ def test_atomic_interest_is_computed_again_when_the_balance_changed(
                 bank.client.deposit("a", 100)  # needs no read: a script adds it
             return seen
 
-        monkeypatch.setattr(bank.store, "read", read_then_deposit)
+        monkeypatch.setattr(bank.server.store, "read", read_then_deposit)
         assert bank.client.calculate_interest("a", 10).balance == 220
         assert reads == [100_00, 200_00]
 

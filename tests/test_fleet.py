@@ -262,7 +262,7 @@ def test_a_name_that_is_none(fleet: bankkit.Fleet) -> None:
 def test_a_lost_lock_is_retried(monkeypatch: pytest.MonkeyPatch) -> None:
     with bankkit.Bank("redis-read-write") as bank:
         bank.client.create_account("a")
-        commit, seen = bank.store.commit, []
+        commit, seen = bank.server.store.commit, []
 
         def commit_late(*arguments: Any, **options: Any) -> int:
             seen.append(arguments[2])  # the request
@@ -271,7 +271,7 @@ def test_a_lost_lock_is_retried(monkeypatch: pytest.MonkeyPatch) -> None:
             balance: int = commit(*arguments, **options)
             return balance
 
-        monkeypatch.setattr(bank.store, "commit", commit_late)
+        monkeypatch.setattr(bank.server.store, "commit", commit_late)
         assert bank.client.deposit("a", 10).balance == 10
         assert len(seen) == 2
         assert seen[0] == seen[1] is not None

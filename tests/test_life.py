@@ -22,7 +22,7 @@ from tests import pictures
 @pytest.fixture(scope="module")
 def bank() -> Iterator[Bank]:
     with Bank() as bank:
-        bank.store.client.connection_pool.connection_kwargs["socket_timeout"] = 0.3
+        bank.server.store.client.connection_pool.connection_kwargs["socket_timeout"] = 0.3
         bank.client.create_account("alice")
         bank.client.deposit("alice", 10)
         yield bank

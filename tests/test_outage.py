@@ -134,7 +134,7 @@ def test_a_commit_that_timed_out_and_was_applied_later(
     all_are_about_to_commit = threading.Barrier(len(names) + 1)
     redis_is_stopped = threading.Event()
     change = "add" if bank.concurrency == "atomic" else "commit"
-    commit = getattr(bank.store, change)
+    commit = getattr(bank.server.store, change)
 
     def commit_to_a_stopped_redis(*arguments: Any, **options: Any) -> int:
         all_are_about_to_commit.wait(20)
@@ -143,7 +143,7 @@ def test_a_commit_that_timed_out_and_was_applied_later(
         return balance
 
     with monkeypatch.context() as forced:
-        forced.setattr(bank.store, change, commit_to_a_stopped_redis)
+        forced.setattr(bank.server.store, change, commit_to_a_stopped_redis)
         calls = [bank.stub.Deposit.future(deposit(name, 10, "once")) for name in names]
         all_are_about_to_commit.wait(20)
         bank.pause_redis()
@@ -248,7 +248,7 @@ def test_a_commit_that_arrives_late_undoes_nothing(
         bank.client.create_account("a")
         bank.client.deposit("a", 100)
         change = "add" if concurrency == "atomic" else "commit"
-        commit = getattr(bank.store, change)
+        commit = getattr(bank.server.store, change)
         on_its_way: list[Callable[[], object]] = []
 
         def deliver() -> None:
@@ -265,7 +265,7 @@ def test_a_commit_that_arrives_late_undoes_nothing(
             return balance
 
         with monkeypatch.context() as forced:
-            forced.setattr(bank.store, change, commit_over_a_slow_network)
+            forced.setattr(bank.server.store, change, commit_over_a_slow_network)
             with pytest.raises(grpc.RpcError) as refused:
                 bank.stub.Deposit(deposit("a", 10, "late"))
             check_unavailable(refused.value)

@@ -130,7 +130,7 @@ def test_bytes_that_are_no_message(bank: Bank) -> None:
 def test_redis_away_is_seen_and_retries_are_too() -> None:
     with Bank() as bank:
         bank.client.create_account("alice")
-        bank.store.client.connection_pool.connection_kwargs["socket_timeout"] = 0.2
+        bank.server.store.client.connection_pool.connection_kwargs["socket_timeout"] = 0.2
         with lab.record(bank) as recording:
             stub = bank_pb2_grpc.BankServiceStub(recording.channel("patient", bank.client.channel))
             bank.pause_redis()

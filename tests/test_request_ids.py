@@ -312,14 +312,14 @@ def test_two_copies_that_both_start_before_either_commits(
     with bankkit.Bank("none") as bank:
         open_account(bank.client, "a")
         both_have_read = threading.Barrier(2)
-        read = bank.store.read
+        read = bank.server.store.read
 
         def read_together(*arguments: Any) -> Seen:
             seen = read(*arguments)
             both_have_read.wait(20)
             return seen
 
-        monkeypatch.setattr(bank.store, "read", read_together)
+        monkeypatch.setattr(bank.server.store, "read", read_together)
         with ThreadPoolExecutor(2) as threads:
             copies = [threads.submit(send, bank.client, method, "a", "r") for _ in range(2)]
             assert [copy.result().balance for copy in copies] == [AFTER[method]] * 2
