@@ -14,6 +14,7 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import ClassVar
 
 from bankkit import money
+from bankkit.copied import Copied
 
 ACCOUNT_TYPES = ("savings", "checking")
 MAX_REQUEST_ID = 128
@@ -34,7 +35,7 @@ class Account:
     """In cents."""
 
 
-class BankError(Exception):
+class BankError(Copied, Exception):
     """Something the bank refuses or cannot do.
 
     `reason` is for programs (`INSUFFICIENT_FUNDS`), `text` for people, `metadata` the numbers

@@ -26,6 +26,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from bankkit.channels import Gate, open_channel
+from bankkit.copied import Copied
 from bankkit.pb import bank_pb2, bank_pb2_grpc
 from bankkit.tls import NO_TLS, PathLike, TlsFiles
 
@@ -67,7 +68,7 @@ _TLS_TROUBLE = {
 }
 
 
-class CallError(grpc.RpcError):
+class CallError(Copied, grpc.RpcError):
     """A call that the bank refused or that did not reach it.
 
     `code()` and `details()` are gRPC's; `reason` and `metadata` come from the ErrorInfo and are

@@ -15,10 +15,12 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+from bankkit.copied import Copied
+
 _ID = re.compile(r"\d\d\.[A-Za-z_][A-Za-z0-9_]*")
 
 
-class Wrong(Exception):
+class Wrong(Copied, Exception):
     """Raised by a check: what is wrong with a submission, as one plain sentence to the learner.
 
     `shown` is shown below it, in lines as they are: a table, say.

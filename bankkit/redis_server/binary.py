@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from bankkit.copied import Copied
+
 VARIABLE = "BANKKIT_REDIS_URL"
 
 OLDEST = (6, 2)
@@ -36,7 +38,7 @@ class RedisUnavailable(RuntimeError):
     """There is no Redis to work with; the text says what was tried and what to do."""
 
 
-class RedisNotFound(RedisUnavailable):
+class RedisNotFound(Copied, RedisUnavailable):
     """No server binary that runs."""
 
     def __init__(self, tried: Sequence[str]) -> None:

@@ -20,6 +20,7 @@ import redis
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS as SLOTS
 from redis.crc import key_slot
 
+from bankkit.copied import Copied
 from bankkit.redis_link import ERRORS, ONCE, connect
 from bankkit.redis_server.binary import OLDEST, at_least, is_older
 from bankkit.redis_url import RedisUrl, address_of
@@ -38,7 +39,7 @@ class Unfit(Exception):
     """A Redis that answers, but not one to work with; the text ends a sentence."""
 
 
-class Unreached(Exception):
+class Unreached(Copied, Exception):
     """What one of several servers said, or that it said nothing."""
 
     def __init__(self, address: str, error: Exception, *, sent_by: str = "") -> None:

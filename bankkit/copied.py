@@ -1,0 +1,25 @@
+"""Exceptions that can be copied and pickled, whatever their constructor takes.
+
+Python makes the copy of an exception by a call of its class with `args`, the text in most cases.
+Where the constructor takes something else the copy is wrong, or fails: then a `multiprocessing.Pool`
+waits forever for a result that it cannot unpickle.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class Copied:
+    """Mixed into an exception class, in front of the others."""
+
+    args: tuple[Any, ...]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, (type(self), self.args, self.__dict__)
+
+
+def _again(kind: type[BaseException], args: tuple[Any, ...], state: dict[str, Any]) -> Any:
+    error = kind.__new__(kind, *args)  # which keeps `args`, and asks no constructor
+    error.__dict__.update(state)
+    return error
