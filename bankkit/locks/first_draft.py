@@ -18,8 +18,8 @@ from .protocol import LockStatistics
 class FirstDraftLock:
     """Many readers or one writer, unless a wakeup gets lost; then a reader waits for ever.
 
-    A specimen: it checks no misuse, and it takes no timeouts. ``timeout`` is accepted, because
-    every lock accepts it, and ignored.
+    A specimen: it checks no misuse, it takes no timeouts, and an interrupt may leave it taken, as
+    it may a Condition. ``timeout`` is accepted, because every lock accepts it, and ignored.
     """
 
     __slots__ = ("_changed", "_get_ident", "_readers", "_writer", "_writers_mutex")

@@ -57,20 +57,19 @@ class _Parent(threading.local):
         raise Inherited(refusal("lock"))
 
 
-class _StandIn:
+class _StandIn(dict[int, Holder]):
     """The threads of a module that stands in for `threading`, which uses no ident twice."""
 
     def __init__(self, get_ident: Callable[[], int]) -> None:
         self._get_ident = get_ident
-        self._holders: dict[int, Holder] = {}
+
+    def __missing__(self, ident: int) -> Holder:
+        holder = self[ident] = Holder(ident, lambda: True)
+        return holder
 
     @property
     def me(self) -> Holder:
-        ident = self._get_ident()
-        holder = self._holders.get(ident)
-        if holder is None:
-            holder = self._holders[ident] = Holder(ident, lambda: True)
-        return holder
+        return self[self._get_ident()]
 
 
 _here: Any = _Here()

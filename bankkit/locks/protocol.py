@@ -50,6 +50,13 @@ class Lock(Protocol):
     A timeout is in seconds: None waits for ever, 0 tries once without waiting, infinity and
     numbers past ``threading.TIMEOUT_MAX`` are cut to that. Anything else (negative, NaN, not a
     number) raises ValueError.
+
+    A KeyboardInterrupt at any moment releases what a ``with`` block held. Between ``acquire_read``
+    and the ``try`` of a caller nothing can do that.
+
+    The holder is a thread. If it ends without releasing, the lock stays taken, also for a later
+    thread with the same ident. In a process forked from the lock's own, every method raises
+    RuntimeError; only the end of a ``with`` block that the fork was in does nothing there.
     """
 
     def read(self, timeout: float | None = None) -> AbstractContextManager[Fence | None]:
