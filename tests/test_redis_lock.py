@@ -194,6 +194,25 @@ def test_a_redis_that_has_forgotten_the_scripts_is_taught_again(
         pass
 
 
+def test_every_command_is_text(make: Maker, client: redis.Redis) -> None:
+    """A signal that comes while hiredis 3.5 packs a number crashes the process."""
+
+    class Recording:
+        def execute_command(self, *command: Any) -> Any:
+            assert {type(word) for word in command} == {str}, command
+            return client.execute_command(*command)
+
+    lock = make(Recording())(KEY)
+    with workers(1) as (waiter,):
+        lock.acquire_write()
+        assert waiter.do(lock.acquire_read, 0.01) is False
+        granted = waiter.ask(lock.acquire_write)
+        waits(lock, 0, 1)
+        lock.release_write()
+        assert granted.result(PATIENCE)
+        waiter.do(lock.release_write)
+
+
 @pytest.mark.parametrize("lease", [0, -1, 0.009, 3601, math.nan, math.inf])
 def test_a_lease_that_makes_no_sense_is_refused(client: redis.Redis, lease: float) -> None:
     with pytest.raises(ValueError, match=r"from 0\.01 s to 3600 s"):
