@@ -23,7 +23,7 @@ Paths come as UTF-8 with surrogate escapes, whatever the parent's locale.
 """
 
 # pathlib would cost a third of the time that this script takes to start.
-# ruff: noqa: PTH102, PTH103, PTH104, PTH108, PTH112, PTH118, PTH120, PTH123, PTH211
+# ruff: noqa: PTH102, PTH103, PTH104, PTH108, PTH112, PTH118, PTH120, PTH123
 
 from __future__ import annotations
 
@@ -98,10 +98,10 @@ class Directory:
     sockets  names of sockets in it that other programs make
     """
 
-    def __init__(self, path: str, files: dict[str, str], sockets: Collection[str]) -> None:
+    def __init__(self, path: str, sockets: Collection[str] = ()) -> None:
         self.path = path
-        self._files = files
-        self._lock_fd = -1
+        self.files: dict[str, str] = {}
+        self._fd = -1  # of the directory itself, whatever its name may lead to by now
         self._sockets = dict.fromkeys(sockets, -1)  # what keeps each of them
 
     def make(self) -> None:
@@ -109,25 +109,13 @@ class Directory:
         parent = os.path.dirname(self.path)
         if not os.path.isdir(parent):
             os.makedirs(parent, 0o700, exist_ok=True)
-        made = False
         with contextlib.suppress(FileExistsError):
             os.mkdir(self.path, 0o700)
-            made = True
-        found = os.lstat(self.path)
-        if (
-            not stat.S_ISDIR(found.st_mode)
-            or found.st_uid != os.geteuid()
-            or stat.S_IMODE(found.st_mode) & 0o077
-        ):
-            raise Failed(
-                f"{self.path} was removed, and what is there now is not ours: start a new bank."
-            )
-        if made or self._lock_fd < 0:
-            self._hold()
-        for name, text in self._files.items():
+        self._enter()
+        for name, text in self.files.items():
             with (
                 contextlib.suppress(FileExistsError),
-                open(self._in(name), "x", encoding="utf-8", opener=_for_its_user) as file,
+                open(name, "x", encoding="utf-8", opener=self._for_its_user) as file,
             ):
                 file.write(text)
 
@@ -139,18 +127,22 @@ class Directory:
             self._sockets[name] = -1
 
     def look(self) -> None:
-        """Puts back sockets that were removed."""
+        """Makes it again, for what is to be written there, and puts back sockets."""
+        self.make()
         if sys.platform != "linux":
             return
         for name, kept in self._sockets.items():
-            there = os.path.lexists(self._in(name))
-            if kept < 0 and there:
-                with contextlib.suppress(OSError):
-                    kept = os.open(self._in(name), os.O_PATH | os.O_NOFOLLOW)
-                    self._sockets[name] = kept
-            elif kept >= 0 and not there:
-                self.make()
-                os.symlink(f"/proc/{os.getpid()}/fd/{kept}", self._in(name))
+            try:
+                there = os.stat(name, dir_fd=self._fd, follow_symlinks=False)
+            except FileNotFoundError:
+                if kept >= 0:
+                    os.symlink(f"/proc/{os.getpid()}/fd/{kept}", name, dir_fd=self._fd)
+                continue
+            is_new = kept < 0 or not os.path.samestat(there, os.fstat(kept))
+            if stat.S_ISSOCK(there.st_mode) and is_new:
+                self._sockets[name] = os.open(name, os.O_PATH | os.O_NOFOLLOW, dir_fd=self._fd)
+                if kept >= 0:
+                    os.close(kept)
 
     def touch(self) -> None:
         for folder, _, files in os.walk(self.path):
@@ -160,23 +152,41 @@ class Directory:
 
     def remove(self) -> None:
         self.let_go()
-        if self._lock_fd >= 0:
-            os.close(self._lock_fd)
-            self._lock_fd = -1
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
         import shutil  # late, for a quick start
 
         shutil.rmtree(self.path, ignore_errors=True)
 
-    def _in(self, name: str) -> str:
-        return os.path.join(self.path, name)
+    def _enter(self) -> None:
+        """Opens the directory, and makes sure that nobody has put another one in its place."""
+        try:
+            fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except OSError as error:
+            if error.errno not in (errno.ELOOP, errno.ENOTDIR, errno.EACCES):
+                raise
+            raise self._not_ours() from None
+        found = os.fstat(fd)
+        if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
+            os.close(fd)
+            raise self._not_ours()
+        if self._fd >= 0 and os.path.samestat(found, os.fstat(self._fd)):
+            os.close(fd)
+            return
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd = fd
+        with contextlib.suppress(OSError):  # without locks, the second way will do
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
-    def _hold(self) -> None:
-        """Not on what somebody put in its place meanwhile: that is no directory of ours to open."""
-        if self._lock_fd >= 0:
-            os.close(self._lock_fd)
-        self._lock_fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-        with contextlib.suppress(OSError):  # the second way will do
-            fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    def _not_ours(self) -> Failed:
+        return Failed(
+            f"{self.path} was removed, and what is there now is not ours: start a new bank."
+        )
+
+    def _for_its_user(self, name: str, flags: int) -> int:
+        return os.open(name, flags, 0o600, dir_fd=self._fd)
 
 
 class Command:
@@ -210,7 +220,8 @@ class Command:
         self._env = {**os.environ, **order["env"]}
         self.grace = order["grace"]
         if self.directory is None:
-            self.directory = Directory(order["directory"], order["files"], order["sockets"])
+            self.directory = Directory(order["directory"], order["sockets"])
+        self.directory.files = order["files"]
         self.directory.make()
         self.directory.let_go()
         if order["data_dir"] and self._claim is None:
@@ -510,7 +521,7 @@ class Watchdog:
     def _do_keep(self, order: dict[str, Any]) -> None:
         directory = self._kept.get(order["name"])
         if directory is None:
-            directory = Directory(order["directory"], {}, order["sockets"])
+            directory = Directory(order["directory"], order["sockets"])
         directory.make()
         self._kept[order["name"]] = directory
 

@@ -242,7 +242,7 @@ def same_imports() -> dict[str, str]:
 class WatchedProcess:
     """A command that ends with this process; it can be killed and started again and again.
 
-    command    a program's path and its arguments; may be changed between two starts
+    command    a program's path and its arguments; may be changed between two starts, as `files`
     directory  made at the first start, and at any other if it was removed; entered by nobody but
                this user, and removed in the end; the working directory, and where the output goes;
                by default a temporary one
@@ -284,7 +284,7 @@ class WatchedProcess:
         """Of the latest start; of a leader of a process group."""
         self._data_dir = data_dir
         self._env = dict(env or {})
-        self._files = dict(files or {})
+        self.files = dict(files or {})
         self._sockets = list(sockets)
         self._grace = grace
         self._what = what
@@ -303,7 +303,7 @@ class WatchedProcess:
             "directory": _for_watchdog(self.directory),
             "data_dir": _for_watchdog(self._data_dir or ""),
             "env": {name: _for_watchdog(value) for name, value in self._env.items()},
-            "files": self._files,
+            "files": self.files,
             "sockets": self._sockets,
             "log": _for_watchdog(self.directory / LOG),
             "grace": self._grace,

@@ -2,20 +2,27 @@
 
 import fcntl
 import os
-import shutil
 import signal
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
+from shutil import rmtree
 
 import pytest
 import redis
 
 import bankkit
 from bankkit.redis_link import connect
-from bankkit.redis_server import PrivateRedis, RedisUnavailable
+from bankkit.redis_server import (
+    PrivateCluster,
+    PrivateRedis,
+    PrivateSentinel,
+    RedisUnavailable,
+    private_sentinel,
+)
 from bankkit.watchdog import Directory
 from tests.certificates import Authority
 from tests.processes import LONG_ENOUGH, Home, home, needs_proc
@@ -40,7 +47,7 @@ def clean(here: Home) -> list[Path]:
     """What was there."""
     found = ours(here)
     for directory in found:
-        shutil.rmtree(directory)
+        rmtree(directory)
     return found
 
 
@@ -65,6 +72,10 @@ def test_a_redis_whose_socket_was_removed_can_be_reached_again(here: Home) -> No
         assert stat.S_IMODE(directory.stat().st_mode) == 0o700
         private.restart()
         assert answers(private.url)
+        private.kill()  # which leaves its socket
+        private.restart()
+        clean(here)
+        eventually(lambda: answers(private.url), LONG_ENOUGH)
     assert here.is_empty()
 
 
@@ -109,10 +120,10 @@ def test_even_the_folder_that_tmpdir_names_may_go(
     folder.mkdir(parents=True)
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     with closing(PrivateRedis()) as private:
-        shutil.rmtree(folder.parent)
+        rmtree(folder.parent)
         private.restart()
         assert answers(private.url)
-        shutil.rmtree(folder.parent)
+        rmtree(folder.parent)
         with closing(PrivateRedis()) as another:  # somewhere else, as Python still says TMPDIR
             assert answers(another.url)
 
@@ -121,24 +132,24 @@ def test_what_somebody_puts_in_its_place_is_not_entered(here: Home) -> None:
     elsewhere = here.folder / "elsewhere"
     elsewhere.mkdir(mode=0o700)
     with closing(PrivateRedis()) as private:
+        (place,) = ours(here)
 
-        def refused() -> bool:
+        def open_to_all() -> None:
+            place.mkdir()
+            place.chmod(0o777)
+
+        def refused(put: Callable[[], None]) -> None:
+            os.kill(private._process.watchdog.pid, signal.SIGSTOP)  # or it might be quicker
+            (place.unlink if place.is_symlink() or place.is_file() else partial(rmtree, place))()
+            put()
+            os.kill(private._process.watchdog.pid, signal.SIGCONT)
             with pytest.raises(RedisUnavailable, match=r"is not ours: start a new bank"):
                 private.restart()
-            return True
 
-        private.kill()
-        (place,) = clean(here)
-        place.symlink_to(elsewhere)
-        assert refused()
-        place.unlink()
-        place.touch()
-        assert refused()
-        place.unlink()
-        place.mkdir()
-        place.chmod(0o777)
-        assert refused()
-        place.rmdir()
+        refused(partial(place.symlink_to, elsewhere))
+        refused(place.touch)
+        refused(open_to_all)
+        rmtree(place)
         private.restart()
     assert list(elsewhere.iterdir()) == []
 
@@ -183,7 +194,8 @@ def test_programs_that_clean_by_age_are_kept_away(here: Home) -> None:
 
 def test_files_do_not_look_old(tmp_path: Path) -> None:
     (tmp_path / "bankkit-1").mkdir(mode=0o700)
-    directory = Directory(str(tmp_path / "bankkit-1"), {"node.conf": "port 0"}, [])
+    directory = Directory(str(tmp_path / "bankkit-1"))
+    directory.files = {"node.conf": "port 0"}
     directory.make()
     for path in (tmp_path / "bankkit-1" / "node.conf", tmp_path / "bankkit-1"):
         os.utime(path, (0, 0))
@@ -192,6 +204,40 @@ def test_files_do_not_look_old(tmp_path: Path) -> None:
         assert path.stat().st_mtime > 0
     directory.remove()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", [PrivateCluster, PrivateSentinel])
+def test_nodes_are_started_anew(here: Home, kind: type[PrivateCluster | PrivateSentinel]) -> None:
+    """With what they had: one that runs, and one that was killed and has a replica."""
+    with closing(kind()) as nodes, connect(nodes.url) as client:
+        for number in range(30):
+            client.set(f"key{number}", number)
+        clean(here)
+        nodes.restart("node 1")
+        nodes.wait_until_healthy(LONG_ENOUGH)
+        assert nodes.node("node 1").role == "master"
+        clean(here)
+        nodes.kill("node 1")
+        nodes.restart("node 1")
+        nodes.wait_until_healthy(LONG_ENOUGH)
+        assert nodes.node("node 1").role == "replica"
+        with connect(nodes.url) as another:
+            assert [another.get(f"key{number}") for number in range(30)] == [*map(str, range(30))]
+    assert here.is_empty()
+
+
+def test_a_node_whose_data_would_be_lost_is_not_started_anew(
+    here: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(private_sentinel, "FAILOVER_SECONDS", 0.1)
+    with closing(PrivateSentinel()) as nodes:
+        for name in ("node 1", "node 2", "node 3"):
+            nodes.kill(name)
+        clean(here)
+        with pytest.raises(
+            RedisUnavailable, match=r"The files of node 1 were removed, and no repl"
+        ):
+            nodes.restart("node 1")
 
 
 def test_a_server_of_a_fleet_is_started_anew(here: Home) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import redis
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS as SLOTS
 
+from bankkit.redis_link import connect
 from bankkit.redis_server.binary import OLDEST_FOR_A_CLUSTER, RedisUnavailable
 from bankkit.redis_server.private_nodes import (
+    DATA_FILES,
+    FAILOVER_SECONDS,
     HOST,
     START_SECONDS,
     Node,
@@ -17,6 +22,9 @@ from bankkit.redis_server.private_nodes import (
     State,
     free_ports,
 )
+
+CONFIGURATION = "cluster.conf"
+"""The file in which a node keeps who it is, and what it knows of the others."""
 
 MASTERS = 3
 REPLICAS = 3
@@ -61,6 +69,44 @@ class PrivateCluster(PrivateNodes):
             and all(self._is_well(name) for name in running)
         )
 
+    def _kept_files(self, name: str) -> Sequence[str]:
+        return DATA_FILES
+
+    def _write_files(self, name: str) -> None:
+        super()._write_files(name)
+        self._clients[name].execute_command("CLUSTER", "SAVECONFIG")
+
+    def _prepare_empty(self, name: str) -> None:
+        self.kill(name)  # one that is paused would go on with what it believes
+        try:
+            self._until(lambda: not self.node(name).slots, FAILOVER_SECONDS)
+        except RedisUnavailable:
+            raise self._cannot_come_back(name) from None
+        self._processes[name].files[CONFIGURATION] = self._configuration(name)
+
+    def _configuration(self, name: str) -> str:
+        """What a node that is gone is to know of itself and the others: what a master knows.
+
+        Redis writes its file in the form of CLUSTER NODES. The node becomes a replica of the master
+        that has the fewest.
+        """
+        nodes = self.nodes
+        replicas = Counter(node.master for node in nodes if node.alive)
+        masters = [node.name for node in nodes if node.alive and node.slots]
+        master = min(masters, key=lambda each: replicas[each])
+        with connect(self._url_of(master), socket_timeout=START_SECONDS) as client:
+            identity = client.execute_command("CLUSTER", "MYID")
+            epoch = client.execute_command("CLUSTER INFO")["cluster_current_epoch"]
+            known: str = client.execute_command("CLUSTER", "NODES")
+        lines = []
+        for line in known.splitlines():
+            words = line.split(" ")
+            words[2] = words[2].removeprefix("myself,")
+            if _port(words[1].partition("@")[0]) == self._ports[name]:
+                words[2:4] = "myself,slave", identity
+            lines.append(" ".join(words))
+        return "\n".join([*lines, f"vars currentEpoch {epoch} lastVoteEpoch 0", ""])
+
     def _start(self) -> None:
         ports = free_ports(len(self._names))
         self._ports = dict(zip(self._names, ports, strict=True))
@@ -69,7 +115,10 @@ class PrivateCluster(PrivateNodes):
         for name in self._names:
             self._add(
                 name,
-                self._data_settings() + "cluster-enabled yes\ncluster-config-file cluster.conf\n"
+                self._data_settings() + "cluster-enabled yes\n"
+                # The whole path: a node ends if it cannot write that file, and its working
+                # directory may be removed and made again.
+                f'cluster-config-file "{{directory}}/{CONFIGURATION}"\n'
                 f"cluster-node-timeout {NODE_TIMEOUT_MS}\n"
                 "cluster-require-full-coverage no\n"  # the accounts in other slots go on
                 "cluster-replica-validity-factor 0\n"  # any replica is better than none

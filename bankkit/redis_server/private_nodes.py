@@ -11,6 +11,7 @@ Cluster knows no password; it is not reached from another machine.)
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import secrets
 import socket
@@ -18,17 +19,21 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import redis
 
-from bankkit.redis_link import connect
+from bankkit.redis_link import ERRORS, connect
 from bankkit.redis_server.binary import OLDEST, RedisUnavailable, find_binary
 from bankkit.redis_server.private import ENVIRONMENT
 from bankkit.watched import NoSocket, Watchdog, WatchedProcess, socket_directory
 
 START_SECONDS = 20.0
 """How long nodes may take to start and find each other; alone they need two."""
+
+FAILOVER_SECONDS = 15.0
+"""How long a replica may take to replace its master; alone it takes two."""
 
 LOOK_SECONDS = 1.0
 """How long a node may take to say how it sees the others."""
@@ -41,6 +46,9 @@ BUS = 10_000
 
 _GLOB = "*?[\\"
 """Redis takes the path of its configuration for a pattern where these are in it."""
+
+DATA_FILES = ("appendonlydir", "appendonly.aof")
+"""Where Redis keeps the data, from 7.0 on, and before."""
 
 _ATTEMPTS = 3
 """At a start, where somebody else took a port that was free a moment ago."""
@@ -92,6 +100,9 @@ class PrivateNodes(ABC):
 
     Raises `RedisUnavailable` where a node is not in the state that a method needs, ValueError for
     a name that is none.
+
+    Where somebody has removed the files of nodes, those that run write them again before one is
+    started anew, and one that does not comes back as a replica of whoever took its place.
     """
 
     private = True
@@ -141,6 +152,15 @@ class PrivateNodes(ABC):
     def _start(self) -> None:
         """Starts all nodes and makes them know each other."""
 
+    @abstractmethod
+    def _kept_files(self, name: str) -> Sequence[str]:
+        """Those of which one must be there for a node to come back as it was."""
+
+    @abstractmethod
+    def _prepare_empty(self, name: str) -> None:
+        """Before a restart of a node that does not run and has no files: returns once another one
+        has its part. Raises `RedisUnavailable` if none can."""
+
     def node(self, name: str) -> Node:
         self._process(name)
         return next(node for node in self.nodes if node.name == name)
@@ -170,6 +190,7 @@ class PrivateNodes(ABC):
         """Starts a node anew, running, paused or gone; returns when it answers."""
         process = self._process(name)
         assert name is not None
+        self._prepare(name)
         process.restart()
         self._await_answers([name])
 
@@ -193,12 +214,16 @@ class PrivateNodes(ABC):
         return self._processes[name]
 
     def _add(self, name: str, settings: str, *arguments: str) -> None:
-        """Starts a server with this configuration; `_ports` has its port."""
+        """Starts a server with this configuration; `_ports` has its port.
+
+        `{directory}` stands for the directory of its files, and must be in double quotes.
+        """
         try:
             directory = socket_directory(avoid=_GLOB)
         except NoSocket as error:
             raise RedisUnavailable(str(error)) from None
         configuration = "node.conf"
+        settings = settings.replace("{directory}", _quoted(directory))
         common = (
             f"bind {HOST}\nport {self._ports[name]}\nrequirepass {self._password}\n"
             'daemonize no\nproc-title-template "{title} {config-file} {server-mode}"\n'
@@ -213,16 +238,56 @@ class PrivateNodes(ABC):
             watchdog=self._watchdog,
         )
         self._processes[name] = process
-        url = f"redis://:{self._password}@{HOST}:{self._ports[name]}"
         self._clients[name] = connect(
-            url, socket_timeout=LOOK_SECONDS, socket_connect_timeout=LOOK_SECONDS
+            self._url_of(name), socket_timeout=LOOK_SECONDS, socket_connect_timeout=LOOK_SECONDS
         )
         process.start()
 
+    def _url_of(self, name: str) -> str:
+        return f"redis://:{self._password}@{HOST}:{self._ports[name]}"
+
+    def _cannot_come_back(self, name: str) -> RedisUnavailable:
+        return RedisUnavailable(
+            f"The files of {name} were removed, and no replica can take its place: a restart would "
+            f"lose its data. Start a new bank."
+        )
+
+    def _has_files(self, name: str) -> bool:
+        directory = self._processes[name].directory
+        return any((directory / file).exists() for file in self._kept_files(name))
+
+    def _prepare(self, name: str) -> None:
+        """Before a restart: sees to it that nothing is lost by it where files were removed."""
+        for each in self._names:
+            if self._state(each) == "running" and not self._has_files(each):
+                # One that cannot may do so before a restart of its own.
+                with contextlib.suppress(*(ERRORS if each != name else ())):
+                    self._write_files(each)
+        if not self._has_files(name):
+            self._prepare_empty(name)
+
+    def _write_files(self, name: str) -> None:
+        """Has a node that runs write all it holds to its directory, which was made again.
+
+        Until then it could not even take over what a master has: its working directory is gone.
+        """
+        with connect(self._url_of(name), socket_timeout=START_SECONDS) as client:
+            client.config_set("dir", str(self._processes[name].directory))
+            client.config_set("appendonly", "no")
+            client.config_set("appendonly", "yes")
+
+            def is_written() -> bool:
+                info: dict[str, int] = client.info("persistence")
+                return not info["aof_rewrite_in_progress"] and not info["aof_rewrite_scheduled"]
+
+            self._until(is_written, START_SECONDS)
+
     def _data_settings(self) -> str:
         """An append-only file, so that a node that comes back has the data it had."""
+        major = int(self._binary.version.partition(".")[0])
         return (
-            f"masterauth {self._password}\nappendonly yes\naof-load-truncated yes\nsave ''\n"
+            ("enable-protected-configs local\n" if major >= 7 else "")  # see `_write_files`
+            + f"masterauth {self._password}\nappendonly yes\naof-load-truncated yes\nsave ''\n"
             "repl-diskless-sync yes\nrepl-diskless-sync-delay 0\nrepl-backlog-size 1mb\n"
         )
 
@@ -267,6 +332,12 @@ class PrivateNodes(ABC):
                 state = "; ".join(str(node) for node in self.nodes)
                 raise RedisUnavailable(f"Not well after {seconds:g} s: {state}.")
             time.sleep(POLL_SECONDS)
+
+
+def _quoted(path: Path) -> str:
+    """Within double quotes in a configuration."""
+    plain = set(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./")
+    return "".join(chr(c) if c in plain else f"\\x{c:02x}" for c in os.fsencode(path))
 
 
 class _PortTaken(RedisUnavailable):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from typing import Any, cast
 
 import redis
 
 from bankkit.redis_server.binary import RedisUnavailable
 from bankkit.redis_server.private_nodes import (
+    DATA_FILES,
+    FAILOVER_SECONDS,
     HOST,
     START_SECONDS,
     Node,
@@ -66,11 +69,21 @@ class PrivateSentinel(PrivateNodes):
         """As in any node's life: one that comes back follows whoever is master by then."""
         process = self._process(name)
         if name in DATA:
+            self._prepare(name)
             master = self._master()
             process.command = process.command[:2]
             if master != name:
                 process.command += ["--replicaof", HOST, str(self._ports[master])]
         super().restart(name)
+
+    def _kept_files(self, name: str) -> Sequence[str]:
+        return DATA_FILES if name in DATA else ("node.conf",)
+
+    def _prepare_empty(self, name: str) -> None:
+        try:
+            self._until(lambda: self._master() != name, FAILOVER_SECONDS)
+        except RedisUnavailable:
+            raise self._cannot_come_back(name) from None
 
     def _start(self) -> None:
         ports = free_ports(len(self._names))
