@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 from urllib.parse import quote
 
-from bankkit import watchdog
 from bankkit.redis_server.binary import RedisUnavailable, find_binary
 from bankkit.watched import NoSocket, WatchedProcess, printable, socket_directory
 
@@ -164,7 +163,9 @@ def usable_directory(path: str | os.PathLike[str]) -> Path:
 
 def check_unlocked(data_dir: Path) -> None:
     """Raises `RedisUnavailable` if another bank has it, as its watchdog will."""
-    import fcntl  # Windows has none
+    import fcntl  # Windows has none, and the watchdog needs it
+
+    from bankkit import watchdog
 
     deadline = time.monotonic() + watchdog.LOCK_SECONDS
     with (data_dir / watchdog.LOCK).open("a") as lock:
