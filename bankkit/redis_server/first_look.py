@@ -184,7 +184,8 @@ def _look(
             ask.info(section)
         ask.execute_command("EVALSHA", "0" * 40, 1, key)  # which no script has
         ask.execute_command("EVAL", _REHEARSAL, 1, key)
-        ask.execute_command("BLPOP", key, 0.001)
+        # Whether it may is judged before the timeout is: to wait in vain would take 0.1 s.
+        ask.execute_command("BLPOP", key, "never")
         ask.execute_command("EXISTS", f"{namespace}:servers")
         answers = ask.execute(raise_on_error=False)
     # A user who may not ask is not told; then nobody knows of what only INFO shows.
