@@ -75,6 +75,8 @@ _AWAY = (
     RedisClusterException,
 )
 _AWAY_PREFIXES = (
+    "ACL failure in script",  # what NOPERM is called there, by Valkey and by Redis from 7.2 on
+    "The user executing the script",  # and by older ones
     "BUSY",
     "LOADING",
     "MASTERDOWN",

@@ -11,11 +11,13 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import grpc
 import pytest
 import redis as redis_py
 
 import bankkit
 from bankkit import doctor
+from bankkit.pb import bank_pb2
 from bankkit.redis_link import connect
 from bankkit.redis_server import (
     VARIABLE,
@@ -312,6 +314,19 @@ def client_of_a_dead_one() -> Iterator[redis_py.Redis]:
     with closing(PrivateRedis()) as private, connect(private.url) as client:
         private.kill()
         yield client
+
+
+def test_a_right_that_is_taken_away_is_an_outage(own: redis_py.Redis) -> None:
+    """Redis says it in other words for a command in a script."""
+    with user(own, "~*", "+@all") as url, bankkit.Bank(redis=url) as bank:
+        bank.client.create_account("alice")
+        for command in ("hset", "evalsha"):
+            own.execute_command("ACL", "SETUSER", "teller", f"-{command}")
+            with pytest.raises(grpc.RpcError) as told:
+                bank.stub.Deposit(bank_pb2.DepositRequest(account_id="alice", amount=1))
+            assert told.value.code() == grpc.StatusCode.UNAVAILABLE
+            own.execute_command("ACL", "SETUSER", "teller", f"+{command}")
+        assert bank.client.deposit("alice", 1).balance == 1
 
 
 # The version
