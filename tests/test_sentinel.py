@@ -117,6 +117,12 @@ def test_at_the_door(nodes: PrivateSentinel) -> None:
     data = nodes.node("node 1").address
     text = first_line(f"redis+sentinel://:{password}@{data}/bank?{options}")
     assert "it is no Sentinel: use redis://" in text
+    text = first_line(f"redis://:{password}@{nodes.node('node 2').address}")
+    assert text.endswith(f"it is a replica and takes no writes: use the URL of its master, {data}.")
+    nodes.client("node 1").config_set("maxmemory", "100mb")
+    nodes.client("node 1").config_set("maxmemory-policy", "volatile-lru")
+    text = first_line(nodes.url)
+    assert f"the Sentinel there on to {data}, but it evicts keys when its memory is full" in text
     for name in ("node 1", "node 2", "node 3"):
         nodes.kill(name)
     eventually(lambda: "has no master at this moment" in first_line(nodes.url), LONG_ENOUGH)
