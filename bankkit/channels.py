@@ -18,12 +18,13 @@ import ipaddress
 import json
 import logging
 import os
+import signal
 import sys
 import threading
 import time
 import warnings
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -42,10 +43,6 @@ PROBE_SECONDS = 0.9
 
 QUIET_SECONDS = 0.1
 """How long a fork waits for calls that are just about to end."""
-
-HOLD_MICROSECONDS = 500_000
-"""How long a fork beside a call keeps all other threads out of gRPC; with half of that one child
-in fifteen was ended by a signal, without it one in four."""
 
 FORKED = (
     "gRPC does not work in this process: it was forked while its parent was in a gRPC call, or "
@@ -266,7 +263,6 @@ _after_fork = _AfterFork()
 _looking = threading.Lock()  # one fork at a time
 _hidden: set[Any] = set()
 _was_in_a_call = False
-_switch_interval = 0.005
 
 
 def check_grpc() -> None:
@@ -295,7 +291,7 @@ def _call_nobody() -> None:
 
 
 def _before_fork() -> None:
-    global _was_in_a_call, _switch_interval
+    global _was_in_a_call
     _looking.acquire()
     deadline = time.monotonic() + QUIET_SECONDS
     while _someone_is_in_a_call() and time.monotonic() < deadline:
@@ -305,27 +301,16 @@ def _before_fork() -> None:
     channels = _channels_of_grpc()
     _hidden.update(channels)
     channels.clear()
-    if not _was_in_a_call:
-        return
-    # The child loses the stacks of all other threads, where gRPC has a record of each that waits in
-    # it; threads of its own in the child then stumble over those. But a Python thread looks up
-    # every 0.2 s for a signal, and so waits in Python as long as nobody else may run there.
-    _switch_interval = sys.getswitchinterval()
-    sys.setswitchinterval(2.0)
-    time.sleep(0.01)  # the next wait for a turn has the long interval
-    _sleep_alone(HOLD_MICROSECONDS)
-
-
-def _after_fork_in_either() -> None:
     if _was_in_a_call:
-        sys.setswitchinterval(_switch_interval)
-    _looking.release()
+        _halt_those_that_crash()
 
 
 def _in_parent() -> None:
     _channels_of_grpc().update(_hidden)
     _hidden.clear()
-    _after_fork_in_either()
+    if _was_in_a_call:
+        _let_crash()
+    _looking.release()
 
 
 def _in_child() -> None:  # where what is hidden stays so: gRPC could not bear to finalize it
@@ -337,7 +322,21 @@ def _in_child() -> None:  # where what is hidden stays so: gRPC could not bear t
     _callers.clear()
     _pending.clear()
     servers.clear()
-    _after_fork_in_either()
+    _looking.release()
+
+
+def _halt_those_that_crash() -> None:
+    """gRPC starts threads of its own in the child, which clear up after the parent's calls. Beside
+    a call that waits, one child in four was ended by SIGSEGV or SIGABRT in such a thread, at once:
+    now that thread stops where it is, for good, and the child, which never uses gRPC, goes on."""
+    for number, action in _actions.items():
+        _sigaction(number, None, action)
+        _signal(number, _pause)
+
+
+def _let_crash() -> None:
+    for number, action in _actions.items():
+        _sigaction(number, action, None)
 
 
 def _channels_of_grpc() -> set[Any]:
@@ -348,11 +347,17 @@ def _channels_of_grpc() -> set[Any]:
 
 
 def _someone_is_in_a_call() -> bool:
-    """As its caller, whatever the channel, or as its server.
+    """As its caller or as its server.
 
-    Only the topmost frame of another thread may be looked at: those below may end meanwhile.
+    Callers on a channel that is not ours are known by where they are; but only the topmost frame
+    of another thread may be looked at, for those below may end meanwhile.
     """
-    if any(server.load for server in servers) or any(not call.done() for call in _pending):
+    try:
+        if _callers or any(server.load for server in tuple(servers)):
+            return True
+        if any(not call.done() for call in tuple(_pending)):
+            return True
+    except RuntimeError:  # a set was changed meanwhile
         return True
     codes = [frame.f_code for frame in sys._current_frames().values()]
     return any(code.co_filename in _GRPC_FILES and code.co_name not in _AT_REST for code in codes)
@@ -364,7 +369,16 @@ _AT_REST = {"_serve", "_poll_connectivity", "channel_spin"}
 
 
 if sys.platform != "win32":
-    _sleep_alone: Callable[[int], object] = ctypes.PyDLL(None).usleep  # no other thread may run
+    _libc = ctypes.CDLL(None)
+    _signal = _libc.signal
+    _signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
+    _signal.restype = ctypes.c_void_p
+    _sigaction = _libc.sigaction
+    _actions = {
+        number: ctypes.create_string_buffer(1024)  # for whatever a `struct sigaction` is here
+        for number in (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT)
+    }
+    _pause = ctypes.cast(_libc.pause, ctypes.c_void_p)
     os.register_at_fork(before=_before_fork, after_in_parent=_in_parent, after_in_child=_in_child)
 
 

@@ -1,8 +1,8 @@
 """Exceptions that can be copied and pickled, whatever their constructor takes.
 
-Python makes the copy of an exception by a call of its class with `args`, the text in most cases.
-Where the constructor takes something else the copy is wrong, or fails: then a `multiprocessing.Pool`
-waits forever for a result that it cannot unpickle.
+Python copies an exception by a call of its class with `args`, the text in most cases. Where the
+constructor takes something else the copy is wrong, or fails: then a `multiprocessing.Pool` waits
+forever for a result that it cannot unpickle.
 """
 
 from __future__ import annotations

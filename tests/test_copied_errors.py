@@ -17,30 +17,23 @@ from bankkit.lab.exercises import Wrong
 from bankkit.redis_server import RedisNotFound
 from bankkit.redis_server.first_look import Unreached
 from bankkit.store import OutOfBounds
-from tests.processes import ROOT
+from tests.processes import ROOT, free_port
 
 
-class Refused(grpc.RpcError, grpc.Call):  # type: ignore[misc]
-    """What grpcio raises, as far as `CallError` looks at it."""
+def call_error() -> bankkit.CallError:
+    """From a server that is not there."""
+    with (
+        bankkit.connect(f"127.0.0.1:{free_port()}") as client,
+        pytest.raises(bankkit.CallError) as away,
+    ):
+        client.create_account("alice")
+    return away.value
 
-    def code(self) -> grpc.StatusCode:
-        return grpc.StatusCode.UNAVAILABLE
-
-    def details(self) -> str:
-        return "nobody there"
-
-    def trailing_metadata(self) -> tuple[()]:
-        return ()
-
-    cancel = is_active = time_remaining = add_callback = initial_metadata = None
-
-
-Refused.__abstractmethods__ = frozenset()
 
 MADE: dict[type[BaseException], Callable[[], BaseException]] = {
     accounts.LimitExceeded: lambda: accounts.LimitExceeded(),
     accounts.InsufficientFunds: lambda: accounts.InsufficientFunds(balance_cents=1, amount_cents=2),
-    bankkit.CallError: lambda: bankkit.CallError(Refused()),
+    bankkit.CallError: call_error,
     OutOfBounds: lambda: OutOfBounds(12),
     RedisNotFound: lambda: RedisNotFound(["here", "there"]),
     Unreached: lambda: Unreached("host:1", OSError(1, "no"), sent_by="the Sentinel"),
