@@ -362,8 +362,12 @@ class Store:
         )
         return Registration(int(got), tuple(rivals))
 
-    def servers(self) -> dict[str, tuple[str, bool]]:
-        """Who holds a lease on the namespace: by server id its choice, and if it is to be alone."""
+    def servers(self, lease_ms: int) -> dict[str, tuple[str, bool]]:
+        """Who holds a lease on the namespace: by server id its choice, and if it is to be alone.
+
+        A lease that has longer to run than the `lease_ms` that servers ask for counts as over, as
+        in `register`.
+        """
         leases = self.link.execute_command("HGETALL", self._servers)
         seconds, microseconds = self.link.execute_command("TIME")
         now = int(seconds) * 1000 + int(microseconds) // 1000
@@ -372,7 +376,7 @@ class Store:
             if server_id == "generation":
                 continue
             deadline, alone, concurrency = lease.split(" ", 2)
-            if int(deadline) >= now:
+            if now <= int(deadline) <= now + lease_ms:
                 found[server_id] = (concurrency, alone == "1")
         return found
 
