@@ -50,7 +50,7 @@ def plain() -> Subject:
     lock = threading.Lock()
 
     def is_free() -> bool:
-        had = lock.acquire(timeout=PATIENCE)
+        had = lock.acquire(blocking=False)
         if had:
             lock.release()
         return had
