@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import yaml
@@ -73,12 +74,14 @@ def system(python: str, platform: str) -> dict[str, str]:
     }
 
 
+@cache
 def lock_entries() -> dict[Requirement, str]:
     """Each entry of the lock, and its text with the hashes; a name may have several, by marker."""
     texts = re.split(r"^(?=\w)", LOCK.read_text(), flags=re.MULTILINE)[1:]
     return {Requirement(text.partition("\n")[0].rstrip(" \\")): text.rstrip() for text in texts}
 
 
+@cache
 def locked(python: str, platform: str) -> dict[str, str]:
     """The version that the lock has for a Python and a `sys_platform`; by name.
 
