@@ -17,14 +17,14 @@ _os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 # Where a proxy is set, as on many a campus, gRPC would ask it for the way to this very machine. It
 # reads `no_grpc_proxy`, else `no_proxy`; what is there already stays.
 _os.environ["no_grpc_proxy"] = ",".join(
-    filter(
-        None,
-        [
-            _os.environ.get("no_grpc_proxy", _os.environ.get("no_proxy")),  # noqa: SIM112
-            "127.0.0.1",
-            "localhost",
-            "::1",
-        ],
+    dict.fromkeys(  # once each: a child of this process comes here again
+        name
+        for names in (
+            _os.environ.get("no_grpc_proxy", _os.environ.get("no_proxy", "")),  # noqa: SIM112
+            "127.0.0.1,localhost,::1",
+        )
+        for name in names.split(",")
+        if name
     )
 )
 

@@ -201,8 +201,8 @@ class _Method:
             _callers.add(me)
             answer = getattr(self._call, how)(*arguments, **options)
         except grpc.RpcError as error:
-            if self._gate.closed and isinstance(error, grpc.Call) and error.code() in _CUT_OFF:
-                _explain(error, f"{self._gate.closed} Whether the call was applied is unknown.")
+            if isinstance(error, grpc.Call):
+                _explain(error, self._gate)
             raise
         except ValueError:  # it was closed a moment ago
             if self._gate.closed:
@@ -212,14 +212,20 @@ class _Method:
             _callers.discard(me)
         if isinstance(answer, grpc.Future):
             _pending.add(answer)
+            _explain(answer, self._gate)
         return answer
 
 
-def _explain(error: Any, details: str) -> None:
-    """The details of a call that was cut off name a line of gRPC's, and not what happened."""
-    state = getattr(error, "_state", None)
-    if state is not None and hasattr(state, "details"):
-        state.details = details
+def _explain(call: Any, gate: Gate) -> None:
+    """If a call is cut off, its details name a line of gRPC's: now they say what happened."""
+    details = call.details
+
+    def in_words() -> Any:
+        if gate.closed and call.code() in _CUT_OFF:
+            return f"{gate.closed} Whether the call was applied is unknown."
+        return details()
+
+    call.details = in_words
 
 
 def _is_loopback(address: str) -> bool:

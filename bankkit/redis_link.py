@@ -11,6 +11,7 @@ import threading
 import time
 import weakref
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol, cast
@@ -150,15 +151,19 @@ def put_behind(gate: Gate, found: redis.Redis) -> None:
 
     client.execute_command = guarded
     if isinstance(client, redis.RedisCluster):
+        for name in ("pipeline", "pubsub", "monitor"):  # which have ways of their own to the nodes
+            setattr(client, name, _after(gate.check, getattr(client, name)))
         return
     pool = client.connection_pool
-    get_connection = pool.get_connection
+    pool.get_connection = _after(gate.check, pool.get_connection)  # for all that is not a command
 
-    def guarded_connection(*arguments: Any, **options: Any) -> Any:
-        gate.check()
-        return get_connection(*arguments, **options)
 
-    pool.get_connection = guarded_connection  # pipelines, pubsub, monitor, clients that share it
+def _after(check: Callable[[], None], function: Callable[..., Any]) -> Callable[..., Any]:
+    def checked(*arguments: Any, **options: Any) -> Any:
+        check()
+        return function(*arguments, **options)
+
+    return checked
 
 
 def check_wait_replicas(number: object) -> None:

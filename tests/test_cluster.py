@@ -111,6 +111,21 @@ def test_a_server_that_lost_its_lease_changes_no_account_in_any_slot(
     sweep_at_death(cluster.url, "leased").close()
 
 
+def test_a_stopped_bank(cluster: PrivateCluster) -> None:
+    with bankkit.Bank("atomic", redis=cluster.url) as bank:
+        bank.client.create_account("alice")
+    redis: Any = bank.redis
+    for use in (
+        lambda: bank.store.read("alice"),
+        lambda: bank.peek("alice"),
+        lambda: redis.get("key"),
+        lambda: redis.pipeline().get("key").execute(),
+        lambda: redis.pubsub(),
+    ):
+        with pytest.raises(RuntimeError, match="This bank is stopped: run the start cell again"):
+            use()
+
+
 def test_every_master_has_accounts_and_an_account_one_slot(cluster: PrivateCluster) -> None:
     with bankkit.Bank("atomic", redis=cluster.url) as bank:
         for account in ACCOUNTS:

@@ -1,6 +1,7 @@
 """What a fork does to banks: the parent's are inert in the child, and it may have its own."""
 
 import multiprocessing
+import multiprocessing.forkserver
 import os
 import threading
 import time
@@ -208,6 +209,9 @@ def test_multiprocessing(bank: bankkit.Bank, method: str) -> None:
     before = bank.client.get_balance("shared").balance
     with multiprocessing.get_context(method).Pool(1) as pool:
         assert pool.apply_async(deposit, (bank.address,)).get(LONG_ENOUGH) == before + 1
+    if method == "forkserver":
+        server: Any = multiprocessing.forkserver._forkserver
+        server._stop()  # or it lives as long as this process
 
 
 ENDS = {

@@ -1,7 +1,6 @@
 """The bank behind Sentinels: they name another master, and the bank goes on with it."""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
@@ -70,14 +69,18 @@ def test_the_master_dies_under_load(nodes: PrivateSentinel) -> None:
 def test_an_old_master_gets_nothing_any_more(nodes: PrivateSentinel) -> None:
     """It was paused, and does not know yet that it is none. Another thread has found out."""
     old = master_of(nodes)
-    with connect(nodes.url, socket_timeout=0.5) as client, ThreadPoolExecutor(1) as other:
-        link = Link(client)
-        assert link.execute_command("SET", "key", "from here") == "OK"
+    with connect(nodes.url, socket_timeout=0.5) as client, closing(Link(client)) as link:
+        lines = link._route._lines  # type: ignore[attr-defined]
+        mine, others = lines._free.take(0), lines._free.take(0)
+        for line in (mine, others):
+            assert lines._send(line, (("SET", "key", "from here"),)) == ["OK"]
         nodes.pause(old.name)
         nodes.wait_until_healthy()
-        other.submit(link.execute_command, "SET", "key", "from there").result(LONG_ENOUGH)
+        others.connection.disconnect()
+        assert lines._send(others, (("SET", "key", "from there"),)) == ["OK"]
         nodes.resume(old.name)
         assert nodes.client(old.name).info("replication")["role"] == "master"  # so it believes
+        lines._free.give(mine)
         assert link.execute_command("SET", "mine", "text") == "OK"  # on a connection from before
         assert nodes.client(old.name).get("mine") is None
         assert nodes.client(master_of(nodes).name).get("mine") == "text"
