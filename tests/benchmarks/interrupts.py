@@ -139,8 +139,9 @@ def on_redis() -> Iterator[dict[str, Callable[[], Subject]]]:
         yield found
 
 
-def interrupt(block: Block, after: float) -> None:
-    """Enter and leave blocks until the signal comes."""
+def interrupt(block: Block, after: float, due: set[str]) -> None:
+    """Enter and leave blocks until a signal comes while one is due."""
+    due.add("signal")
     try:
         # Again later, for Python swallows what is raised within a `__del__`.
         signal.setitimer(signal.ITIMER_REAL, after, 0.1)
@@ -148,15 +149,18 @@ def interrupt(block: Block, after: float) -> None:
             with block():
                 pass
     except KeyboardInterrupt:
+        due.clear()
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def left_taken(make: Callable[[], Subject], times: int, seed: int = 0) -> int:
     """How many of so many interrupts left something taken. For the main thread only."""
     choose, taken = random.Random(seed), 0
+    due: set[str] = set()
 
     def raise_interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
+        if due:
+            raise KeyboardInterrupt
 
     usual = signal.signal(signal.SIGALRM, raise_interrupt)
     try:
@@ -164,7 +168,7 @@ def left_taken(make: Callable[[], Subject], times: int, seed: int = 0) -> int:
             it = make()
             for number in range(1, times + 1):
                 with rivals(it.rival):
-                    interrupt(it.block, choose.uniform(10e-6, it.longest))
+                    interrupt(it.block, choose.uniform(10e-6, it.longest), due)
                 free = other.submit(it.is_free).result()
                 taken += not free
                 if not free or number % it.uses == 0:
