@@ -226,6 +226,9 @@ class Link:
     been sent, and raises `StoreUnavailable`, or gives a BLPOP's answer to a time that is up. The
     connections of `client` itself do not count, and are not used.
 
+    A command is text in all its parts: hiredis 3.5 crashes the process if a signal arrives while it
+    makes text of a number.
+
     Safe for any number of threads. Raises `StoreUnavailable` when Redis is away or too slow; then
     it is unknown whether a change was made. What Redis says against the command itself is raised
     as redis-py does. Raises RuntimeError after `close`, and in a child of a fork.
@@ -262,10 +265,10 @@ class Link:
             self._closed = sentence
             self._route.close()
 
-    def execute_command(self, *command: str | int | float) -> Any:
+    def execute_command(self, *command: str) -> Any:
         return self._ask(command)[0]
 
-    def confirmed(self, *command: str | int | float) -> Any:
+    def confirmed(self, *command: str) -> Any:
         """For a change, and for a repetition of one: returns when enough replicas have it.
 
         The command must write something. `WAIT` speaks of what its own connection has written
@@ -273,13 +276,13 @@ class Link:
         """
         if not self.wait_replicas:
             return self._ask(command)[0]
-        wait = ("WAIT", self.wait_replicas, round(CONFIRM_SECONDS * 1000))
+        wait = ("WAIT", str(self.wait_replicas), str(round(CONFIRM_SECONDS * 1000)))
         answer, replicas = self._ask(command, wait)
         if replicas < self.wait_replicas:
             raise StoreUnavailable
         return answer
 
-    def _ask(self, *commands: tuple[str | int | float, ...]) -> list[Any]:
+    def _ask(self, *commands: tuple[str, ...]) -> list[Any]:
         self._birthplace.check("link to Redis")
         if self._closed:
             raise RuntimeError(self._closed)
@@ -299,7 +302,7 @@ class Link:
         return answers
 
 
-_Commands = tuple[tuple[str | int | float, ...], ...]
+_Commands = tuple[tuple[str, ...], ...]
 
 
 class _Route(Protocol):
@@ -357,7 +360,7 @@ class _ByKey:
             return answers
         raise ClusterError("Sent from node to node, and none of them took it.")
 
-    def _node(self, command: tuple[str | int | float, ...]) -> ClusterNode:
+    def _node(self, command: tuple[str, ...]) -> ClusterNode:
         is_script = command[0] in ("EVAL", "EVALSHA")
         key = command[3 if is_script else 1] if len(command) > 1 else ""
         slot = key_slot(str(key).encode())
@@ -506,7 +509,7 @@ class _Lines:
             if line is not None:
                 self._free.give(line)
 
-    def _block(self, *command: str | int | float) -> list[Any]:
+    def _block(self, *command: str) -> list[Any]:
         """The wait for a turn is a part of the wait that was asked for; 0 asks for any time."""
         seconds = float(command[-1])
         come = time.monotonic()
@@ -517,7 +520,7 @@ class _Lines:
                 return [None]  # as Redis says when nothing came
             if seconds:
                 seconds = max(seconds - (time.monotonic() - come), 0.001)
-            return self._send(line, ((*command[:-1], seconds),))
+            return self._send(line, ((*command[:-1], str(seconds)),))
         finally:
             if line is not None:
                 self._free_to_block.give(line)

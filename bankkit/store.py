@@ -447,7 +447,7 @@ class Store:
             # An earlier copy made the change, and may have waited for its replicas in vain. Redis
             # promises to wait only for what the same connection has written: so it writes.
             key = self._key(account_id, f"request:{request.id}")
-            self.link.confirmed("EXPIRE", key, REPLY_SECONDS)
+            self.link.confirmed("EXPIRE", key, str(REPLY_SECONDS))
         return balance
 
 

@@ -199,7 +199,7 @@ os.kill(os.getpid(), 9)
 def test_a_command_that_timed_out_is_not_sent_again(cluster: PrivateCluster) -> None:
     with connect(cluster.url, socket_timeout=0.2) as client:
         link = Link(client)
-        link.execute_command("SET", "counter", 0)
+        link.execute_command("SET", "counter", "0")
         master = owner(cluster, "counter").name
         cluster.pause(master)
         with pytest.raises(StoreUnavailable):
@@ -212,7 +212,7 @@ def test_a_command_that_timed_out_is_not_sent_again(cluster: PrivateCluster) -> 
 def test_a_slot_that_has_moved_is_followed(cluster: PrivateCluster, link: Link) -> None:
     """The map of the link is older than what a failover by hand has changed."""
     master = owner(cluster, "counter")
-    link.execute_command("SET", "counter", 0)
+    link.execute_command("SET", "counter", "0")
     heir = replica_of(cluster, master)
     cluster.client(heir.name).execute_command("CLUSTER", "FAILOVER")
     eventually(lambda: cluster.node(heir.name).role == "master", LONG_ENOUGH)

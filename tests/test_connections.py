@@ -151,7 +151,7 @@ def test_locks_of_many_threads_on_a_callers_link(bank: bankkit.Bank) -> None:
 def test_more_threads_than_turns(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """They take turns; one that gets none within the time says so, and has sent nothing."""
     with connect(url) as client, closing(Link(client, connections=2)) as link:
-        link.execute_command("SET", "counter", 0)
+        link.execute_command("SET", "counter", "0")
         assert not at_once(50, lambda: link.execute_command("INCR", "counter"))
         assert link.execute_command("GET", "counter") == "50"
         assert len(client.client_list()) <= 3
@@ -173,11 +173,13 @@ def test_more_threads_than_turns(url: str, monkeypatch: pytest.MonkeyPatch) -> N
 def test_waits_for_a_list_keep_nobody_from_a_turn(url: str) -> None:
     with connect(url) as client, closing(Link(client, connections=1, blocked=2)) as link:
         with ThreadPoolExecutor(3) as pool:
-            waits = [pool.submit(link.execute_command, "BLPOP", f"list {n}", 0.3) for n in range(3)]
+            waits = [
+                pool.submit(link.execute_command, "BLPOP", f"list {n}", "0.3") for n in range(3)
+            ]
             assert link.execute_command("SET", "key", "text") == "OK"
         assert [wait.result() for wait in waits] == [None] * 3  # the third had no line of its own
         link.execute_command("RPUSH", "list 0", "x")
-        assert link.execute_command("BLPOP", "list 0", 1) == ["list 0", "x"]
+        assert link.execute_command("BLPOP", "list 0", "1") == ["list 0", "x"]
 
 
 def test_an_interrupt_loses_no_turn(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
