@@ -63,6 +63,8 @@ def run() -> int:
         status = main()
         if sys.stdout is not None:
             sys.stdout.flush()
+    except KeyboardInterrupt:  # while it imports
+        return 130
     except BrokenPipeError:
         status = _fail("Nobody reads the output any more, so this has ended.")
     except OSError as error:

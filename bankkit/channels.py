@@ -32,6 +32,8 @@ import grpc
 from grpc import _channel, _server
 
 from bankkit.forks import Birthplace
+from bankkit.locks.interrupts import give_back, unbroken_start
+from bankkit.signals import Handler
 from bankkit.tls import NO_TLS, TlsFiles
 
 RECONNECT_MS = 100, 500
@@ -127,6 +129,7 @@ class Channel(grpc.Channel):
                     if self._credentials is None
                     else grpc.secure_channel(self._target, self._credentials, self._options)
                 )
+                hold_interrupts_in_forks()
             return self._opened
 
     def unary_unary(self, *arguments: Any, **options: Any) -> Any:
@@ -266,7 +269,13 @@ _pending: weakref.WeakSet[Any] = weakref.WeakSet()
 """Calls that nobody waits for: futures and streams."""
 
 _after_fork = _AfterFork()
-_looking = threading.Lock()  # one fork at a time
+_looking = threading.RLock()  # one fork at a time
+_halted: set[signal.Signals] = set()
+"""Signals whose default action is held back at the moment."""
+_interrupted = False
+_handler: Handler | None = None
+"""What an Interrupt does when no fork is under way."""
+_holds = False
 _hidden: set[Any] = set()
 _was_in_a_call = False
 
@@ -296,9 +305,24 @@ def _call_nobody() -> None:
             return
 
 
+@unbroken_start
 def _before_fork() -> None:
+    """Python drops what a fork hook raises, and what an Interrupt has cut short there hangs the
+    child. So it waits, and comes again after the fork."""
+    global _interrupted
+    try:
+        _prepare()
+    except KeyboardInterrupt:
+        _interrupted = True
+        _prepare()
+
+
+def _prepare() -> None:
+    """May be done again from the start."""
     global _was_in_a_call
-    _looking.acquire()
+    if not _looking._is_owned():  # type: ignore[attr-defined]
+        _looking.acquire()
+    _hold_interrupts()
     deadline = time.monotonic() + QUIET_SECONDS
     while _someone_is_in_a_call() and time.monotonic() < deadline:
         time.sleep(0.001)
@@ -311,24 +335,80 @@ def _before_fork() -> None:
         _halt_those_that_crash()
 
 
+@unbroken_start
 def _in_parent() -> None:
+    global _interrupted
+    try:
+        _undo()
+    except KeyboardInterrupt:
+        _interrupted = True
+        _undo()
+    if _interrupted:
+        _interrupted = False
+        _interrupt_soon()
+
+
+def hold_interrupts_in_forks() -> None:
+    """For grpcio's own fork hook, too, which it adds when the first channel or server is made, and
+    which runs before those that were added before it. Call it after that; once is enough."""
+    global _holds
+    if not _holds and hasattr(os, "register_at_fork"):
+        _holds = True
+        os.register_at_fork(before=_hold_interrupts)
+
+
+@unbroken_start
+def _hold_interrupts() -> None:
+    global _handler
+    is_main = threading.current_thread() is threading.main_thread()
+    if _handler is None and is_main and callable(signal.getsignal(signal.SIGINT)):
+        handler = Handler(signal.SIGINT)
+        handler.replace(_note)
+        _handler = handler
+
+
+def _note(*_: object) -> None:
+    global _interrupted
+    _interrupted = True
+
+
+def _let_interrupt() -> None:
+    global _handler
+    if _handler is not None:
+        _handler.put_back()
+        _handler = None
+
+
+def _undo() -> None:
+    """May be done again from the start."""
     _channels_of_grpc().update(_hidden)
     _hidden.clear()
     if _was_in_a_call:
         _let_crash()
-    _looking.release()
+    _let_interrupt()
+    give_back(_looking)
 
 
+def _interrupt_soon() -> None:
+    """Once the hook is left."""
+    timer = threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGINT))
+    timer.daemon = True
+    timer.start()
+
+
+@unbroken_start
 def _in_child() -> None:  # where what is hidden stays so: gRPC could not bear to finalize it
-    global _after_fork
+    global _after_fork, _interrupted, _looking
     was_broken = _after_fork.is_broken
     _after_fork = _AfterFork()
     _after_fork.is_suspect = True
     _after_fork.is_broken = was_broken or _was_in_a_call
+    _looking = threading.RLock()
     _callers.clear()
     _pending.clear()
     servers.clear()
-    _looking.release()
+    _let_interrupt()
+    _interrupted = False
 
 
 def _halt_those_that_crash() -> None:
@@ -336,13 +416,16 @@ def _halt_those_that_crash() -> None:
     a call that waits, one child in four was ended by SIGSEGV or SIGABRT in such a thread, at once:
     now that thread stops where it is, for good, and the child, which never uses gRPC, goes on."""
     for number, action in _actions.items():
-        _sigaction(number, None, action)
+        if number not in _halted:
+            _sigaction(number, None, action)
+            _halted.add(number)
         _signal(number, _pause)
 
 
 def _let_crash() -> None:
-    for number, action in _actions.items():
-        _sigaction(number, action, None)
+    for number in tuple(_halted):
+        _sigaction(number, _actions[number], None)
+        _halted.discard(number)
 
 
 def _channels_of_grpc() -> set[Any]:

@@ -26,7 +26,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from bankkit.channels import Gate, open_channel
-from bankkit.copied import Copied
+from bankkit.copied import Copied, Unique
 from bankkit.pb import bank_pb2, bank_pb2_grpc
 from bankkit.tls import NO_TLS, PathLike, TlsFiles
 
@@ -108,7 +108,7 @@ def error_info(error: grpc.Call) -> error_details_pb2.ErrorInfo | None:
     return None
 
 
-class Client:
+class Client(Unique):
     """The five RPCs as methods; a context manager that closes its channel.
 
     Each method returns the reply message and raises `CallError`. `timeout` is in seconds, for the

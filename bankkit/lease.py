@@ -180,7 +180,8 @@ class ServerLease:
         try:
             found = self._register()
         except StoreUnavailable as error:
-            trouble, self._refusal = "the account store is away", error
+            trouble = f"the account store is of no use: {error.__cause__ or error}"
+            self._refusal = error
         except Exception as error:  # Redis has many answers, and none of them may end the thread
             trouble, self._refusal = f"the lease was not renewed: {error}", StoreUnavailable()
         else:
@@ -206,7 +207,7 @@ class ServerLease:
             with self._renewing:
                 trouble = self._renew()
             if trouble != self._trouble:
-                _log.warning("%s", trouble or "the account store is back")
+                _log.warning("%s", trouble or "this server can serve writes again")
                 if bool(trouble) != bool(self._trouble):
                     self._report(not trouble)
                 self._trouble = trouble

@@ -26,6 +26,7 @@ from redis.sentinel import Sentinel, SentinelConnectionPool
 
 from bankkit import redis_url
 from bankkit.accounts import StoreUnavailable
+from bankkit.copied import Unique
 from bankkit.forks import Birthplace
 from bankkit.numbers import check_whole
 
@@ -212,7 +213,7 @@ class _SentinelPool(SentinelConnectionPool):
         self.sentinel_manager.close()
 
 
-class Link:
+class Link(Unique):
     """Sends commands over connections of its own, each by one thread at a time.
 
     They are kept open between commands, and the next command takes the one that was used last: so

@@ -18,8 +18,10 @@ import redis as redis_py
 from bankkit import accounts, redis_link
 from bankkit.channels import Gate, check_grpc, open_channel
 from bankkit.client import Client
+from bankkit.copied import Unique
 from bankkit.pb import bank_pb2_grpc
 from bankkit.redis_server import PrivateNodes, own_namespace
+from bankkit.signals import interrupt_later
 from bankkit.store import Store, check_namespace
 
 GRACE_SECONDS = 5.0
@@ -32,7 +34,7 @@ Not as a `CallError`: no call was made, and code that tries again after one woul
 """
 
 
-class RunningBank(ABC):
+class RunningBank(Unique, ABC):
     """A Redis, one server or more, and ways to call them. A context manager that stops it all.
 
     Once it is stopped, and in a child of a fork, every use raises RuntimeError and says why; there,
@@ -92,7 +94,8 @@ class RunningBank(ABC):
     ) -> Iterator[ExitStack]:
         """Around the start of the servers: opens what they need before it, and what needs them
         after it. What is put on the stack is closed by `stop`."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._is_stopping = False
         self._gates: list[Gate] = []
         self._gate = self._new_gate()
         check_grpc()
@@ -155,16 +158,23 @@ class RunningBank(ABC):
     def stop(self, grace: float = GRACE_SECONDS) -> None:
         """Lets calls in flight end, for `grace` seconds at most, and leaves nothing running.
 
-        Safe to call again; does nothing in a child of a fork.
+        An Interrupt waits until that is done. Safe to call again, from several threads, and from
+        a signal handler in the midst of it; does nothing in a child of a fork.
         """
         if not self._gate.is_here:
             return
-        for gate in self._gates:
-            gate.close(STOPPED)
-        with self._lock:
-            self.store.link.close(STOPPED)
-            self._stop_serving(grace)  # first, so that calls on our own channels are drained too
-            self._resources.close()
+        with interrupt_later(deadly=False), self._lock:
+            if self._is_stopping:  # by this thread, below this very call
+                return
+            self._is_stopping = True
+            try:
+                for gate in self._gates:
+                    gate.close(STOPPED)
+                self.store.link.close(STOPPED)
+                self._stop_serving(grace)  # first, so that calls on our own channels are drained
+                self._resources.close()
+            finally:
+                self._is_stopping = False
         atexit.unregister(self.stop)
 
     def _new_gate(self) -> Gate:

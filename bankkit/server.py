@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import re
 import socket
 import threading
 from collections.abc import Callable, Sequence, Set
@@ -18,6 +19,7 @@ from grpc_reflection.v1alpha import reflection
 
 from bankkit import channels
 from bankkit import teller as tellers
+from bankkit.copied import Unique
 from bankkit.forks import Birthplace
 from bankkit.lease import ServerLease
 from bankkit.numbers import check_whole
@@ -48,7 +50,7 @@ class PortTaken(OSError):
     """Another program listens on the address already."""
 
 
-class Server:
+class Server(Unique):
     """A bank behind a port. `start` it once, `stop` it once.
 
     `name` is for people: whom a lock on Redis shows as its holder. `port` 0 lets the system choose.
@@ -142,6 +144,7 @@ class Server:
         self._report(True)
         self._server.start()
         channels.servers.add(self)
+        channels.hold_interrupts_in_forks()
         self.lease.keep()
 
     def stop(self, grace: float = 5.0) -> None:
@@ -185,8 +188,9 @@ class Server:
     def _listen(self, add_port: Callable[..., int], *credentials: grpc.ServerCredentials) -> int:
         try:
             return add_port(self.address, *credentials)
-        except RuntimeError:  # somebody was quicker
-            raise PortTaken(f"{self.address} is in use by another program.") from None
+        except RuntimeError:
+            check_free(self.host, self.port)  # raises what is wrong, if somebody was quicker
+            raise PortTaken(f"gRPC cannot listen on {self.address}.") from None
 
     def _close_socket(self) -> None:
         if self._socket is not None:
@@ -236,6 +240,8 @@ def check_free(host: str, port: int, *, but_for: Sequence[tuple[str, int]] = ())
     listen on IPv6 alone. What this process itself holds at `but_for` counts as free. Raises
     `PortTaken`, or ValueError for a host that is not this machine.
     """
+    if not re.fullmatch(r"[A-Za-z0-9._:%-]+", host):  # Python would take `*` or nothing for any
+        raise ValueError(f"host {host!r} is no address of this machine.")
     own = {address[:2] for held in but_for for *_, address in _addresses(*held)}
     usable = False
     for family, kind, _, _, address in _addresses(host, port):

@@ -43,10 +43,16 @@ class Handler:
 
 
 @contextmanager
-def interrupt_later() -> Iterator[None]:
-    """Holds the Interrupt button back until the block is done."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # signals do not reach it
+def interrupt_later(*, deadly: bool = True) -> Iterator[None]:
+    """Holds the Interrupt button back until the block is done.
+
+    With `deadly` false, not where an Interrupt would end the process at once (SIG_DFL).
+    """
+    if (
+        threading.current_thread() is not threading.main_thread()  # signals do not reach it
+        or (not deadly and signal.getsignal(signal.SIGINT) is signal.SIG_DFL)
+    ):
+        yield
         return
     pressed: list[int] = []
     before = Handler(signal.SIGINT)

@@ -27,6 +27,7 @@ from bankkit.accounts import (
     LockLost,
     RequestIdReused,
 )
+from bankkit.copied import Unique
 from bankkit.locks import STILL_HELD, Fence
 from bankkit.locks.redis_scripts import Script
 from bankkit.redis_link import CONNECTIONS, Link
@@ -225,7 +226,7 @@ def check_namespace(namespace: object) -> None:
         )
 
 
-class Store:
+class Store(Unique):
     """The accounts of one namespace.
 
     A change is acknowledged once Redis has it, and so many replicas as `wait_replicas` says: what

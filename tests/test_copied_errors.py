@@ -14,6 +14,7 @@ import pytest
 import bankkit
 from bankkit import accounts
 from bankkit.lab.exercises import Wrong
+from bankkit.locks import LockTable, Mutex, ReadWriteLock, RedisLocks
 from bankkit.redis_server import RedisNotFound
 from bankkit.redis_server.first_look import Unreached
 from bankkit.store import OutOfBounds
@@ -94,3 +95,28 @@ def test_a_refusal_in_a_pool_of_processes() -> None:
         assert refused.value.reason == "INSUFFICIENT_FUNDS"
         assert refused.value.code() is grpc.StatusCode.FAILED_PRECONDITION
         assert refused.value.metadata == {"amount_cents": "1250", "balance_cents": "0"}
+
+
+# What cannot be copied
+
+
+def test_half_a_lock_or_bank_is_refused() -> None:
+    """A copy of a lock would share its mutex and not its holders, and let two writers in."""
+    with bankkit.Bank() as bank:
+        locks = RedisLocks(bank.store.link)
+        for thing in (
+            ReadWriteLock(),
+            Mutex(),
+            LockTable(lambda _: Mutex()),
+            locks,
+            locks("key"),
+            bank,
+            bank.client,
+            bank.store,
+            bank.store.link,
+            bank.server,
+        ):
+            for make in (copy.copy, copy.deepcopy, pickle.dumps):
+                with pytest.raises(TypeError, match="cannot be copied or pickled: share it"):
+                    make(thing)
+        locks.close()

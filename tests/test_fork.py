@@ -272,3 +272,48 @@ def test_locks_on_redis(bank: bankkit.Bank) -> None:
             in_a_fork(child)
             lock.check()
             assert lock.statistics().writer is not None
+
+
+# Interrupted
+
+# A fork waits for a call that is in flight, and so long the Interrupt may come into its hook.
+INTERRUPTED = """
+import os, signal, threading, time
+import bankkit
+from bankkit import channels
+from bankkit.pb import bank_pb2
+from tests.waiting import eventually
+
+bank = bankkit.start()
+bank.client.create_account("alice")
+with bank.server.teller.locks.write("alice"):
+    call = bank.stub.GetBalance.future(bank_pb2.AccountRequest(account_id="alice"))
+    eventually(lambda: bank.server.load == 1)
+    threading.Timer(channels.QUIET_SECONDS / 3, os.kill, (os.getpid(), signal.SIGINT)).start()
+    try:
+        child = os.fork()
+        if child == 0:
+            try:
+                bankkit.connect(bank.address).get_balance("alice")
+            except RuntimeError as error:
+                os._exit(7 if "spawn" in str(error) else 1)
+        while True:
+            time.sleep(1)
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+child = os.fork()
+if child == 0:
+    os._exit(8)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+print(bank.client.get_balance("alice").balance)
+bank.stop()
+"""
+
+
+@needs_proc
+def test_an_interrupt_in_the_midst_of_a_fork_comes_after_it() -> None:
+    with home() as place, python(INTERRUPTED, place.environ) as kernel:
+        assert [kernel.line() for _ in range(4)] == ["interrupted", "7", "8", "0.0"]
+        assert kernel.wait() == 0
+        assert "Exception ignored" not in kernel.errors()

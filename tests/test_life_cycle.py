@@ -1,6 +1,7 @@
 """A bank's life in a notebook: started, started again, interrupted, ended in every way there is."""
 
 import asyncio
+import os
 import re
 import signal
 import socket
@@ -298,6 +299,66 @@ def test_a_call_that_never_ends_does_not_keep_a_bank_from_stopping(here: Home) -
     assert call.exception() is not None
     release.__exit__(None, None, None)
     eventually(lambda: not threads(), LONG_ENOUGH)
+
+
+@contextmanager
+def stopping(bank: bankkit.Bank) -> Iterator[threading.Thread]:
+    """Begins while a call is in flight, and lets that go on once the bank stops; the thread does
+    what is left to do."""
+    bank.client.create_account("slow")
+    held = threading.Event()
+    begun = threading.Event()
+
+    def hold() -> None:
+        with bank.server.teller.locks.write("slow"):
+            held.set()
+            assert begun.wait(LONG_ENOUGH)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert held.wait(LONG_ENOUGH)
+    request = bank_pb2.DepositRequest(account_id="slow", amount=5)
+    call = bank.stub.Deposit.future(request)
+
+    def act() -> None:
+        eventually(bank.server._stopping.is_set, LONG_ENOUGH)
+        os.kill(os.getpid(), signal.SIGINT)
+        begun.set()
+
+    actor = threading.Thread(target=act)
+    actor.start()
+    yield actor
+    actor.join(LONG_ENOUGH)
+    holder.join(LONG_ENOUGH)
+    assert call.result().balance == 5
+
+
+def test_an_interrupt_of_stop_waits_until_it_is_done(here: Home) -> None:
+    bank = bankkit.Bank()
+    with stopping(bank), pytest.raises(KeyboardInterrupt):
+        bank.stop()
+    assert nothing_left(here)
+    bank.stop()
+
+
+def test_stop_in_a_signal_handler_in_the_midst_of_stop(here: Home) -> None:
+    bank = bankkit.Bank()
+    before = signal.signal(signal.SIGINT, lambda *_: bank.stop())
+    try:
+        with stopping(bank):
+            bank.stop()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert nothing_left(here)
+
+
+@pytest.mark.parametrize("host", ["*", "", "two words", "127.0.0.1 "])
+def test_a_host_that_is_none_leaves_the_bank_running(here: Home, host: str) -> None:
+    bank = bankkit.start()
+    with pytest.raises(ValueError, match="is no address of this machine"):
+        bankkit.start(host=host)
+    assert answers(bank)
+    bank.stop()
 
 
 # A whole Python

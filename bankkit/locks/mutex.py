@@ -4,6 +4,8 @@ import threading
 from functools import partial
 from typing import Any, Literal
 
+from bankkit.copied import Unique
+
 from .guards import ReadGuard, WriteGuard
 from .holders import Holder, threads_of
 from .interrupts import unbroken_start
@@ -12,7 +14,7 @@ from .protocol import LockStatistics, seconds
 Kind = Literal["read", "write"]
 
 
-class Mutex:
+class Mutex(Unique):
     """A lock that makes no difference between readers and writers: each excludes everybody.
 
     Simple and right, at the price that reads wait for reads. It wakes one waiter at a time and

@@ -4,6 +4,8 @@ import threading
 from collections import deque
 from typing import Any
 
+from bankkit.copied import Unique
+
 from .guards import ReadGuard, WriteGuard
 from .holders import Holder, threads_of
 from .interrupts import give_back, unbroken_start
@@ -15,7 +17,7 @@ _new = object.__new__  # to call a class that has an `__init__` takes half as lo
 _Waiter = tuple[Holder, Any]  # a thread, and the gate (a Lock) at which it waits
 
 
-class ReadWriteLock:
+class ReadWriteLock(Unique):
     """Lets many threads read together, or one write alone.
 
     Use it where reads outnumber writes and a hold is long enough (a round trip to a database, not

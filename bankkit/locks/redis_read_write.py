@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal
 
+from bankkit.copied import Unique
+
 from . import redis_scripts as scripts
 from .guards import ReadGuard, WriteGuard
 from .holders import Holder, Inherited, threads_of
@@ -58,7 +60,7 @@ class RedisLockStatistics(LockStatistics):
     """In the order they came."""
 
 
-class RedisLocks:
+class RedisLocks(Unique):
     """The Redis locks of one owner, a lock for each key that it is called with.
 
     ``redis`` is anything with ``execute_command(*command)`` that may be used by many threads, sends
@@ -118,7 +120,7 @@ class RedisLocks:
         self._leases.close()
 
 
-class RedisReadWriteLock:
+class RedisReadWriteLock(Unique):
     """Lets many threads read together, or one write alone, whichever processes they belong to.
 
     A hold can be lost, unlike that of a lock in one process: whoever stands still for longer than

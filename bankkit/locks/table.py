@@ -6,12 +6,14 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any
 
+from bankkit.copied import Unique
+
 from .holders import Inherited, threads_of
 from .interrupts import give_back, unbroken_start
 from .protocol import Fence, Lock, LockStatistics
 
 
-class LockTable:
+class LockTable(Unique):
     """The locks of all accounts, of which there are only as many as are in use.
 
     ``make`` gets the key and returns its lock, in no lock or in the one that was made for it. It
