@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal, overload
 
-from bankkit import teller
+from bankkit import lease, teller
 from bankkit.bank import Bank
 from bankkit.fleet import Fleet
 from bankkit.lease import LEASE_SECONDS, Rivals
@@ -131,7 +131,7 @@ def _check_rivals(store: Store, concurrency: str, running: Bank | Fleet) -> None
     deadline = time.monotonic() + LEASE_SECONDS + 0.5
     while rivals := [
         choice
-        for server_id, (choice, alone) in store.servers(int(LEASE_SECONDS * 1000)).items()
+        for server_id, (choice, alone) in store.servers(int(lease.LEASE_SECONDS * 1000)).items()
         if not server_id.startswith(tuple(own))
         and (alone or teller.is_alone(concurrency) or choice != concurrency)
     ]:

@@ -407,7 +407,7 @@ def test_a_stopped_bank_is_named() -> None:
         lambda other, id: by_stub(stub, id),
         lambda other, id: client.create_account(id),
     ):
-        assert "does not answer (UNAVAILABLE) in line" in say(function, OPEN).text
+        assert "is stopped in line" in say(function, OPEN).text
 
 
 def test_a_check_without_a_bank_is_no_try(course: Course, monkeypatch: Any) -> None:

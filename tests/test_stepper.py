@@ -64,10 +64,10 @@ def test_lose_100() -> None:
         assert dict(first["state"]) == {"balance in Redis": "$0 (0 cents)"}
         alice = thread(first, "alice")
         assert alice["does"] == "call store.read"
-        assert line(alice) == "seen = self._read(account_id, request)"
+        assert line(alice) == "seen = self._read(account_id, request, generation)"
         shown.step("alice")
         alice = thread(view(shown), "alice")
-        assert line(alice) == "return self._commit(seen, balance, request, fence)"
+        assert line(alice) == "return self._commit(seen, balance, request, fence, generation)"
         variables = dict(alice["calls"][alice["shown"]]["variables"])
         assert variables["balance"] == "10000"
         shown.step("bob")

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from bankkit.lab.exercises import Exercise, Wrong
 from bankkit.lab.guard import Printed, TimeUp, printed, run_limited
+from bankkit.running import STOPPED
 
 LIMIT_SECONDS = 10.0
 
@@ -210,7 +211,12 @@ def _describe(
         return "failed", f"`{exercise.name}` calls itself without end (RecursionError){where}."
     if isinstance(error, SystemExit):
         return "failed", f"Your code asked Python to exit{where}. Let it return instead."
-    if _status(error) == "UNAVAILABLE" or "closed channel" in _one_line(error):
+    if STOPPED in str(error):
+        return (
+            "failed",
+            f"The bank that your code calls is stopped{where}: run the lesson's start cell again.",
+        )
+    if _status(error) == "UNAVAILABLE":
         return (
             "failed",
             f"The bank that your code calls does not answer (UNAVAILABLE){where}. If it was "
