@@ -4,6 +4,8 @@ PYTHON := .venv/bin/python
 PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check install
 # Three workers for two cores: the tests wait a third of their time.
 PYTEST := $(PYTHON) -m pytest --nbval --numprocesses=3 --no-loadscope-reorder
+# One of these tests is a whole run of pytest, and may take longer than what else ends as a deadlock.
+ELSEWHERE := -m elsewhere -o faulthandler_timeout=2400
 PYTHONS := python3.15 python3.14 python3.13 python3.12 python3.11
 INSTALLED := .venv/installed
 PROTOC := .venv-proto/bin/python
@@ -56,10 +58,10 @@ test: $(INSTALLED)  ## lint, check types, run all tests and all lessons
 	$(PYTEST) -p tests.foreign_data $(ARGS)
 
 test-all: $(INSTALLED)  ## what that leaves out: other Pythons and versions, all lessons in a browser
-	$(PYTEST) -m elsewhere $(ARGS)
+	$(PYTEST) $(ELSEWHERE) $(ARGS)
 
 test-latest: $(INSTALLED)  ## lessons, contract and Redis on the newest release of everything
-	$(PYTEST) -m elsewhere tests/test_both_ends.py -k newest $(ARGS)
+	$(PYTEST) $(ELSEWHERE) tests/test_both_ends.py -k newest $(ARGS)
 
 bench: $(INSTALLED)  ## measure the locks, the bank, the recorder and the explorer, as ratios
 	$(PYTHON) -m tests.benchmarks.locks
