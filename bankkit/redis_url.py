@@ -73,13 +73,15 @@ def parse(url: str) -> RedisUrl:
     that is no number for 0.
     """
     try:
-        parts = urlsplit(url)
-    except (ValueError, AttributeError):
+        # urlsplit never sees the hosts: since Python 3.15 it refuses a list with an IPv6 address.
+        start, hosts, end = re.split(r"(?<=://)([^/?#]*)", url.strip(), maxsplit=1)
+        parts = urlsplit(f"{start}{end}")
+    except (ValueError, TypeError, AttributeError):
         raise ValueError from None
     found = re.fullmatch(r"(redis|rediss|unix)(?:\+(cluster|sentinel))?", parts.scheme)
     if found is None or (found[1] == "unix" and found[2]):
         raise ValueError
-    user, _, hosts = parts.netloc.rpartition("@")
+    user, _, hosts = hosts.rpartition("@")
     query = {name: values[0] for name, values in parse_qs(parts.query).items()}
     if found[1] == "unix":
         if len(parts.path) < 2:

@@ -656,9 +656,10 @@ def test_in_a_real_kernel_two_runs_show_the_same() -> None:
     assert texts[0].splitlines()[1] == "  A. `True`: they are the same number."
     assert texts[1].startswith("→ What happened")
     assert texts[3].startswith("○ Nothing yet: `to_cents` is still as it was given to you.")
-    assert texts[4].splitlines()[0] == (
-        "✗ Not yet: Your code raised ZeroDivisionError: float division by zero in line 2 of your "
-        "cell (`cents = dollars / 0`)."
+    assert re.fullmatch(  # Python 3.14 leaves out which number it was
+        r"✗ Not yet: Your code raised ZeroDivisionError: (float )?division by zero in line 2 of "
+        r"your cell \(`cents = dollars / 0`\)\.",
+        texts[4].splitlines()[0],
     )
     assert "○ Dollars to cents (1 try)" in texts[5]
 
