@@ -129,6 +129,15 @@ def connect(url: str, **options: Any) -> redis.Redis:
     return cast(redis.Redis, master)
 
 
+def renew_map(client: redis.Redis) -> None:
+    """Has a client of a Cluster ask who has which slots now; a failover may have changed that.
+
+    For looking around with it: a `Link` finds out by itself. Raises one of `ERRORS`.
+    """
+    if isinstance(client, redis.RedisCluster):
+        client.nodes_manager.initialize(disconnect_startup_nodes_pools=False)
+
+
 class Gate(Protocol):
     """Says whether something may be used: see `bankkit.channels`."""
 

@@ -30,7 +30,7 @@ from bankkit.accounts import (
 from bankkit.copied import Unique
 from bankkit.locks import STILL_HELD, Fence
 from bankkit.locks.redis_scripts import Script
-from bankkit.redis_link import CONNECTIONS, Link
+from bankkit.redis_link import CONNECTIONS, Link, renew_map
 
 REPLY_SECONDS = 24 * 60 * 60
 """How long the reply to a request id is remembered."""
@@ -390,6 +390,7 @@ class Store(Unique):
         Left out is `generation`, which says whose lease the account was last written under. For
         looking around: raises redis-py's errors as they are.
         """
+        renew_map(self.client)
         found: dict[str, Any] = {}
         for key in sorted(self.client.scan_iter(self._key(account_id, "*"), count=1000)):
             shown = f"bank{key[len(self.namespace) :]}"

@@ -211,7 +211,7 @@ def _describe(
         return "failed", f"`{exercise.name}` calls itself without end (RecursionError){where}."
     if isinstance(error, SystemExit):
         return "failed", f"Your code asked Python to exit{where}. Let it return instead."
-    if STOPPED in str(error):
+    if STOPPED in _one_line(error):
         return (
             "failed",
             f"The bank that your code calls is stopped{where}: run the lesson's start cell again.",

@@ -12,6 +12,7 @@ from redis.crc import key_slot
 from bankkit.lab import figures, style
 from bankkit.lab.figures import INK, QUIET, Picture
 from bankkit.lab.words import counted, listed
+from bankkit.redis_link import renew_map
 from bankkit.redis_server.private_nodes import Node
 from bankkit.running import RunningBank
 
@@ -55,6 +56,7 @@ def _named(bank: RunningBank, keys: Sequence[str]) -> Iterable[tuple[str, str]]:
     """What to call each key, and the key."""
     if keys:
         return [(key, key) for key in keys]
+    renew_map(bank.redis)
     found = sorted(bank.redis.scan_iter(f"{bank.store.namespace}:*:account", count=1000))
     return [(tag[1], key) for key in found if (tag := _TAG.search(key))]
 
