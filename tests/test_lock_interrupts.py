@@ -24,6 +24,9 @@ TIMES = 200
 
 NOBODY = LockStatistics(readers=0, writer=None, waiting_readers=0, waiting_writers=0)
 
+# An interrupt may fall into a callback of the garbage collector, and Python drops what that raises.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 LOCKS: dict[str, Callable[..., Lock]] = {
     "mutex": Mutex,
     **{policy: partial(ReadWriteLock, policy) for policy in POLICIES},
