@@ -8,6 +8,7 @@ from typing import Any
 
 from bankkit import redis_link, teller
 from bankkit.limits import check_files
+from bankkit.numbers import check_flag
 from bankkit.redis_link import check_wait_replicas
 from bankkit.redis_server import choose
 from bankkit.running import RunningBank
@@ -71,6 +72,7 @@ class Bank(RunningBank):
     ) -> None:
         teller.check_choice(concurrency, policy, lease)
         check_wait_replicas(wait_replicas)
+        check_flag("unsafe", unsafe)
         self.concurrency = concurrency
         tls = TlsFiles(tls_cert, tls_key, tls_ca)
         tls.server_credentials()  # before anything is started
@@ -113,6 +115,7 @@ class Bank(RunningBank):
         teller.check_choice(given["concurrency"], given["policy"], given["lease"])
         check_numbers(given["port"], given["threads"], given["max_calls"], given["max_wait"])
         check_wait_replicas(given["wait_replicas"])
+        check_flag("unsafe", given["unsafe"])
         TlsFiles(given["tls_cert"], given["tls_key"], given["tls_ca"]).server_credentials()
         choose(given["redis"], data_dir=given["data_dir"], appendfsync=given["appendfsync"])
 

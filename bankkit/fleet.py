@@ -24,7 +24,7 @@ from bankkit import teller
 from bankkit.channels import open_channel
 from bankkit.client import Client
 from bankkit.limits import check_files
-from bankkit.numbers import check_whole
+from bankkit.numbers import check_flag, check_whole
 from bankkit.pb import bank_pb2_grpc
 from bankkit.redis_link import check_wait_replicas
 from bankkit.redis_server import VARIABLE, PrivateRedis, choose
@@ -186,6 +186,7 @@ class Fleet(RunningBank):
         _check_servers(servers, concurrency, lease, unsafe)
         self.concurrency = concurrency
         check_wait_replicas(wait_replicas)
+        check_flag("unsafe", unsafe)
         check_files()
         with self._opening(redis, namespace, data_dir, appendfsync, wait_replicas) as stack:
             self._watchdog = stack.enter_context(Watchdog())
@@ -221,6 +222,7 @@ class Fleet(RunningBank):
         given = arguments
         _check_servers(given["servers"], given["concurrency"], given["lease"], given["unsafe"])
         check_wait_replicas(given["wait_replicas"])
+        check_flag("unsafe", given["unsafe"])
         check_numbers(0, given["threads"], MAX_CALLS, MAX_WAIT_SECONDS)
         choose(given["redis"], data_dir=given["data_dir"], appendfsync=given["appendfsync"])
 

@@ -1,4 +1,4 @@
-"""Numbers that a caller gives, checked at the door."""
+"""Numbers and yes-or-no answers that a caller gives, checked at the door."""
 
 
 def check_whole(name: str, value: object, least: int, most: int, when: str = "") -> None:
@@ -10,3 +10,9 @@ def check_whole(name: str, value: object, least: int, most: int, when: str = "")
         raise ValueError(
             f"{name} must be a whole number from {least} to {most}{when}, not {value!r}."
         )
+
+
+def check_flag(name: str, value: object) -> None:
+    """Raises ValueError unless `value` is True or False: the text "no" would count as true."""
+    if not isinstance(value, bool):
+        raise ValueError(f"{name} must be True or False, not {value!r}.")

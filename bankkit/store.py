@@ -36,6 +36,10 @@ REPLY_SECONDS = 24 * 60 * 60
 """How long the reply to a request id is remembered."""
 
 
+MAX_NAMESPACE = 128
+"""Characters. Each key begins with it."""
+
+
 class Request(NamedTuple):
     """A request id together with what it was used for."""
 
@@ -219,10 +223,11 @@ def sweep(client: redis.Redis, namespace: str) -> int:
 
 def check_namespace(namespace: object) -> None:
     """Raises ValueError that says what is allowed."""
-    if not isinstance(namespace, str) or not namespace or set(namespace) & set("{}*?[]\\: "):
+    fine = isinstance(namespace, str) and 0 < len(namespace) <= MAX_NAMESPACE
+    if not fine or not str(namespace).isprintable() or set(str(namespace)) & set("{}*?[]\\: "):
         raise ValueError(
-            f"A namespace is a plain word without spaces, colons, braces or globs, "
-            f"not {namespace!r}."
+            f"A namespace is a plain word of at most {MAX_NAMESPACE} characters without spaces, "
+            f"colons, braces or globs, not {str(namespace)[:80]!r}."
         )
 
 

@@ -140,6 +140,10 @@ def test_a_start_that_cannot_be_is_refused_before_the_running_bank_is_stopped(
     assert "plain word" in refused(ValueError, namespace="two words")
     assert "plain word" in refused(ValueError, namespace=7)
     assert "plain word" in refused(ValueError, namespace="a:b", servers=2)
+    assert "plain word" in refused(ValueError, namespace="a\0b")
+    assert "at most 128" in refused(ValueError, namespace="a" * 1_000_000)
+    for servers in (1, 2):
+        assert "must be True or False" in refused(ValueError, unsafe="no", servers=servers)
     for host in ("no-such-host.invalid", "192.0.2.1"):
         assert f"{host!r} is no address of this machine" in refused(ValueError, host=host)
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
