@@ -117,13 +117,16 @@ def test_at_the_door(nodes: PrivateSentinel) -> None:
     one, password = sentinels.split(",")[0], options.partition("=")[2]
     text = first_line(f"redis://:{password}@{one}")
     assert text.endswith(f"it is a Sentinel: use redis+sentinel://{one}/SERVICE.")
-    data = nodes.node("node 1").address
+    # Which node is the master depends on the tests before.
+    master = next(node for node in nodes.nodes if node.role == "master")
+    replica = next(node for node in nodes.nodes if node.role == "replica" and node.alive)
+    data = master.address
     text = first_line(f"redis+sentinel://:{password}@{data}/bank?{options}")
     assert "it is no Sentinel: use redis://" in text
-    text = first_line(f"redis://:{password}@{nodes.node('node 2').address}")
+    text = first_line(f"redis://:{password}@{replica.address}")
     assert text.endswith(f"it is a replica and takes no writes: use the URL of its master, {data}.")
-    nodes.client("node 1").config_set("maxmemory", "100mb")
-    nodes.client("node 1").config_set("maxmemory-policy", "volatile-lru")
+    nodes.client(master.name).config_set("maxmemory", "100mb")
+    nodes.client(master.name).config_set("maxmemory-policy", "volatile-lru")
     text = first_line(nodes.url)
     assert f"the Sentinel there on to {data}, but it evicts keys when its memory is full" in text
     for name in ("node 1", "node 2", "node 3"):
