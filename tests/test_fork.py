@@ -19,7 +19,7 @@ from bankkit.pb import bank_pb2
 from bankkit.redis_link import Link, connect
 from tests.forking import in_a_fork
 from tests.processes import LONG_ENOUGH, home, needs_proc, python, redis_on_tcp
-from tests.waiting import eventually
+from tests.waiting import eventually, eventually_idle
 
 ALICE = bank_pb2.AccountRequest(account_id="alice")
 
@@ -42,6 +42,7 @@ def fleet() -> Iterator[bankkit.Fleet]:
 
 @contextmanager
 def a_call_in_flight(bank: bankkit.Bank) -> Iterator[None]:
+    eventually_idle(bank)
     with bank.server.teller.locks.write("alice"):
         thread = threading.Thread(target=bank.stub.GetBalance, args=(ALICE,))
         thread.start()
@@ -282,10 +283,11 @@ import os, signal, threading, time
 import bankkit
 from bankkit import channels
 from bankkit.pb import bank_pb2
-from tests.waiting import eventually
+from tests.waiting import eventually, eventually_idle
 
 bank = bankkit.start()
 bank.client.create_account("alice")
+eventually_idle(bank)
 with bank.server.teller.locks.write("alice"):
     call = bank.stub.GetBalance.future(bank_pb2.AccountRequest(account_id="alice"))
     eventually(lambda: bank.server.load == 1)

@@ -322,7 +322,9 @@ def stopping(bank: bankkit.Bank) -> Iterator[threading.Thread]:
     holder.start()
     assert held.wait(LONG_ENOUGH)
     request = bank_pb2.DepositRequest(account_id="slow", amount=5)
+    eventually_idle(bank)
     call = bank.stub.Deposit.future(request)
+    eventually(lambda: bank.server.load == 1, LONG_ENOUGH)
 
     def act() -> None:
         eventually(bank.server._stopping.is_set, LONG_ENOUGH)

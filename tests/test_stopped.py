@@ -11,7 +11,7 @@ import bankkit
 from bankkit.pb import bank_pb2
 from bankkit.running import STOPPED
 from tests.processes import LONG_ENOUGH
-from tests.waiting import eventually
+from tests.waiting import eventually, eventually_idle
 
 ALICE = bank_pb2.AccountRequest(account_id="alice")
 
@@ -91,6 +91,7 @@ def test_a_client_that_was_closed() -> None:
 def test_a_call_in_flight(by: str) -> None:
     bank = bankkit.Bank()
     bank.client.create_account("alice")
+    eventually_idle(bank)
     with ThreadPoolExecutor(1) as pool, bank.server.teller.locks.write("alice"):
         call: Future[object]
         if by == "client":
