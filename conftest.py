@@ -43,7 +43,7 @@ def survivors() -> Iterator[str]:
 
 ROOT = Path(__file__).parent
 
-FIRST = ("tests/browser", "notebooks")
+FIRST = ("tests/browser", "notebooks", "tests/test_types.py")
 """What takes longest as a whole, and is so begun first when several workers share the tests."""
 
 SPREAD = tuple(
@@ -55,7 +55,11 @@ SPREAD = tuple(
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     def rank(item: pytest.Item) -> int:
-        found = (n for n, start in enumerate(FIRST) if item.nodeid.startswith(f"{start}/"))
+        found = (
+            n
+            for n, start in enumerate(FIRST)
+            if item.nodeid.startswith((f"{start}/", f"{start}::"))
+        )
         return next(found, len(FIRST))
 
     items.sort(key=rank)

@@ -94,6 +94,7 @@ class Server(Unique):
         self._max_calls = max_calls
         self._max_wait = max_wait
         self._stopping = threading.Event()
+        self._ending = threading.RLock()
         self.local_address = ""
         """For a client in this process, once it serves."""
         self._socket: KeptDirectory | None = None
@@ -150,11 +151,17 @@ class Server(Unique):
     def stop(self, grace: float = 5.0) -> None:
         """Takes no more calls, gives those in flight `grace` seconds, and ends its threads.
 
-        Does nothing in a child of a fork.
+        Safe to call again: another thread's call returns when the first is done. Does nothing in
+        a child of a fork.
         """
-        if self._stopping.is_set() or not self._birthplace.is_here:
+        if not self._birthplace.is_here:
             return
-        self._stopping.set()
+        with self._ending:
+            if not self._stopping.is_set():
+                self._stopping.set()
+                self._stop(grace)
+
+    def _stop(self, grace: float) -> None:
         self._health.enter_graceful_shutdown()
         stopped = self._server.stop(grace)
         for door in (self._door, self._side_door):

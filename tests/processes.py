@@ -167,10 +167,11 @@ def accepts(address: str) -> bool:
     """Whether somebody listens at `HOST:PORT`."""
     host, _, port = address.rpartition(":")
     try:
-        socket.create_connection((host, int(port)), timeout=5).close()
+        with socket.create_connection((host, int(port)), timeout=5) as connection:
+            # A port that nobody has may be given to this very connection, which then meets itself.
+            return bool(connection.getsockname() != connection.getpeername())
     except OSError:
         return False
-    return True
 
 
 @contextmanager

@@ -90,7 +90,7 @@ def outputs(processes: Sequence[subprocess.Popen[str]], seconds: float) -> list[
     return printed
 
 
-@pytest.mark.parametrize("deposits", [2000, pytest.param(8000, marks=pytest.mark.elsewhere)])
+@pytest.mark.parametrize("deposits", [800, pytest.param(8000, marks=pytest.mark.elsewhere)])
 def test_the_sum_of_many_deposits(deposits: int, bank: bankkit.Bank) -> None:
     account = f"shared-by-{deposits}"
     bank.client.create_account(account)
@@ -227,9 +227,9 @@ def test_atomic_interest_is_computed_again_when_the_balance_changed(
 def test_no_lock_is_kept_after_use(concurrency: str) -> None:
     with bankkit.Bank(concurrency) as bank:
         with ThreadPoolExecutor(8) as threads:
-            names = [f"acc{number}" for number in range(200)]
+            names = [f"acc{number}" for number in range(50)]
             list(threads.map(bank.client.create_account, names))
-            list(threads.map(bank.client.deposit, names, [1.0] * 200))
+            list(threads.map(bank.client.deposit, names, [1.0] * 50))
             list(threads.map(bank.client.get_balance, names))
         eventually(lambda: bank.server.load == 0)
         assert len(bank.server.teller.locks) == 0

@@ -339,10 +339,31 @@ def stopping(bank: bankkit.Bank) -> Iterator[threading.Thread]:
     assert call.result().balance == 5
 
 
+def test_who_stops_second_waits_for_the_first(here: Home) -> None:
+    """Else the bank would be taken apart while its server still gives its lease back."""
+    bank = bankkit.Bank()
+    bank.client.create_account("slow")
+    request = bank_pb2.DepositRequest(account_id="slow", amount=5)
+    eventually_idle(bank)
+    with ThreadPoolExecutor(2) as pool:
+        with bank.server.teller.locks.write("slow"):
+            call = bank.stub.Deposit.future(request)
+            eventually(lambda: bank.server.load == 1, LONG_ENOUGH)
+            first = pool.submit(bank.server.stop, LONG_ENOUGH)
+            eventually(lambda: not accepts(bank.address), LONG_ENOUGH)
+            second = pool.submit(bank.stop, LONG_ENOUGH)
+            with pytest.raises(TimeoutError):
+                second.result(0.2)
+        assert call.result().balance == 5
+        first.result(LONG_ENOUGH)
+        second.result(LONG_ENOUGH)
+    assert nothing_left(here)
+
+
 def test_an_interrupt_of_stop_waits_until_it_is_done(here: Home) -> None:
     bank = bankkit.Bank()
     with stopping(bank), pytest.raises(KeyboardInterrupt):
-        bank.stop()
+        bank.stop(LONG_ENOUGH)
     assert nothing_left(here)
     bank.stop()
 
@@ -352,7 +373,7 @@ def test_stop_in_a_signal_handler_in_the_midst_of_stop(here: Home) -> None:
     before = signal.signal(signal.SIGINT, lambda *_: bank.stop())
     try:
         with stopping(bank):
-            bank.stop()
+            bank.stop(LONG_ENOUGH)
     finally:
         signal.signal(signal.SIGINT, before)
     assert nothing_left(here)
