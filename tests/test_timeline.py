@@ -261,6 +261,7 @@ def drawn(request: pytest.FixtureRequest) -> tuple[Lanes, Picture]:
 def test_it_can_be_read_and_leaves_nothing_out_in_silence(drawn: tuple[Lanes, Picture]) -> None:
     lanes, picture = drawn
     pictures.check(picture)
+    assert foreign_colours(pixels(picture.figure)) == set()
     assert picture.figure.get_figheight() <= 10.2
     shown = words(picture)
     assert finding(lanes) in shown
@@ -287,11 +288,6 @@ def test_it_can_be_read_and_leaves_nothing_out_in_silence(drawn: tuple[Lanes, Pi
     assert arrows(picture, style.BLUE) + missing.get("arrow", 0) <= len(lanes.wake_ups)
     if len(lanes.bars) > 1000:
         assert 0 < arrows(picture, style.BLUE) < 200
-
-
-@pytest.mark.parametrize("name", ["two lanes", "six lanes", *CRASHES])
-def test_its_colours_are_okabe_and_itos(name: str) -> None:
-    assert foreign_colours(pixels(timeline_figure.draw(lanes_of(CASES[name]())).figure)) == set()
 
 
 def test_two_lanes_tell_the_whole_story() -> None:

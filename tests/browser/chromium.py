@@ -7,6 +7,7 @@ end with its module: code with a loop of its own cannot run beside it.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,6 +56,10 @@ def chromium() -> Iterator[Browser]:
             browser.close()
 
 
+KERNEL_ENDED = re.compile(r"Canceled future for \w+ message before replies were done")
+"""What JupyterLab says of a kernel that was ended, also when it was asked to end it."""
+
+
 @dataclass
 class Watched:
     """A page, and what has gone wrong on it."""
@@ -73,9 +78,13 @@ def watch(browser: Browser, *home: str) -> Watched:
     watched = Watched(page)
     own = (*home, "data:", "blob:", "about:")
 
+    def on_error(text: str) -> None:
+        if not KERNEL_ENDED.search(text):
+            watched.errors.append(text)
+
     def on_console(message: ConsoleMessage) -> None:
         if message.type == "error":
-            watched.errors.append(message.text)
+            on_error(message.text)
 
     def on_address(url: str) -> None:
         if not url.startswith(own):
@@ -85,7 +94,7 @@ def watch(browser: Browser, *home: str) -> Watched:
         on_address(request.url)
 
     page.on("console", on_console)
-    page.on("pageerror", lambda error: watched.errors.append(str(error)))
+    page.on("pageerror", lambda error: on_error(str(error)))
     page.on("request", on_request)
     page.on("websocket", lambda socket: on_address(socket.url))
     return watched

@@ -1,4 +1,4 @@
-"""One browser and one JupyterLab for all tests in this folder, and a page for each file."""
+"""One browser, one JupyterLab and one page for all tests in this folder."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
         yield Room(browser, url, notebooks, progress)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def desk(room: Room) -> Iterator[Desk]:
     watched = watch(room.browser, room.url, room.url.replace("http", "ws", 1))
     watched.page.goto(f"{room.url}lab")
