@@ -11,7 +11,6 @@ What neither can end is one single C call that never returns to Python, such as 
 nor can the Interrupt button.
 """
 
-import ctypes
 import io
 import signal
 import sys
@@ -21,6 +20,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from types import CodeType, FrameType
 from typing import Any, TypeVar
+
+from bankkit.lab.exploring.endable import Endable
 
 T = TypeVar("T")
 
@@ -100,10 +101,11 @@ def _run_under_timer(work: Callable[[], T], limit: float, theirs: Callable[[Code
 def _run_in_thread(work: Callable[[], T], limit: float) -> T:
     results: list[T] = []
     errors: list[BaseException] = []
+    endable = Endable(TimeUp)
 
     def run() -> None:
         try:
-            results.append(_inside(work))
+            results.append(endable.run(work))
         except BaseException as error:  # SystemExit included: it is told to the learner
             errors.append(error)
 
@@ -117,20 +119,19 @@ def _run_in_thread(work: Callable[[], T], limit: float) -> T:
         if worker.is_alive():
             raise TimeUp
     except BaseException:
-        _end(worker)
+        _end(worker, endable)
         raise
     if errors:
         raise errors[0]
     return results[0]
 
 
-def _end(worker: threading.Thread) -> None:
+def _end(worker: threading.Thread, endable: Endable) -> None:
     """Ask a thread to end, for a second; a thread that blocks or refuses is left behind."""
     for _ in range(round(1 / TICK)):
         if not worker.is_alive():
             return
-        thread_id = ctypes.c_ulong(worker.ident or 0)
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(thread_id, ctypes.py_object(TimeUp))
+        endable.end()
         worker.join(TICK)
 
 

@@ -6,9 +6,11 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from types import FrameType, ModuleType
 from typing import Any
 
+from bankkit.lab.exploring.endable import Endable
 from bankkit.lab.exploring.instrument import instrumented
 from bankkit.lab.exploring.outcomes import Ending
 from bankkit.lab.exploring.places import places
@@ -86,10 +88,11 @@ class Laboratory:
         self._prepared = ExitStack()
         self._patch = tuple(patch)
         self._lines = tuple(lines)
+        self._watched = Endable(Abandoned)
 
     def __enter__(self) -> Laboratory:
         with ExitStack() as stack:
-            stack.enter_context(watched(self.scheduler, PATIENCE, self._stuck))
+            stack.enter_context(watched(self.scheduler, PATIENCE, self._stuck, self._watched))
             stack.enter_context(patched(self._patch, self._threading, self.scheduler))
             stack.enter_context(instrumented(self._lines, self.scheduler))
             self._prepared = stack.pop_all()
@@ -100,12 +103,20 @@ class Laboratory:
 
     def run(self, strategy: Search) -> None:
         """One schedule. Raises `Stuck` and `Diverged`."""
+        self.watch(partial(self.run_unwatched, strategy))
+
+    def watch(self, work: Callable[[], object]) -> None:
+        """Do this, which is a schedule or a part of one. Raises `Stuck`, and what it raises."""
+        try:
+            self._watched.run(work)
+        except Abandoned:  # the watchdog's, a moment too late
+            raise self.scheduler.raised or Stuck("The scenario was stuck.") from None
+
+    def run_unwatched(self, strategy: Search) -> None:
+        """One schedule, in `watch`. Raises `Diverged`."""
         strategy.begin()
         scheduler = self.scheduler
-        try:
-            scheduler.run(self._work, strategy)
-        except Abandoned:  # the watchdog's, a moment too late
-            raise scheduler.raised or Stuck("The scenario was stuck.") from None
+        scheduler.run(self._work, strategy)
         if strategy.diverged:
             raise Diverged(strategy.diverged)
         if scheduler.depth < strategy.fixed:

@@ -164,7 +164,7 @@ class Run:
         self._driven = _Driven(scheduler, moves)
         self._outcome: Outcome | None = None
         # A greenlet of its own, in which the run can stop between two steps.
-        self._driver = greenlet(lambda: self._laboratory.run(self._driven))
+        self._driver = greenlet(lambda: self._laboratory.run_unwatched(self._driven))
         self._go(None)
 
     @property
@@ -210,7 +210,7 @@ class Run:
         if not self._driver.dead:
             with self._laboratory:
                 self._driven.outside = getcurrent()
-                self._driven.paused.switch(None)
+                self._laboratory.watch(lambda: self._driven.paused.switch(None))
         self._driven.offered = ()
         self._laboratory.scheduler.close()
 
@@ -227,9 +227,9 @@ class Run:
         driven.outside = getcurrent()
         with self._laboratory:
             if choice is None:
-                self._driver.switch()
+                self._laboratory.watch(self._driver.switch)
             else:
-                driven.paused.switch(choice)
+                self._laboratory.watch(lambda: driven.paused.switch(choice))
         if self._driver.dead:
             self._outcome = _outcome(driven)
 

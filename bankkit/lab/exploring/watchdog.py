@@ -7,7 +7,6 @@ interrupt a loop, but real waiting only when that comes back to Python.
 
 from __future__ import annotations
 
-import ctypes
 import signal
 import sys
 import threading
@@ -16,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from bankkit.lab.exploring.endable import Endable
 from bankkit.lab.exploring.scheduler import Abandoned, Scheduler
 
 TICK = 0.25
@@ -24,12 +24,16 @@ TICK = 0.25
 
 @contextmanager
 def watched(
-    scheduler: Scheduler, patience: float, report: Callable[[FrameType | None], BaseException]
+    scheduler: Scheduler,
+    patience: float,
+    report: Callable[[FrameType | None], BaseException],
+    endable: Endable,
 ) -> Iterator[None]:
     """While the block runs, end a schedule that makes no step for `patience` seconds.
 
-    What `report` makes of the code's present frame becomes the scheduler's `raised`. Signal
-    handlers and timers are as before afterwards, and go on working meanwhile.
+    Schedules run in `endable`, which is made for `Abandoned`. What `report` makes of the code's
+    present frame becomes the scheduler's `raised`. Signal handlers and timers are as before
+    afterwards, and go on working meanwhile.
     """
     seen = scheduler.steps
     since = time.monotonic()
@@ -50,7 +54,7 @@ def watched(
         with _timer(scheduler, is_stuck, end):
             yield
     else:
-        with _onlooker(is_stuck, end):
+        with _onlooker(is_stuck, end, endable):
             yield
 
 
@@ -86,18 +90,20 @@ def _timer(
 
 @contextmanager
 def _onlooker(
-    is_stuck: Callable[[], bool], end: Callable[[FrameType | None], None]
+    is_stuck: Callable[[], bool], end: Callable[[FrameType | None], None], endable: Endable
 ) -> Iterator[None]:
     watched_thread = threading.get_ident()
     over = threading.Event()
 
+    def is_to_end() -> bool:
+        if not is_stuck():
+            return False
+        end(sys._current_frames().get(watched_thread))
+        return True
+
     def look_on() -> None:
         while not over.wait(TICK):
-            if is_stuck():
-                end(sys._current_frames().get(watched_thread))
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                    ctypes.c_ulong(watched_thread), ctypes.py_object(Abandoned)
-                )
+            endable.end(is_to_end)
 
     onlooker = threading.Thread(target=look_on, name="bankkit-watchdog", daemon=True)
     onlooker.start()

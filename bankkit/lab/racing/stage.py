@@ -6,7 +6,6 @@ or is seen to wait.
 
 from __future__ import annotations
 
-import ctypes
 import threading
 import time
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import Literal
 
+from bankkit.lab.exploring.endable import Endable
 from bankkit.lab.racing.own_lock import adapted
 from bankkit.lab.words import listed
 
@@ -144,6 +144,7 @@ class _Actor:
         self.error: BaseException | None = None
         self._wants: Verb | Literal[""] = ""
         self._orders: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
+        self._order = Endable(Curtain)
         self._thread = threading.Thread(target=self._act, name=f"stage {name}", daemon=True)
         self._thread.start()
 
@@ -166,9 +167,7 @@ class _Actor:
 
     def interrupt(self) -> None:
         """Break off what is being done as soon as the thread runs, which `_wake` may help it to."""
-        if self.busy:
-            ident = ctypes.c_ulong(self._thread.ident or 0)
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, ctypes.py_object(Curtain))
+        self._order.end()
 
     def lives(self) -> bool:
         return self._thread.is_alive()
@@ -178,20 +177,19 @@ class _Actor:
         self._thread.join(LOOK_SECONDS)
 
     def _act(self) -> None:
-        try:
-            while (order := self._orders.get()) is not None:
-                try:
-                    order()
-                except Exception as error:
-                    self.error = error
-                except (SystemExit, KeyboardInterrupt, GeneratorExit) as error:
-                    self.error = error
-                else:
-                    self.holds = self._wants
-                self.moves += 1
-                self.busy = False
-        except Curtain:
-            pass
+        while (order := self._orders.get()) is not None:
+            try:
+                self._order.run(order)
+            except Curtain:
+                return
+            except Exception as error:
+                self.error = error
+            except (SystemExit, KeyboardInterrupt, GeneratorExit) as error:
+                self.error = error
+            else:
+                self.holds = self._wants
+            self.moves += 1
+            self.busy = False
 
 
 def _wake(lock: object) -> None:
