@@ -65,7 +65,9 @@ class RedisLocks(Unique):
 
     ``redis`` is anything with ``execute_command(*command)`` that may be used by many threads, sends
     each command once and has more than a second's patience for an answer; what it raises is passed
-    on. A waiter blocks a connection.
+    on. A waiter blocks a connection. redis-py's own client will do where nobody presses Interrupt:
+    since Python 3.14 that may leave the mutex of its pool locked, and then every command hangs. The
+    bank's ``Link`` has no such mutex.
 
     Every hold is a lease of so many seconds, which a daemon thread renews until the hold is
     released. If the process dies, or stands still for too long, the lease runs out and the next one
