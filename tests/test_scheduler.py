@@ -1,5 +1,6 @@
 """The stand-in for `threading` does what the real one does, and a schedule can be led by hand."""
 
+import gc
 import signal
 import threading
 import time
@@ -575,3 +576,54 @@ def test_a_run_that_gets_stuck_says_so() -> None:
     with pytest.raises(lab.Stuck):
         run.step("main")
     run.close()
+
+
+@pytest.mark.parametrize("in_a_circle", [False, True])
+def test_a_run_that_is_dropped_unwinds_its_threads(in_a_circle: bool) -> None:
+    """Python 3.15 would else make its threads go on among objects that are half cleared."""
+    unwound: list[str] = []
+
+    def scenario(threading: Any) -> None:
+        lock = threading.Lock()
+
+        def work() -> None:
+            try:
+                for _ in range(10):
+                    with lock:
+                        pass
+            finally:
+                unwound.append(threading.current_thread().name)
+
+        threading.together(work, work)
+
+    def begin() -> None:
+        run = lab.Run(scenario)
+        for _ in range(3):
+            run.step(run.enabled[0])
+        if in_a_circle:
+            circle: list[Any] = [run]
+            circle.append(circle)
+
+    begin()
+    if in_a_circle:
+        gc.collect()
+    assert len(unwound) == 2
+
+
+def test_a_run_that_is_dropped_elsewhere_stays_as_it_is() -> None:
+    unwound: list[str] = []
+
+    def scenario(threading: Any) -> None:
+        lock = threading.Lock()
+        try:
+            with lock:
+                pass
+        finally:
+            unwound.append("main")
+
+    runs = [lab.Run(scenario)]
+    thread = threading.Thread(target=runs.clear)
+    thread.start()
+    thread.join()
+    gc.collect()
+    assert not unwound

@@ -15,6 +15,7 @@ import pytest
 
 from bankkit import lab
 from bankkit.lab.exploring import share_text, stepper
+from bankkit.lab.exploring.inside import tell
 from bankkit.lab.exploring.puzzles import PUZZLES
 from bankkit.lab.exploring.stepper import Stepper
 from bankkit.locks import FirstDraftLock, ReadWriteLock
@@ -348,6 +349,14 @@ def test_look_that_fails_is_told() -> None:
     with lab.be_the_scheduler(deposits, look=look) as shown:
         assert view(shown)["state"] == [["look() fails", "KeyError: 'no such thing'"]]
         shown.step("deposit")
+
+
+def test_a_value_that_holds_itself_is_told() -> None:
+    circle: list[Any] = [1]
+    circle.append({"circle": circle})
+    assert tell(circle) == "[1, {'circle': …}]"
+    pair = [2]
+    assert tell([pair, pair]) == "[[2], [2]]"
 
 
 @pytest.mark.parametrize(

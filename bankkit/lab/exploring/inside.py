@@ -168,22 +168,26 @@ def tell(value: object) -> str | None:
     return words if words is None or len(words) <= LONGEST else f"{words[: LONGEST - 1]}…"
 
 
-def _tell(value: object) -> str | None:
+def _tell(value: object, around: tuple[int, ...] = ()) -> str | None:
+    """`around` has the ids of what the value is in: one that is in itself is told as `…` there."""
     if value is None or isinstance(value, bool | int | float | str | bytes):
         return repr(value)
+    if id(value) in around:
+        return "…"
+    around = (*around, id(value))
     if isinstance(value, dict):
-        keys, values = _tell_all(value.keys()), _tell_all(value.values())
+        keys, values = _tell_all(value.keys(), around), _tell_all(value.values(), around)
         if keys is None or values is None:
             return None
         return f"{{{', '.join(map(': '.join, zip(keys, values, strict=True)))}}}"
     if isinstance(value, list | tuple | set | frozenset | deque) and not hasattr(value, "_fields"):
-        parts = _tell_all(value)
+        parts = _tell_all(value, around)
         ends = {list: "[]", deque: "[]", tuple: "()"}.get(type(value), "{}")
         return None if parts is None else f"{ends[0]}{', '.join(parts)}{ends[1]}"
     attributes = _attributes(value)
     if not attributes:
         return None
-    told = {key: _tell(each) for key, each in attributes.items()}
+    told = {key: _tell(each, around) for key, each in attributes.items()}
     inside = ", ".join(
         f"{key}={words}" for key, words in told.items() if words not in (None, "None", "''")
     )
@@ -191,9 +195,9 @@ def _tell(value: object) -> str | None:
     return f"{kind}({inside})" if inside else None
 
 
-def _tell_all(values: Iterable[object]) -> list[str] | None:
+def _tell_all(values: Iterable[object], around: tuple[int, ...]) -> list[str] | None:
     """The first of them; nothing if one cannot be told."""
-    words = [_tell(each) for each in islice(values, LONGEST)]
+    words = [_tell(each, around) for each in islice(values, LONGEST)]
     told = [each for each in words if each is not None]
     return told if len(told) == len(words) else None
 

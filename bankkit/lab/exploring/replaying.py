@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from collections.abc import Iterable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
 from typing import Literal
 
@@ -133,6 +136,11 @@ class ThreadView:
     """The lines that it is at, the innermost call first."""
 
 
+_UNENDED: list[greenlet] = []
+"""Where runs stand that came to their end in another thread than they were made in: only that one
+could unwind them."""
+
+
 class Run:
     """One schedule of a scenario, run step by step as you say.
 
@@ -143,6 +151,8 @@ class Run:
 
     Between steps every thread stands before its next operation; look at the scenario's objects
     directly then (their plain attributes: their operations belong to the threads).
+
+    Only the OS thread that made it can step it. A run that nobody uses any more is closed.
     """
 
     def __init__(
@@ -163,8 +173,10 @@ class Run:
         self._laboratory = Laboratory(scenario, patch, lines, scheduler=scheduler)
         self._driven = _Driven(scheduler, moves)
         self._outcome: Outcome | None = None
-        # A greenlet of its own, in which the run can stop between two steps.
-        self._driver = greenlet(lambda: self._laboratory.run_unwatched(self._driven))
+        self._made_in = threading.get_ident()
+        # A greenlet of its own, in which the run can stop between two steps. It does not know this
+        # object, which so comes to its end when nobody else does.
+        self._driver = greenlet(partial(self._laboratory.run_unwatched, self._driven))
         self._go(None)
 
     @property
@@ -213,6 +225,20 @@ class Run:
                 self._laboratory.watch(lambda: self._driven.paused.switch(None))
         self._driven.offered = ()
         self._laboratory.scheduler.close()
+
+    def __del__(self) -> None:
+        """Unwind the threads while all that they use is there.
+
+        From Python 3.15 on the garbage collector takes greenlets that stand still, and makes them
+        go on when it has cleared half of their objects.
+        """
+        if not hasattr(self, "_driver") or self._driver.dead or sys.is_finalizing():
+            return
+        if self._made_in != threading.get_ident():
+            _UNENDED.append(self._driver)
+            return
+        with suppress(Exception):  # there is nobody to tell
+            self.close()
 
     def __enter__(self) -> Run:
         return self
