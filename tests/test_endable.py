@@ -1,11 +1,15 @@
 """An exception that is sent to a thread arrives in the code it is meant for, or nowhere."""
 
+import os
 import sys
 import threading
 import time
 from functools import partial
 
+import pytest
+
 from bankkit.lab.exploring.endable import Endable
+from tests.processes import ROOT, python
 from tests.workers import PATIENCE, workers
 
 RUNS = 2000
@@ -117,3 +121,50 @@ def test_nothing_is_sent_to_code_that_does_not_run() -> None:
     endable.end(when)
     count(1000)
     assert not asked
+
+
+UNTOLD = """
+import sys, threading
+from bankkit.lab.exploring.endable import Endable
+
+class Ended(BaseException): pass
+
+def work():
+    {work}
+
+def run():
+    try:
+        endable.run(work)
+    except Ended:
+        pass
+
+endable, began, lock = Endable(Ended), threading.Event(), threading.Lock()
+lock.acquire()
+thread = threading.Thread(target=run)
+thread.start()
+began.wait()
+endable.end()
+{then}
+
+def traced(): pass
+
+sys.settrace(lambda *_: None)
+traced()
+sys.settrace(None)
+lock.release()
+thread.join()
+print("over")
+"""
+
+
+@pytest.mark.parametrize(
+    ("work", "then"),
+    [("began.set(); lock.acquire(timeout=60)", "pass"), ("began.set()", "thread.join()")],
+    ids=["blocks", "is over"],
+)
+def test_one_that_does_not_arrive_keeps_no_traced_function_from_its_start(
+    work: str, then: str
+) -> None:
+    code = UNTOLD.format(work=work, then=then)
+    with python(code, os.environ | {"PYTHONPATH": str(ROOT)}) as script:
+        assert script.line() == "over", script.errors()

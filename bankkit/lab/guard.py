@@ -21,7 +21,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from types import CodeType, FrameType
 from typing import Any, TypeVar
 
-from bankkit.lab.exploring.endable import Endable
+from bankkit.lab.exploring.endable import Endable, lower_flag
 
 T = TypeVar("T")
 
@@ -69,6 +69,7 @@ def _run_under_timer(work: Callable[[], T], limit: float, theirs: Callable[[Code
         for each in frames:
             if theirs(each.f_code):
                 each.f_trace = raise_again
+        lower_flag()  # others send exceptions, too
         sys.settrace(lambda *_: None)  # switches tracing on; Python calls f_trace only then
         raise TimeUp
 

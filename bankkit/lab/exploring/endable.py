@@ -10,6 +10,7 @@ and then takes back what has not arrived.
 from __future__ import annotations
 
 import ctypes
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -72,6 +73,7 @@ class Endable:
             if self._runs and when():
                 self._sent = True
                 _send(self._thread, self._error)
+                lower_flag()  # the thread raises it again once it runs, if it ever does
         finally:
             self._sending = False
 
@@ -80,3 +82,25 @@ class Endable:
             time.sleep(0)
         if self._sent:
             _send(self._thread, _NOTHING)
+            lower_flag()
+
+
+class _Lowered(BaseException):
+    """A thread sends it to itself."""
+
+
+def lower_flag() -> None:
+    """Have no thread look for an exception that nobody is about to get.
+
+    In CPython 3.11 one flag tells all threads to look, and it falls only when some thread gets an
+    exception: not when one is taken back, nor when its thread blocks or ends. While it is up, each
+    step of each thread is slow, and a function that is traced never begins.
+    """
+    if sys.version_info >= (3, 12):
+        return
+    try:
+        _send(threading.get_ident(), _Lowered)
+        while True:  # where a loop goes back, it arrives
+            pass
+    except _Lowered:
+        pass
