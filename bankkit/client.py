@@ -27,10 +27,14 @@ from grpc_status import rpc_status
 
 from bankkit.channels import Gate, open_channel
 from bankkit.copied import Copied, Unique
+from bankkit.locks.protocol import seconds
 from bankkit.pb import bank_pb2, bank_pb2_grpc
 from bankkit.tls import NO_TLS, PathLike, TlsFiles
 
 TIMEOUT_SECONDS = 10.0
+
+LONGEST_SECONDS = 1e9
+"""Some 30 years. A deadline past what 64 bits count in nanoseconds would be over at once."""
 
 RETRY_POLICY = {
     "maxAttempts": 5,
@@ -112,7 +116,8 @@ class Client(Unique):
     """The five RPCs as methods; a context manager that closes its channel.
 
     Each method returns the reply message and raises `CallError`. `timeout` is in seconds, for the
-    whole call with its retries. A write makes a new request id unless it is given one: pass the
+    whole call with its retries; the client's own holds where a call names none, and None there is
+    no limit. A write makes a new request id unless it is given one: pass the
     same one to ask "did my deposit happen?" again.
 
     A method raises RuntimeError once the client is closed, and in a process that was forked since
@@ -124,12 +129,12 @@ class Client(Unique):
         self,
         address: str,
         *,
-        timeout: float = TIMEOUT_SECONDS,
+        timeout: float | None = TIMEOUT_SECONDS,
         tls: TlsFiles = NO_TLS,
         gate: Gate | None = None,
     ) -> None:
         self.address = address
-        self.timeout = timeout
+        self.timeout = _limit(timeout)
         self._gate = gate or Gate("client")
         self.channel = open_channel(address, SERVICE_CONFIG, tls, self._gate)
         self.stub = bank_pb2_grpc.BankServiceStub(self.channel)
@@ -212,14 +217,20 @@ class Client(Unique):
         return reply
 
     def _call(self, method: Callable[..., Any], request: object, timeout: float | None) -> Any:
+        limit = _limit(self.timeout if timeout is None else timeout)
         with _readable():
-            return method(request, timeout=self.timeout if timeout is None else timeout)
+            return method(request, timeout=limit)
+
+
+def _limit(timeout: float | None) -> float | None:
+    """The timeout as gRPC takes it. Raises ValueError for a bad one."""
+    return None if timeout is None else min(seconds(timeout), LONGEST_SECONDS)
 
 
 def connect(
     address: str,
     *,
-    timeout: float = TIMEOUT_SECONDS,
+    timeout: float | None = TIMEOUT_SECONDS,
     tls_ca: PathLike | None = None,
     tls_cert: PathLike | None = None,
     tls_key: PathLike | None = None,

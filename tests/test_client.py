@@ -1,9 +1,11 @@
 """The client: readable errors, request ids, deadlines, and retries that move money once."""
 
+import math
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -189,3 +191,24 @@ def test_one_client_for_many_threads(bank: bankkit.Bank) -> None:
 
     with ThreadPoolExecutor(8) as pool:
         assert sorted(pool.map(deposit, range(8))) == [1, 2, 3, 4, 5, 6, 7, 8]
+
+
+@pytest.mark.parametrize("timeout", [math.nan, -1, True, "soon"])
+def test_a_timeout_that_is_none_is_refused_and_nothing_is_sent(
+    bank: bankkit.Bank, timeout: Any
+) -> None:
+    for use in (
+        lambda: bank.client.create_account("never", timeout=timeout),
+        lambda: bankkit.connect(bank.address, timeout=timeout),
+    ):
+        with pytest.raises(ValueError, match="A timeout must be None or a number of seconds >= 0"):
+            use()
+    assert bank.peek("never") == {}
+
+
+@pytest.mark.parametrize("timeout", [1e10, math.inf, None])
+def test_a_timeout_as_long_as_one_likes(bank: bankkit.Bank, timeout: float | None) -> None:
+    name = f"patient-{timeout}".replace("+", "")
+    with bankkit.connect(bank.address, timeout=timeout) as client:
+        client.create_account(name, timeout=timeout)
+        assert client.get_balance(name).balance == 0
