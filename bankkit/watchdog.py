@@ -120,11 +120,17 @@ class Directory:
                 file.write(text)
 
     def let_go(self) -> None:
-        """Forgets the sockets: whoever made them is gone, and may make new ones."""
+        """Forgets the sockets and removes what is left of them: whoever made them is gone.
+
+        An old one would be taken for the next program's, and put back while that makes its own.
+        """
         for name, kept in self._sockets.items():
             if kept >= 0:
                 os.close(kept)
             self._sockets[name] = -1
+            if self._fd >= 0:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(name, dir_fd=self._fd)
 
     def look(self) -> None:
         """Makes it again, for what is to be written there, and puts back sockets."""

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import signal
+import socket
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
@@ -57,6 +58,27 @@ def answers(url: str) -> bool:
             return bool(client.ping())
         except redis.ConnectionError:
             return False
+
+
+def test_what_a_killed_program_left_is_not_put_back_while_the_next_one_starts(here: Home) -> None:
+    """That one removes it, then binds a socket of its own, and the watchdog may look between."""
+    path = here.folder / "s"
+    directory = Directory(str(here.folder), ["s"])
+    directory.make()
+    with closing(socket.socket(socket.AF_UNIX)) as killed:
+        killed.bind(str(path))
+    directory.look()
+    directory.let_go()
+    directory.look()
+    path.unlink(missing_ok=True)
+    directory.look()
+    with closing(socket.socket(socket.AF_UNIX)) as following:
+        following.bind(str(path))
+        directory.look()
+        path.unlink()
+        directory.look()
+        assert path.is_symlink(), "and this one is put back"
+    directory.remove()
 
 
 def test_a_redis_whose_socket_was_removed_can_be_reached_again(here: Home) -> None:
