@@ -2,9 +2,9 @@
 
 PYTHON := .venv/bin/python
 PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check install
-# Three workers for two cores: the tests wait a third of their time. One that dies, as in a deadlock,
+# Four workers for two cores: the tests wait half of their time. One that dies, as in a deadlock,
 # ends the run with the name of its test: xdist fails itself, or hangs, when it starts another.
-PYTEST := $(PYTHON) -m pytest --nbval --numprocesses=3 --max-worker-restart=0 --no-loadscope-reorder
+PYTEST := $(PYTHON) -m pytest --nbval --numprocesses=4 --max-worker-restart=0 --no-loadscope-reorder
 # One of these tests is a whole run of pytest, and may take longer than what else ends as a deadlock.
 ELSEWHERE := -m elsewhere -o faulthandler_timeout=2400
 PYTHONS := python3.15 python3.14 python3.13 python3.12 python3.11
