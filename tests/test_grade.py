@@ -62,7 +62,8 @@ def passed(records: list[lab.Record]) -> dict[str, bool]:
 def test_copies_are_graded_wherever_they_lie(tmp_path: Path) -> None:
     """One exercise is right, one is wrong, and two are as they were given."""
     first = with_answers(lesson("00"), {RIGHT.id: RIGHT.answer})
-    second = with_answers(lesson("01"), {WRONG.id: WRONG.wrongs[0][0]})
+    wrong = f'from bankkit import lab\n{WRONG.wrongs[0][0]}\nlab.check("{WRONG.id}", {WRONG.name})'
+    second = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(wrong)])
     second.metadata.kernelspec = {"name": "of-another-machine", "display_name": "Gone"}
     paths = [
         save(tmp_path / "zoë" / "my first bank.ipynb", first),

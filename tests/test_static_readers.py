@@ -37,7 +37,14 @@ OF_A_WIDGET = re.compile(
 )
 """What stands where nothing better was stored for a reader without a kernel."""
 
-every_lesson = pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.name)
+every_lesson = pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, marks=[] if path.name.startswith(EACH_KIND) else pytest.mark.elsewhere)
+        for path in LESSONS
+    ],
+    ids=lambda path: path.name,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -127,14 +134,7 @@ def browser() -> Iterator[Browser]:
         yield browser
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        pytest.param(path, marks=[] if path.name.startswith(EACH_KIND) else pytest.mark.elsewhere)
-        for path in LESSONS
-    ],
-    ids=lambda path: path.name,
-)
+@every_lesson
 def test_a_browser_without_a_network_shows_it(path: Path, browser: Browser, tmp_path: Path) -> None:
     file = tmp_path / "lesson.html"
     file.write_text(page(path))
