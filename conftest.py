@@ -43,24 +43,30 @@ def survivors() -> Iterator[str]:
 
 ROOT = Path(__file__).parent
 
-FIRST = ("tests/browser", "notebooks", "tests/test_types.py")
+
+def files(*names: str) -> tuple[str, ...]:
+    return tuple(f"tests/test_{name}.py" for name in names)
+
+
+FIRST = (
+    *("tests/browser", "notebooks"),
+    *files("outage", "life_cycle", "cluster", "grade", "serve", "request_ids", "redis_server"),
+    *files("types", "fleet", "cleaned", "crashing", "redis_lock_processes", "concurrency"),
+)
 """What takes longest as a whole, and is so begun first when several workers share the tests."""
 
-SPREAD = tuple(
-    f"tests/test_{name}.py"
-    for name in ("accessibility", "both_ends", "exercises", "pythons", "timeline")
-)
-"""Long files whose tests share nothing costly: any worker may take any of them."""
+SPREAD = files("both_ends", "pythons", "accessibility", "exercises")
+"""Long files whose tests share nothing costly: any worker may take any of them, as the last."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {start: place for place, start in enumerate(FIRST)}
+
     def rank(item: pytest.Item) -> int:
-        found = (
-            n
-            for n, start in enumerate(FIRST)
-            if item.nodeid.startswith((f"{start}/", f"{start}::"))
-        )
-        return next(found, len(FIRST))
+        file = item.nodeid.partition("::")[0]
+        folder = file.rpartition("/")[0]
+        last = len(FIRST) + (file in SPREAD)
+        return places.get(file, places.get(folder, last))
 
     items.sort(key=rank)
 
