@@ -2,9 +2,9 @@
 
 PYTHON := .venv/bin/python
 PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check install
-# Four workers for two cores: the tests wait half of their time. One that dies, as in a deadlock,
+# Five workers for two cores: the tests wait half of their time. One that dies, as in a deadlock,
 # ends the run with the name of its test: xdist fails itself, or hangs, when it starts another.
-PYTEST := $(PYTHON) -m pytest --nbval --numprocesses=4 --max-worker-restart=0 --no-loadscope-reorder
+PYTEST := $(PYTHON) -m pytest --nbval --numprocesses=5 --max-worker-restart=0 --no-loadscope-reorder
 # Some of these tests are whole runs of pytest, and may take longer than what else ends as a deadlock.
 ELSEWHERE := --numprocesses=2 -m elsewhere -o faulthandler_timeout=2400
 PYTHONS := python3.15 python3.14 python3.13 python3.12 python3.11

@@ -282,6 +282,7 @@ def test_a_lock_not_had_before_the_deadline(concurrency: str) -> None:
         with pytest.raises(grpc.RpcError) as late:
             bank.stub.Deposit(deposit("busy", 1), timeout=0.1)
         assert late.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        eventually_idle(bank)  # the server gives up by its own clock
         finish.set()
         holder.join(10)
         assert bank.stub.GetBalance(account("busy")).balance == 0

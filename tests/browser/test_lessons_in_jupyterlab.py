@@ -13,10 +13,7 @@ from tests.browser.jupyterlab import Notebook, opened
 from tests.processes import ROOT
 
 FIRST_LESSON, *LESSONS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
-
-EACH_WIDGET = ("07",)
-"""Beside the first, with its cards: the one with a timeline and the panel of the race. The stepper
-is played in a notebook of its own."""
+"""The first has cards. A timeline and a stepper are tried in notebooks of their own."""
 
 
 def assert_ran(desk: Desk, notebook: Notebook) -> None:
@@ -31,13 +28,8 @@ def assert_ran(desk: Desk, notebook: Notebook) -> None:
     assert broken == 0
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=[] if name.startswith(EACH_WIDGET) else pytest.mark.elsewhere)
-        for name in LESSONS
-    ],
-)
+@pytest.mark.elsewhere
+@pytest.mark.parametrize("name", LESSONS)
 def test_a_lesson_runs_from_top_to_bottom(desk: Desk, name: str) -> None:
     with opened(desk.page, name) as notebook:
         notebook.run_all()
