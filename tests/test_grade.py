@@ -111,7 +111,7 @@ def test_a_failing_cell_ends_nothing_and_a_reset_takes_nothing_back(tmp_path: Pa
 
 def test_an_endless_cell_is_interrupted(tmp_path: Path) -> None:
     again = 'lab.check("00.cents", 7)'
-    path = copy(tmp_path, "\n# for ever\nwhile True:\n    pass", again)
+    path = copy(tmp_path, "\n# for ever\nimport threading\nthreading.Event().wait()", again)
     said: list[str] = []
     records = grading.grade(grading.read(path), seconds=5, tell=said.append)
     assert records[0] == lab.Record(RIGHT.id, True, 2)
