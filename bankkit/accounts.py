@@ -112,11 +112,17 @@ class InsufficientFunds(BankError):
 
 
 class Busy(BankError):
-    """The account's lock was not had before the deadline, or the caller gave up. Nothing was
-    applied."""
+    """The account's lock was not had before the deadline. Nothing was applied."""
 
     reason = "DEADLINE_EXCEEDED"
     text = "The account was busy until the deadline. Nothing was applied."
+
+
+class TooLate(BankError):
+    """The deadline passed, or the caller gave up, before anything was asked of the store for it."""
+
+    reason = "DEADLINE_EXCEEDED"
+    text = "The deadline passed before the operation began. Nothing was applied."
 
 
 class StoreUnavailable(BankError):

@@ -110,8 +110,7 @@ class ServerProcess:
         One that runs may first end the calls in flight.
         """
         with self._restarting:
-            self._process.stop(GRACE_SECONDS)
-            self.start()
+            self._process.restart(GRACE_SECONDS)
             self.wait_until_serving()
 
     def pause(self) -> None:

@@ -21,6 +21,7 @@ from bankkit.client import Client
 from bankkit.copied import Unique
 from bankkit.pb import bank_pb2_grpc
 from bankkit.redis_server import PrivateNodes, own_namespace
+from bankkit.server import check_grace
 from bankkit.signals import interrupt_later
 from bankkit.store import Store, check_namespace
 
@@ -161,6 +162,7 @@ class RunningBank(Unique, ABC):
         An Interrupt waits until that is done. Safe to call again, from several threads, and from
         a signal handler in the midst of it; does nothing in a child of a fork.
         """
+        check_grace(grace)
         if not self._gate.is_here:
             return
         with interrupt_later(deadly=False), self._lock:

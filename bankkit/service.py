@@ -60,6 +60,7 @@ _STATUS: dict[type[BankError], grpc.StatusCode] = {
     accounts.AccountNotFound: grpc.StatusCode.NOT_FOUND,
     accounts.InsufficientFunds: grpc.StatusCode.FAILED_PRECONDITION,
     accounts.Busy: grpc.StatusCode.DEADLINE_EXCEEDED,
+    accounts.TooLate: grpc.StatusCode.DEADLINE_EXCEEDED,
     accounts.StoreUnavailable: grpc.StatusCode.UNAVAILABLE,
     accounts.LockLost: grpc.StatusCode.ABORTED,
     accounts.NamespaceLost: grpc.StatusCode.UNAVAILABLE,

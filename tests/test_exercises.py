@@ -362,6 +362,28 @@ def test_a_thread_that_blocks_is_left_behind() -> None:
             each.join(30)
 
 
+def test_what_is_printed_comes_back_after_checks_in_two_threads() -> None:
+    """The second begins within the first, and ends after it."""
+    began, over = threading.Event(), threading.Event()
+
+    def first(dollars: float) -> None:
+        began.set()
+        over.wait(0.5)
+
+    def second(dollars: float) -> None:
+        over.set()
+        one.join(30)
+
+    out, err = sys.stdout, sys.stderr
+    one = threading.Thread(target=say, args=(first,))
+    one.start()
+    assert began.wait(30)
+    other = threading.Thread(target=say, args=(second,))
+    other.start()
+    other.join(30)
+    assert (sys.stdout, sys.stderr) == (out, err)
+
+
 def test_another_timer_of_the_notebook_still_rings() -> None:
     rung: list[int] = []
 

@@ -18,8 +18,10 @@ from tests.waiting import eventually
 
 THREADS = 2
 MANY = 50
-SOON = 1.0
-"""Seconds within which a call is answered and a bank has stopped."""
+GRACE = 60.0
+SOON = GRACE / 6
+"""Seconds within which a call is answered and a bank has stopped, however busy the machine is; one
+that is held up takes all of its grace."""
 
 REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 WATCH = "/grpc.health.v1.Health/Watch"
@@ -101,15 +103,15 @@ def waiting_writers(bank: bankkit.Bank) -> int | None:
 def test_silent_calls_of_every_kind_hold_up_nobody(bank: bankkit.Bank) -> None:
     kinds = ("reflection", "a health watch", "a deposit without its message")
     with hold(bank, *kinds):
-        assert duration(lambda: bank.client.deposit("alice", 1)) < SOON
-        assert duration(bank.stop) < SOON
+        assert duration(lambda: bank.client.deposit("alice", 1, timeout=GRACE)) < SOON
+        assert duration(lambda: bank.stop(GRACE)) < SOON
 
 
 @pytest.mark.parametrize("kind", HELD)
 def test_one_kind_alone(bank: bankkit.Bank, kind: str) -> None:
     with hold(bank, kind, number=2 * THREADS):
-        assert duration(lambda: bank.client.deposit("alice", 1)) < SOON
-        assert duration(bank.stop) < SOON
+        assert duration(lambda: bank.client.deposit("alice", 1, timeout=GRACE)) < SOON
+        assert duration(lambda: bank.stop(GRACE)) < SOON
 
 
 def test_what_is_served_at_once_is_limited_all_the_same(bank: bankkit.Bank) -> None:

@@ -1,6 +1,7 @@
 """A bank's life in a notebook: started, started again, interrupted, ended in every way there is."""
 
 import asyncio
+import math
 import os
 import re
 import signal
@@ -12,7 +13,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
+from functools import partial
 from typing import Any
 
 import pytest
@@ -56,7 +58,7 @@ def nothing_left(place: Home) -> bool:
     return place.is_empty() and not threads()
 
 
-def answers(bank: bankkit.Bank) -> bool:
+def answers(bank: bankkit.Bank | bankkit.Fleet) -> bool:
     bank.client.create_account(f"a{time.monotonic_ns()}")
     return accepts(bank.address)
 
@@ -366,6 +368,46 @@ def test_an_interrupt_of_stop_waits_until_it_is_done(here: Home) -> None:
         bank.stop(LONG_ENOUGH)
     assert nothing_left(here)
     bank.stop()
+
+
+@pytest.mark.parametrize("of", ["Redis", "a server"])
+def test_an_interrupt_of_a_restart_leaves_nothing_stopped(
+    of: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes after the old process is gone, and before there is a new one."""
+    fleet = bankkit.Fleet(servers=1) if of == "a server" else None
+    bank = fleet or bankkit.Bank()
+    with bank:
+        restart: Callable[[], object] = bank.restart_redis
+        process: Any = getattr(bank._engine, "_process")  # noqa: B009
+        if fleet is not None:
+            restart = partial(fleet.restart, "server 1")
+            process = fleet.servers["server 1"]._process
+        start = process.start
+
+        def interrupted() -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+            start()
+
+        monkeypatch.setattr(process, "start", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            restart()
+
+        def is_back() -> bool:
+            with suppress(bankkit.CallError):
+                return answers(bank)
+            return False
+
+        eventually(is_back, LONG_ENOUGH)
+
+
+@pytest.mark.parametrize("grace", [None, -1, math.nan, math.inf, True, "long"])
+def test_a_grace_that_is_none_stops_nothing(grace: Any) -> None:
+    with bankkit.Bank() as bank:
+        for stop in (bank.stop, bank.server.stop):
+            with pytest.raises(ValueError, match="grace must be a number of seconds from 0 to 86"):
+                stop(grace)
+        assert answers(bank)
 
 
 def test_stop_in_a_signal_handler_in_the_midst_of_stop(here: Home) -> None:

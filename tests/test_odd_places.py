@@ -77,6 +77,12 @@ def test_a_name_of_the_folder_for_temporary_files(
     assert list(folder.iterdir()) == []
 
 
+def test_a_folder_for_temporary_files_that_is_named_from_here(place: Home) -> None:
+    code = "import os, bankkit; os.chdir(os.environ['TMPDIR'])\nos.environ['TMPDIR'] = '.'\n"
+    with python(f"{code}with bankkit.Bank() as bank: print(bank.concurrency)", place.environ) as it:
+        assert it.line() == "read-write", it.errors()
+
+
 @pytest.mark.parametrize("kind", [PrivateCluster, PrivateSentinel])
 def test_several_servers_in_a_folder_of_an_odd_name(
     place: Home, kind: type[PrivateCluster | PrivateSentinel], monkeypatch: pytest.MonkeyPatch

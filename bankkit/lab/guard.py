@@ -161,9 +161,16 @@ class Printed(io.TextIOBase):
         return f"{kept}\n… and {self.dropped:,} more characters" if self.dropped else kept
 
 
+_turns = threading.RLock()
+
+
 @contextmanager
 def printed() -> Iterator[Printed]:
-    """Catch what is printed in this block, on stdout and stderr."""
+    """Catch what is printed in this block, on stdout and stderr.
+
+    These two are everybody's, so blocks in several threads take turns: each puts back what it
+    found, which must not be the sink of another.
+    """
     sink = Printed()
-    with redirect_stdout(sink), redirect_stderr(sink):
+    with _turns, redirect_stdout(sink), redirect_stderr(sink):
         yield sink

@@ -91,5 +91,8 @@ def seconds(timeout: float | None) -> float:
         return FOREVER
     # "not >= 0" and not "< 0": NaN compares false with everything.
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout >= 0:
-        raise ValueError(f"A timeout must be None or a number of seconds >= 0, not {timeout!r}.")
+        raise ValueError(
+            "A timeout must be None or a number of seconds >= 0, an int or a float, "
+            f"not {timeout!r}."
+        )
     return min(timeout, TIMEOUT_MAX)

@@ -65,7 +65,8 @@ class PrivateRedis:
             error=RedisUnavailable,
         )
         try:
-            self._start()
+            self._process.start()
+            self._await_answer()
         except BaseException:
             self.close()
             raise
@@ -115,8 +116,8 @@ class PrivateRedis:
         Works on a running, a paused and a killed one. Without a data directory all data is gone.
         """
         with self._lock:
-            self._process.stop()
-            self._start()
+            self._process.restart()
+            self._await_answer()
 
     def _command(self, data: Path | None, appendfsync: str) -> list[str]:
         settings = {
@@ -133,8 +134,7 @@ class PrivateRedis:
             word for name, value in settings.items() for word in (f"--{name}", value)
         ]
 
-    def _start(self) -> None:
-        self._process.start()
+    def _await_answer(self) -> None:
         deadline = time.monotonic() + START_SECONDS
         # A unix socket appears without an event to await: ask, and ask again a moment later.
         while not (answer := _ping(self._socket)).startswith(b"+PONG"):
@@ -154,6 +154,8 @@ def usable_directory(path: str | os.PathLike[str]) -> Path:
     directory = Path(path).expanduser().absolute()
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except FileExistsError:
+        raise ValueError(f"data_dir cannot be {directory}: it is no directory.") from None
     except OSError as error:
         raise ValueError(f"data_dir cannot be {directory}: {error.strerror}.") from None
     if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
