@@ -2,6 +2,7 @@
 
 import math
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,7 +14,9 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 )
 
 import bankkit
+from bankkit import accounts
 from bankkit.pb import bank_pb2
+from bankkit.teller import Patience
 from tests.waiting import eventually, eventually_idle
 
 FIELDS = {
@@ -287,6 +290,14 @@ def test_a_lock_not_had_before_the_deadline(concurrency: str) -> None:
         holder.join(10)
         assert bank.stub.GetBalance(account("busy")).balance == 0
         assert len(bank.server.teller.locks) == 0
+
+
+def test_an_idle_account_is_not_called_busy() -> None:
+    with bankkit.Bank() as bank:
+        bank.client.create_account("idle")
+        with pytest.raises(accounts.TooLate, match="The deadline passed before the operation"):
+            bank.server.teller.deposit("idle", 1, "", Patience(time.monotonic()))
+        assert bank.client.get_balance("idle").balance == 0
 
 
 def test_a_cancelled_call_is_not_applied() -> None:

@@ -98,6 +98,12 @@ def check_to_cents(to_cents: Any) -> None:
         ),
         (0.1, 10, "Nobody loses a cent here."),
         (19.99, 1999, "Nobody loses a cent here."),
+        (
+            131125.36,
+            13_112_536,
+            "In floats, `131125.36 * 100` is `13112535.999999998`: what is far less than a cent "
+            "beside a small amount is not beside a large one.",
+        ),
     ):
         got = _converted(to_cents, dollars)
         if got is None:
@@ -115,6 +121,7 @@ def check_to_cents(to_cents: Any) -> None:
             raise Wrong(f"`to_cents({dollars})` must be {cents}, and you return another. {why}")
     for dollars, why in (
         (0.001, "A tenth of a cent vanished, or became a whole one, without a word."),
+        (0.00001, "Python writes it `1e-05`, and it has more than two decimals all the same."),
         (1.005, "Half a cent was given to somebody without a word."),
         (0.0, "A deposit of nothing is no deposit."),
         (-5.0, "A deposit of −5 is a withdrawal that nobody checks."),
@@ -324,6 +331,29 @@ def to_cents(dollars):
     return cents
 """,
                 "A deposit of nothing is no deposit.",
+            ),
+            (
+                """\
+def to_cents(dollars):
+    if not dollars > 0 or dollars == float("inf"):
+        raise ValueError("not an amount of money")
+    cents = round(dollars * 100)
+    if abs(cents - dollars * 100) > 1e-9:
+        raise ValueError("more than two decimals")
+    return cents
+""",
+                "`to_cents(131125.36)` raised ValueError, and 131125.36 is an honest amount.",
+            ),
+            (
+                """\
+def to_cents(dollars):
+    if not dollars > 0 or dollars == float("inf"):
+        raise ValueError("not an amount of money")
+    if len(str(dollars).partition(".")[2]) > 2:
+        raise ValueError("more than two decimals")
+    return round(dollars * 100)
+""",
+                "Python writes it `1e-05`",
             ),
             (
                 """\
