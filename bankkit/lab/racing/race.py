@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Literal, cast, get_args
@@ -51,6 +52,9 @@ MAX_CALLS = 100_000
 MAX_HOLD_MS = 1000.0
 CALL_SECONDS = 10.0
 """How long a client waits for an answer, beside the time that holds take."""
+
+FINISH_SECONDS = 2.0
+"""How long a race that was ended waits for calls in flight; a lock may hold some for ever."""
 
 
 def race(
@@ -165,6 +169,7 @@ class Race:
                 self._channel = channel
                 with record(bank) as recording, self._held_up(bank, recording):
                     self._run_clients(recording, channel, on_progress)
+                    self._await_what_was_cut_off(bank)
             return self._report(bank, recording.history)
 
     def _open_bank(self) -> Bank:
@@ -238,6 +243,16 @@ class Race:
             for thread in threads:
                 if thread.ident is not None:
                     thread.join()
+
+    def _await_what_was_cut_off(self, bank: Bank) -> None:
+        """The server may yet change the balance for clients that have gone.
+
+        Were the recording over before that, other calls of theirs would still be recorded, and
+        would have read a balance that nobody wrote.
+        """
+        deadline = time.monotonic() + FINISH_SECONDS
+        while self._ended_by and bank.server.load and time.monotonic() < deadline:
+            time.sleep(0.005)
 
     def _be_client(self, name: str, channel: RecordedChannel) -> None:
         stub = bank_pb2_grpc.BankServiceStub(channel)
