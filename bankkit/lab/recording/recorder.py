@@ -36,7 +36,7 @@ from bankkit.store import Request, Seen, Store
 CALL_ID = "x-call-id"
 """The metadata key that carries a call's id."""
 
-GRACE_SECONDS = 1.0
+GRACE_SECONDS = 3.0
 """How long the end of a recording waits for calls that the server still works on."""
 
 
