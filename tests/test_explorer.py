@@ -12,6 +12,7 @@ import pytest
 from readerwriterlock import rwlock
 
 from bankkit import lab, redis_link, store
+from bankkit.lab.exploring import explorer
 from bankkit.lab.exploring.search import Bound
 from bankkit.locks import (
     POLICIES,
@@ -416,3 +417,14 @@ def test_the_schedule_is_as_short_as_can_be() -> None:
     assert bug.schedule.preemptions == 1
     assert len(bug.schedule) == 9
     assert Path(bug.schedule.moves[0].file).name == "test_explorer.py"
+
+
+def test_a_scenario_that_fails_at_once_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(explorer, "MINIMISING_SECONDS", 60.0)
+
+    def scenario(threading: Any) -> None:
+        raise ZeroDivisionError
+
+    result = lab.explore(scenario)
+    assert result.verdict == "bug"
+    assert result.seconds < 30

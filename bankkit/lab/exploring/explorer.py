@@ -169,6 +169,9 @@ def _shortened(laboratory: Laboratory, found: Found, timeouts: int | None) -> Sc
         if fewer is not None:
             best = fewer
             break
-    while (shorter := look_for(best.schedule.preemptions, len(best.schedule) - 1)) is not None:
+    while best.schedule:  # none is shorter than the one without a step
+        shorter = look_for(best.schedule.preemptions, len(best.schedule) - 1)
+        if shorter is None:
+            break
         best = shorter
     return best.schedule
