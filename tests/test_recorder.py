@@ -106,7 +106,8 @@ def test_a_refusal_is_seen_where_it_happens(
 
 
 def test_a_lock_that_is_not_had_is_a_timeout(bank: Bank) -> None:
-    with lab.record(bank) as recording, bank.server.teller.locks.write("alice"):
+    # The lock is held until the server has given up, by its own clock.
+    with bank.server.teller.locks.write("alice"), lab.record(bank) as recording:
         assert refused(recording.stub.GetBalance, ALICE, timeout=0.5) == "DEADLINE_EXCEEDED"
     call = recording.last
     assert "timeout" in kinds(call), "the end of a recording waits for the server to notice"

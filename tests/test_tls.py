@@ -259,7 +259,8 @@ def test_a_redis_that_asks_for_certificates(ours: Authority, here: Certificate) 
         with bankkit.Bank("redis-read-write", redis=url + own) as bank:
             bank.client.create_account("alice")
             bank.client.deposit("alice", 10)
-        assert "cannot be reached" in told(url) or "TLS with it fails" in told(url)
+        text = told(url)  # Redis hangs up, and whether its reason arrives before that is chance
+        assert "cannot be reached" in text or "TLS with it fails" in text
 
 
 @needs_tls
