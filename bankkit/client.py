@@ -117,8 +117,8 @@ class Client(Unique):
 
     Each method returns the reply message and raises `CallError`. `timeout` is in seconds, for the
     whole call with its retries; the client's own holds where a call names none, and None there is
-    no limit. A write makes a new request id unless it is given one: pass the
-    same one to ask "did my deposit happen?" again.
+    no limit. A write makes a new request id unless it is given one: pass the same one to ask "did
+    my deposit happen?" again.
 
     A method raises RuntimeError once the client is closed, and in a process that was forked since
     it was made: nothing was sent, and no retry can help. `gate` is for clients that end with

@@ -1,5 +1,8 @@
 """Numbers and yes-or-no answers that a caller gives, checked at the door."""
 
+MOST_GRACE_SECONDS = 86_400
+"""A day."""
+
 
 def check_whole(name: str, value: object, least: int, most: int, when: str = "") -> None:
     """Raises ValueError unless `value` is a whole number from `least` to `most`.
@@ -16,3 +19,12 @@ def check_flag(name: str, value: object) -> None:
     """Raises ValueError unless `value` is True or False: the text "no" would count as true."""
     if not isinstance(value, bool):
         raise ValueError(f"{name} must be True or False, not {value!r}.")
+
+
+def check_grace(grace: float) -> None:
+    """Raises ValueError that says what is allowed."""
+    number = isinstance(grace, (int, float)) and not isinstance(grace, bool)
+    if not number or not 0 <= grace <= MOST_GRACE_SECONDS:
+        raise ValueError(
+            f"grace must be a number of seconds from 0 to {MOST_GRACE_SECONDS:,}, not {grace!r}."
+        )

@@ -19,9 +19,9 @@ from bankkit import accounts, redis_link
 from bankkit.channels import Gate, check_grpc, open_channel
 from bankkit.client import Client
 from bankkit.copied import Unique
+from bankkit.numbers import check_grace
 from bankkit.pb import bank_pb2_grpc
 from bankkit.redis_server import PrivateNodes, own_namespace
-from bankkit.server import check_grace
 from bankkit.signals import interrupt_later
 from bankkit.store import Store, check_namespace
 

@@ -22,7 +22,7 @@ from bankkit import teller as tellers
 from bankkit.copied import Unique
 from bankkit.forks import Birthplace
 from bankkit.lease import ServerLease
-from bankkit.numbers import check_whole
+from bankkit.numbers import check_grace, check_whole
 from bankkit.service import MAX_WAIT_SECONDS, BankService
 from bankkit.store import Store
 from bankkit.tls import NO_TLS, TlsFiles
@@ -35,8 +35,6 @@ MAX_CALLS = 1000
 
 MAX_STREAMS = 200
 """Health watches and reflection streams that may be open at once; one more is refused."""
-
-MOST_GRACE_SECONDS = 86_400
 
 MESSAGE_SECONDS = 0.2
 """How long a server that stops still waits for the message of a call that has begun."""
@@ -241,15 +239,6 @@ def check_numbers(port: int, threads: int, max_calls: int, max_wait: float) -> N
     check_whole("max_calls", max_calls, 1, 1_000_000)
     if not isinstance(max_wait, (int, float)) or not 0 < max_wait <= threading.TIMEOUT_MAX:
         raise ValueError(f"max_wait must be a positive number of seconds, not {max_wait!r}.")
-
-
-def check_grace(grace: float) -> None:
-    """Raises ValueError that says what is allowed."""
-    number = isinstance(grace, (int, float)) and not isinstance(grace, bool)
-    if not number or not 0 <= grace <= MOST_GRACE_SECONDS:
-        raise ValueError(
-            f"grace must be a number of seconds from 0 to {MOST_GRACE_SECONDS:,}, not {grace!r}."
-        )
 
 
 def check_free(host: str, port: int, *, but_for: Sequence[tuple[str, int]] = ()) -> None:

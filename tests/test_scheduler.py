@@ -448,7 +448,6 @@ def test_a_loop_is_noticed_off_the_main_thread_too() -> None:
 
 # Python drops what a handler raises while a weak reference's callback runs: the next tick ends it.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # see on_alarm
 def test_somebody_elses_timer_still_ends_the_exploration() -> None:
     class TimeUp(BaseException):
         pass

@@ -249,7 +249,6 @@ CASES: dict[str, Callable[[], History]] = {
     "fenced off": lambda: paused(fencing=True),
     "not fenced off": lambda: paused(fencing=False),
 }
-CRASHES = ("killed", "fenced off", "not fenced off")
 
 
 @pytest.fixture(params=CASES)
