@@ -170,7 +170,7 @@ class Overloaded(BankError):
 
 
 def check_account_id(account_id: str) -> None:
-    if not _ACCOUNT_ID.fullmatch(account_id):
+    if not isinstance(account_id, str) or not _ACCOUNT_ID.fullmatch(account_id):
         raise InvalidAccountId
 
 

@@ -19,9 +19,10 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import grpc
+from google.protobuf.message import Message
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
@@ -142,14 +143,16 @@ class Client(Unique):
     def create_account(
         self, account_id: str, account_type: str = "savings", *, timeout: float | None = None
     ) -> bank_pb2.AccountResponse:
-        request = bank_pb2.AccountRequest(account_id=account_id, account_type=account_type)
+        request = _message(
+            bank_pb2.AccountRequest, account_id=account_id, account_type=account_type
+        )
         reply: bank_pb2.AccountResponse = self._call(self.stub.CreateAccount, request, timeout)
         return reply
 
     def get_balance(
         self, account_id: str, *, timeout: float | None = None
     ) -> bank_pb2.BalanceResponse:
-        request = bank_pb2.AccountRequest(account_id=account_id)
+        request = _message(bank_pb2.AccountRequest, account_id=account_id)
         reply: bank_pb2.BalanceResponse = self._call(self.stub.GetBalance, request, timeout)
         return reply
 
@@ -161,8 +164,13 @@ class Client(Unique):
         request_id: str | None = None,
         timeout: float | None = None,
     ) -> bank_pb2.TransactionResponse:
-        request = bank_pb2.DepositRequest(account_id=account_id, amount=amount)
-        return self._write(self.stub.Deposit, request, request_id, timeout)
+        request = _message(
+            bank_pb2.DepositRequest,
+            account_id=account_id,
+            amount=amount,
+            request_id=_or_new(request_id),
+        )
+        return self._write(self.stub.Deposit, request, timeout)
 
     def withdraw(
         self,
@@ -172,8 +180,13 @@ class Client(Unique):
         request_id: str | None = None,
         timeout: float | None = None,
     ) -> bank_pb2.TransactionResponse:
-        request = bank_pb2.WithdrawRequest(account_id=account_id, amount=amount)
-        return self._write(self.stub.Withdraw, request, request_id, timeout)
+        request = _message(
+            bank_pb2.WithdrawRequest,
+            account_id=account_id,
+            amount=amount,
+            request_id=_or_new(request_id),
+        )
+        return self._write(self.stub.Withdraw, request, timeout)
 
     def calculate_interest(
         self,
@@ -184,10 +197,13 @@ class Client(Unique):
         timeout: float | None = None,
     ) -> bank_pb2.TransactionResponse:
         """`annual_interest_rate` is in percent: 5 for 5 %."""
-        request = bank_pb2.InterestRequest(
-            account_id=account_id, annual_interest_rate=annual_interest_rate
+        request = _message(
+            bank_pb2.InterestRequest,
+            account_id=account_id,
+            annual_interest_rate=annual_interest_rate,
+            request_id=_or_new(request_id),
         )
-        return self._write(self.stub.CalculateInterest, request, request_id, timeout)
+        return self._write(self.stub.CalculateInterest, request, timeout)
 
     def close(self) -> None:
         """Safe to call again; does nothing in a child of a fork."""
@@ -206,13 +222,8 @@ class Client(Unique):
         self.close()
 
     def _write(
-        self,
-        method: Callable[..., Any],
-        request: bank_pb2.DepositRequest | bank_pb2.WithdrawRequest | bank_pb2.InterestRequest,
-        request_id: str | None,
-        timeout: float | None,
+        self, method: Callable[..., Any], request: Message, timeout: float | None
     ) -> bank_pb2.TransactionResponse:
-        request.request_id = uuid.uuid4().hex if request_id is None else request_id
         reply: bank_pb2.TransactionResponse = self._call(method, request, timeout)
         return reply
 
@@ -220,6 +231,27 @@ class Client(Unique):
         limit = _limit(self.timeout if timeout is None else timeout)
         with _readable():
             return method(request, timeout=limit)
+
+
+_M = TypeVar("_M", bound=Message)
+
+
+def _message(kind: Callable[..., _M], **fields: object) -> _M:
+    """Raises TypeError that names the field whose value has a wrong type or is not Unicode."""
+    try:
+        return kind(**fields)
+    except (TypeError, ValueError):
+        for name, value in fields.items():
+            try:
+                kind(**{name: value})
+            except (TypeError, ValueError):
+                wanted = "text" if name.endswith(("_id", "_type")) else "a number"
+                raise TypeError(f"{name} must be {wanted}, not {value!r}.") from None
+        raise
+
+
+def _or_new(request_id: str | None) -> str:
+    return uuid.uuid4().hex if request_id is None else request_id
 
 
 def _limit(timeout: float | None) -> float | None:

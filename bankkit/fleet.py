@@ -261,6 +261,7 @@ class Fleet(RunningBank):
         self.servers[self._known(name)].resume()
 
     def _known(self, name: str) -> str:
+        self._gate.check()
         if name not in self.servers:
             raise ValueError(f"There is no {name!r}; the servers are {', '.join(self.servers)}.")
         return name

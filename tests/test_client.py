@@ -11,6 +11,7 @@ import grpc
 import pytest
 
 import bankkit
+from bankkit import accounts
 from tests.processes import LONG_ENOUGH, free_port
 from tests.waiting import eventually, eventually_idle
 
@@ -212,3 +213,34 @@ def test_a_timeout_as_long_as_one_likes(bank: bankkit.Bank, timeout: float | Non
     with bankkit.connect(bank.address, timeout=timeout) as client:
         client.create_account(name, timeout=timeout)
         assert client.get_balance(name).balance == 0
+
+
+@pytest.mark.parametrize(
+    ("use", "complaint"),
+    [
+        (lambda client: client.get_balance(3), "account_id must be text, not 3."),
+        (lambda client: client.create_account("a", 3), "account_type must be text, not 3."),
+        (lambda client: client.create_account("\ud800"), r"account_id must be text, not '\ud800'."),
+        (lambda client: client.deposit("a", "5"), "amount must be a number, not '5'."),
+        (lambda client: client.withdraw(["a"], 5), "account_id must be text, not ['a']."),
+        (
+            lambda client: client.deposit("a", 5, request_id=7),
+            "request_id must be text, not 7.",
+        ),
+        (
+            lambda client: client.calculate_interest("a", "5 %"),
+            "annual_interest_rate must be a number, not '5 %'.",
+        ),
+    ],
+)
+def test_a_value_of_another_type_is_named(
+    bank: bankkit.Bank, use: Callable[[bankkit.Client], object], complaint: str
+) -> None:
+    with pytest.raises(TypeError) as refused:
+        use(bank.client)
+    assert str(refused.value) == complaint
+
+
+def test_peek_at_an_id_that_is_not_text(bank: bankkit.Bank) -> None:
+    with pytest.raises(accounts.InvalidAccountId):
+        bank.peek(3)  # type: ignore[arg-type]

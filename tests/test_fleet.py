@@ -293,7 +293,7 @@ def test_start_again_stops_the_servers_before(here: Home) -> None:
         for name in fleet.servers:
             assert not fleet.servers[name].alive
             with pytest.raises(ServerNotRunning, match=f"{name} is closed"):
-                fleet.restart(name)
+                fleet.servers[name].restart()
         fleet.stop()  # once more is no mistake
     finally:
         bank.stop()

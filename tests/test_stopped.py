@@ -67,6 +67,10 @@ def test_a_fleet() -> None:
     more: list[Callable[[], object]] = [
         lambda: fleet.client_of("server 1").get_balance("alice"),
         lambda: fleet.stub_of("server 2").GetBalance(ALICE),
+        lambda: fleet.kill("server 1"),
+        lambda: fleet.restart("server 1"),
+        lambda: fleet.pause("server 1"),
+        lambda: fleet.resume("server 1"),
     ]
     for use in uses(fleet) + more:
         assert said(use) == STOPPED
