@@ -58,13 +58,13 @@ lab: $(INSTALLED)  ## open the first lesson in JupyterLab (make lab ARGS=--no-br
 test: $(INSTALLED)  ## lint, check types, run all tests and all lessons
 	$(PYTHON) -m ruff check
 	$(PYTHON) -m ruff format --check
-	$(PYTEST) -p tests.foreign_data $(ARGS)
+	$(PYTEST) -p tests.support.foreign_data $(ARGS)
 
 test-all: $(INSTALLED)  ## what that leaves out: other Pythons and versions, all lessons in a browser
 	$(PYTEST) $(ELSEWHERE) $(ARGS)
 
 test-latest: $(INSTALLED)  ## lessons, contract and Redis on the newest release of everything
-	$(PYTEST) $(ELSEWHERE) tests/test_both_ends.py -k newest $(ARGS)
+	$(PYTEST) $(ELSEWHERE) tests/project/test_both_ends.py -k newest $(ARGS)
 
 bench: $(INSTALLED)  ## measure the locks, the bank, the recorder and the explorer, as ratios
 	$(PYTHON) -m tests.benchmarks.locks

@@ -44,18 +44,20 @@ def survivors() -> Iterator[str]:
 ROOT = Path(__file__).parent
 
 
-def files(*names: str) -> tuple[str, ...]:
-    return tuple(f"tests/test_{name}.py" for name in names)
-
-
 FIRST = (
-    *("tests/browser", "notebooks"),
-    *files("outage", "life_cycle", "cluster", "grade", "serve", "request_ids", "redis_server"),
-    *files("types", "fleet", "cleaned", "crashing", "redis_lock_processes", "concurrency"),
+    *("tests/browser", "notebooks", "tests/bank/test_outage.py", "tests/launch/test_bank.py"),
+    *("tests/redis_backend/test_cluster.py", "tests/cli/test_grade.py", "tests/cli/test_serve.py"),
+    *("tests/bank/test_request_ids.py", "tests/redis_backend/test_private.py"),
+    *("tests/project/test_types.py", "tests/launch/test_fleet.py"),
+    *("tests/redis_backend/test_cleaned.py", "tests/lab/faults/test_crash_experiments.py"),
+    *("tests/locks/test_redis_lock_processes.py", "tests/bank/test_concurrency.py"),
 )
 """What takes longest as a whole, and is so begun first when several workers share the tests."""
 
-SPREAD = files("both_ends", "pythons", "accessibility", "exercises")
+SPREAD = (
+    *("tests/project/test_both_ends.py", "tests/project/test_pythons.py"),
+    *("tests/lab/drawing/test_accessibility.py", "tests/lab/course/test_exercises.py"),
+)
 """Long files whose tests share nothing costly: any worker may take any of them, as the last."""
 
 

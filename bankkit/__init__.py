@@ -10,8 +10,8 @@ bank.stop()
 import os as _os
 import sys as _sys
 
-# All before grpc is imported, and each only if nobody has said otherwise. A process that is forked
-# can then use gRPC (see `bankkit.channels`), and what gRPC says about that does not land in cells.
+# All before grpc is imported, and each only if nobody has said otherwise. A forked process can then
+# use gRPC (see `bankkit.rpc.channels`), and gRPC's messages about forks do not land in cells.
 _os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "1")
 _os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 # Where a proxy is set, as on many a campus, gRPC would ask it for the way to this very machine. It
@@ -60,13 +60,13 @@ _logging.getLogger("bankkit").addHandler(_logging.NullHandler())
 
 TYPE_CHECKING = False  # checkers take it for true
 if TYPE_CHECKING:
-    from bankkit.bank import Bank
     from bankkit.client import CallError, Client, connect, error_info
-    from bankkit.fleet import Fleet
-    from bankkit.starting import start
+    from bankkit.launch.bank import Bank
+    from bankkit.launch.fleet import Fleet
+    from bankkit.launch.start import start
 else:
     # Imported when they are asked for (PEP 562): doctor must run where gRPC is missing or broken.
-    _HOMES = {"Bank": "bank", "Fleet": "fleet", "start": "starting"}
+    _HOMES = {"Bank": "launch.bank", "Fleet": "launch.fleet", "start": "launch.start"}
 
     def __getattr__(name):
         if name.startswith("_"):
@@ -83,9 +83,9 @@ else:
         try:
             home = import_module(f"bankkit.{_HOMES.get(name, 'client')}")
         except Exception as error:
-            from bankkit import shadows
+            from bankkit.runtime import shadowed_modules
 
-            hint = shadows.about_loaded_modules()
+            hint = shadowed_modules.about_loaded_modules()
             if hint:
                 raise ImportError(hint) from error
             raise

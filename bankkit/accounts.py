@@ -14,7 +14,7 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import ClassVar
 
 from bankkit import money
-from bankkit.copied import Copied
+from bankkit.runtime.pickling import Copied
 
 ACCOUNT_TYPES = ("savings", "checking")
 MAX_REQUEST_ID = 128

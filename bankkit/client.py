@@ -26,10 +26,10 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
-from bankkit.channels import Gate, open_channel
-from bankkit.copied import Copied, Unique
 from bankkit.locks.protocol import seconds
 from bankkit.pb import bank_pb2, bank_pb2_grpc
+from bankkit.rpc.channels import Gate, open_channel
+from bankkit.runtime.pickling import Copied, Unique
 from bankkit.tls import NO_TLS, PathLike, TlsFiles
 
 TIMEOUT_SECONDS = 10.0

@@ -17,17 +17,17 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from bankkit import channels
 from bankkit import teller as tellers
-from bankkit.copied import Unique
-from bankkit.forks import Birthplace
-from bankkit.lease import ServerLease
-from bankkit.numbers import check_grace, check_whole
+from bankkit.namespace_lease import ServerLease
+from bankkit.rpc import channels
+from bankkit.rpc.worker_pool import Door, WorkerPool
+from bankkit.runtime.arguments import check_grace, check_whole
+from bankkit.runtime.forks import Birthplace
+from bankkit.runtime.pickling import Unique
 from bankkit.service import MAX_WAIT_SECONDS, BankService
 from bankkit.store import Store
+from bankkit.supervisor.supervised import KeptDirectory, NoSocket
 from bankkit.tls import NO_TLS, TlsFiles
-from bankkit.watched import KeptDirectory, NoSocket
-from bankkit.workers import Door, WorkerPool
 
 THREADS = 16
 MAX_CALLS = 1000

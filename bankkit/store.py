@@ -27,10 +27,10 @@ from bankkit.accounts import (
     LockLost,
     RequestIdReused,
 )
-from bankkit.copied import Unique
 from bankkit.locks import STILL_HELD, Fence
 from bankkit.locks.redis_scripts import Script
-from bankkit.redis_link import CONNECTIONS, Link, renew_map
+from bankkit.redis_backend.connection import CONNECTIONS, Link, renew_map
+from bankkit.runtime.pickling import Unique
 
 REPLY_SECONDS = 24 * 60 * 60
 """How long the reply to a request id is remembered."""

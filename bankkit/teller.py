@@ -25,7 +25,6 @@ from functools import partial
 
 from bankkit import accounts, money
 from bankkit.accounts import Account, Busy, Rule, StoreUnavailable, TooLate
-from bankkit.lease import NO_LEASE, Lease
 from bankkit.locks import (
     IN_PROCESS,
     POLICIES,
@@ -35,6 +34,7 @@ from bankkit.locks import (
     LockTimeout,
     RedisLocks,
 )
+from bankkit.namespace_lease import NO_LEASE, Lease
 from bankkit.store import Changed, OutOfBounds, Outranked, Request, Seen, Store
 
 ACROSS_SERVERS = ("redis-read-write", "atomic")

@@ -21,7 +21,8 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 
-ROOT = Path(__file__).parents[1]
+from tests.support.paths import ROOT
+
 CELL_TIMEOUT_SECONDS = 120
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"

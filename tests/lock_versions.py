@@ -16,13 +16,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.venvs import environment, venv
-from tests.versions import (
+from tests.support.paths import ROOT
+from tests.support.venvs import environment, venv
+from tests.support.versions import (
     BESIDE_LESSONS,
     ENVIRONMENT,
     EXTRAS,
     LOCK,
-    ROOT,
     SUPPORTED,
     environment_python,
     locked,

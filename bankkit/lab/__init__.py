@@ -36,41 +36,41 @@ import importlib.util
 if importlib.util.find_spec("ipywidgets") is None:
     raise ImportError("bankkit.lab needs ipywidgets: pip install 'bankkit[lab]'")
 
-from bankkit.lab.beyond.call_log import CallLog
-from bankkit.lab.beyond.outage import outage
-from bankkit.lab.beyond.slots import slots
-from bankkit.lab.course import Course, Record
-from bankkit.lab.crashing.crash_result import CrashResult
-from bankkit.lab.crashing.experiments import (
+from bankkit.explorer.exploration import Result, explore
+from bankkit.explorer.laboratory import Diverged, ScenarioError, Stuck
+from bankkit.explorer.replay_run import Run, replay
+from bankkit.explorer.schedule import Outcome, Schedule
+from bankkit.lab.course.course import Course, Record
+from bankkit.lab.course.exercises import Exercise, Prediction, Registry, Wrong
+from bankkit.lab.course.progress_file import ProgressFile
+from bankkit.lab.drawing.system import system
+from bankkit.lab.faults.crash_experiments import (
     holder_killed,
     holder_paused,
     redis_restarted,
     two_servers,
 )
-from bankkit.lab.exercises import Exercise, Prediction, Registry, Wrong
-from bankkit.lab.exploring.explorer import Result, explore
-from bankkit.lab.exploring.laboratory import Diverged, ScenarioError, Stuck
-from bankkit.lab.exploring.redis_points import RedisPoints
-from bankkit.lab.exploring.replaying import Run, replay
-from bankkit.lab.exploring.schedule_figure import schedule_timeline
-from bankkit.lab.exploring.schedules import Outcome, Schedule
-from bankkit.lab.exploring.stepper import Stepper, be_the_scheduler
-from bankkit.lab.exploring.tree import explored_tree
-from bankkit.lab.line import Line
-from bankkit.lab.progress_file import ProgressFile
-from bankkit.lab.racing.act_out import act_out
+from bankkit.lab.faults.crash_result import CrashResult
+from bankkit.lab.faults.lossy_proxy import Line
+from bankkit.lab.racing.lock_script import act_out
 from bankkit.lab.racing.loss_rate import loss_rate
 from bankkit.lab.racing.panel import RacePanel, race_panel
 from bankkit.lab.racing.race import race
 from bankkit.lab.racing.race_result import RaceResult
-from bankkit.lab.racing.rush_hour import phases, rush_hour, waits
+from bankkit.lab.racing.starvation import phases, rush_hour, waits
 from bankkit.lab.racing.tradeoff import tradeoff
 from bankkit.lab.recording.export import chrome_trace, to_csv
-from bankkit.lab.recording.life import life
-from bankkit.lab.recording.overlaps import overlaps
 from bankkit.lab.recording.recorder import Recording, after_read, record
-from bankkit.lab.recording.timeline import timeline
-from bankkit.lab.system import system
+from bankkit.lab.replication.call_log import CallLog
+from bankkit.lab.replication.outage import outage
+from bankkit.lab.replication.slots import slots
+from bankkit.lab.schedules.redis_steps import RedisPoints
+from bankkit.lab.schedules.schedule_figure import schedule_timeline
+from bankkit.lab.schedules.stepper import Stepper, be_the_scheduler
+from bankkit.lab.schedules.tree import explored_tree
+from bankkit.lab.timelines.call_life import life
+from bankkit.lab.timelines.lanes import timeline
+from bankkit.lab.timelines.overlaps import overlaps
 
 _course = Course(Registry("bankkit.lab.lessons"), ProgressFile())
 

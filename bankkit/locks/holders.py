@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from bankkit.forks import refusal
+from bankkit.runtime.forks import refusal
 
 
 class Holder:

@@ -4,7 +4,7 @@ import threading
 from functools import partial
 from typing import Any, Literal
 
-from bankkit.copied import Unique
+from bankkit.runtime.pickling import Unique
 
 from .guards import ReadGuard, WriteGuard
 from .holders import Holder, threads_of

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal
 
-from bankkit.copied import Unique
+from bankkit.runtime.pickling import Unique
 
 from . import redis_scripts as scripts
 from .guards import ReadGuard, WriteGuard

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any
 
-from bankkit.copied import Unique
+from bankkit.runtime.pickling import Unique
 
 from .holders import Inherited, threads_of
 from .interrupts import give_back, unbroken_start

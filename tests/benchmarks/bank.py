@@ -24,8 +24,8 @@ import grpc
 
 from bankkit import teller
 from bankkit.pb import bank_pb2, bank_pb2_grpc
+from bankkit.rpc.worker_pool import WorkerPool
 from bankkit.server import THREADS, make_grpc_server
-from bankkit.workers import WorkerPool
 
 CLIENTS = 2
 CLIENT_THREADS = 8

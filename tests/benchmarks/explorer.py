@@ -16,9 +16,9 @@ from contextlib import closing
 from typing import Any
 
 from bankkit import lab
-from bankkit.lab.exploring.laboratory import Laboratory, Limits
-from bankkit.lab.exploring.scheduler import Scheduler
-from bankkit.lab.exploring.search import Bound, Exhaustive
+from bankkit.explorer.depth_first import Bound, Exhaustive
+from bankkit.explorer.laboratory import Laboratory, Limits
+from bankkit.explorer.scheduler import Scheduler
 from bankkit.locks import ReadWriteLock
 
 Program = Callable[[Any], None]

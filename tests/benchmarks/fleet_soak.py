@@ -23,7 +23,7 @@ import grpc
 
 from bankkit import money
 from bankkit.client import Client
-from bankkit.fleet import DEFAULT, Fleet
+from bankkit.launch.fleet import DEFAULT, Fleet
 from bankkit.pb import bank_pb2, bank_pb2_grpc
 from bankkit.teller import CHOICES, is_alone
 from tests.benchmarks.progress import Progress

@@ -114,8 +114,8 @@ def on_redis() -> Iterator[dict[str, Callable[[], Subject]]]:
     with ExitStack() as stack:
         if importlib.util.find_spec("redis") and importlib.util.find_spec("grpc"):
             from bankkit.locks import RedisLocks
-            from bankkit.redis_link import Link, connect
-            from bankkit.redis_server import PrivateRedis
+            from bankkit.redis_backend import PrivateRedis
+            from bankkit.redis_backend.connection import Link, connect
 
             server = stack.enter_context(closing(PrivateRedis()))
 

@@ -12,7 +12,7 @@ from bankkit import lab
 from bankkit.lab.racing.race_result import RaceResult
 from bankkit.locks import POLICIES
 from tests.benchmarks.progress import Progress
-from tests.test_race import stale_pairs
+from tests.lab.racing.test_race import stale_pairs
 
 SAFE = (("mutex", "fair"), *(("read-write", policy) for policy in POLICIES), ("atomic", "fair"))
 

@@ -30,8 +30,8 @@ from redis.lock import Lock as RedisPyLock
 from redis.retry import Retry
 
 from bankkit.locks import RedisLocks
-from bankkit.redis_link import Link, connect
-from bankkit.redis_server import PrivateRedis
+from bankkit.redis_backend import PrivateRedis
+from bankkit.redis_backend.connection import Link, connect
 
 PATIENCE = 10.0
 """Seconds for which a lock is held or waited for at the most."""

@@ -23,8 +23,8 @@ from redis.crc import key_slot
 
 import bankkit
 from bankkit.money import MAX_CENTS
-from bankkit.redis_server import PrivateCluster
-from tests.failovers import cut_off, depositors, make_whole
+from bankkit.redis_backend import PrivateCluster
+from tests.support.failovers import cut_off, depositors, make_whole
 
 DEPOSITS = 200
 """In a turn."""

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import grpc
 
-from bankkit import redis_link, store
+from bankkit import store
 from bankkit.pb import bank_pb2, bank_pb2_grpc
-from bankkit.redis_server import open_redis
+from bankkit.redis_backend import connection, open_redis
 from tests.benchmarks.progress import Progress
 
 CLIENTS = 2
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     with closing(open_redis()) as engine:
         print(engine.description)
-        client = redis_link.connect(engine.url)
+        client = connection.connect(engine.url)
 
         def used_memory() -> int:
             return int(client.info("memory")["used_memory"])

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 SECONDS = 4
 SHOW = """from bankkit import lab
-from tests.histories import crowded
+from tests.support.histories import crowded
 lab.timeline(crowded(20, 5000))"""
 
 PER_SECOND = """([kind, seconds]) => new Promise(done => {

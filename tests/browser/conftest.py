@@ -12,7 +12,7 @@ import pytest
 
 from tests.browser.chromium import Watched, chromium, watch
 from tests.browser.jupyterlab import server
-from tests.processes import ROOT
+from tests.support.paths import ROOT
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.browser.chromium import LONG_ENOUGH
-from tests.processes import ROOT, free_port
-from tests.waiting import eventually
+from tests.support.paths import ROOT
+from tests.support.processes import free_port
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page

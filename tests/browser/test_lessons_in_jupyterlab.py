@@ -10,7 +10,7 @@ from bankkit import lab
 from tests.browser.chromium import watch
 from tests.browser.conftest import Desk
 from tests.browser.jupyterlab import Notebook, opened
-from tests.processes import ROOT
+from tests.support.paths import ROOT
 
 FIRST_LESSON, *LESSONS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
 """The first has cards. A timeline and a stepper are tried in notebooks of their own."""

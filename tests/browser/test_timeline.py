@@ -21,7 +21,7 @@ RACE = """from bankkit import lab
 result = lab.race("none", mode="forced")"""
 SHOW = "lab.timeline(result)"
 IMPORTS = """from bankkit import lab
-from tests.histories import paused"""
+from tests.support.histories import paused"""
 CRASH = "lab.timeline(paused(fencing=True))"
 
 

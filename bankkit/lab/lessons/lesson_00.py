@@ -3,7 +3,7 @@
 from typing import Any
 
 from bankkit import Bank, CallError
-from bankkit.lab.exercises import Exercise, Prediction, Wrong
+from bankkit.lab.course.exercises import Exercise, Prediction, Wrong
 
 TITLE = "Start here"
 

@@ -11,10 +11,10 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from bankkit import Bank
-from bankkit.lab.exercises import Exercise, Prediction, Wrong
+from bankkit.lab.course.exercises import Exercise, Prediction, Wrong
 from bankkit.pb import bank_pb2, bank_pb2_grpc
+from bankkit.rpc.worker_pool import WorkerPool
 from bankkit.server import make_grpc_server
-from bankkit.workers import WorkerPool
 
 TITLE = "Create account"
 

@@ -6,8 +6,8 @@ from typing import Any
 import grpc
 
 from bankkit import Bank
-from bankkit.lab.exercises import Exercise, Prediction, Wrong
-from bankkit.lab.line import Enough, Line, Witness
+from bankkit.lab.course.exercises import Exercise, Prediction, Wrong
+from bankkit.lab.faults.lossy_proxy import Enough, Line, Witness
 from bankkit.pb import bank_pb2_grpc
 
 TITLE = "Deposit"

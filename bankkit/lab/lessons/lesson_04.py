@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from bankkit import Bank, CallError, Client
-from bankkit.lab.exercises import Exercise, Prediction, Wrong
+from bankkit.lab.course.exercises import Exercise, Prediction, Wrong
 from bankkit.money import MAX_CENTS
 
 TITLE = "Withdraw"

@@ -7,10 +7,10 @@ from typing import Any
 import grpc
 
 from bankkit import Bank, accounts
-from bankkit.lab import figures, style
-from bankkit.lab.exercises import Exercise, Prediction, Wrong
-from bankkit.lab.figures import Picture
-from bankkit.lab.line import Enough, Witness
+from bankkit.lab.course.exercises import Exercise, Prediction, Wrong
+from bankkit.lab.drawing import figures, style
+from bankkit.lab.drawing.figures import Picture
+from bankkit.lab.faults.lossy_proxy import Enough, Witness
 from bankkit.pb import bank_pb2_grpc
 
 TITLE = "Calculate interest"

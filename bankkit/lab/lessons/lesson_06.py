@@ -8,8 +8,8 @@ import grpc
 
 from bankkit import Bank
 from bankkit.accounts import StoreUnavailable
-from bankkit.lab.error_map import MEANINGS, meaning
-from bankkit.lab.exercises import Exercise, Prediction, Wrong
+from bankkit.lab.course.exercises import Exercise, Prediction, Wrong
+from bankkit.lab.drawing.error_map import MEANINGS, meaning
 from bankkit.money import MAX_CENTS
 from bankkit.store import Store
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from bankkit.lab.exercises import Exercise, Prediction, Wrong
+from bankkit.lab.course.exercises import Exercise, Prediction, Wrong
 
 TITLE = "The lost update"
 

@@ -4,10 +4,10 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from bankkit.lab.exercises import Exercise, Prediction, Wrong
+from bankkit.lab.course.exercises import Exercise, Prediction, Wrong
+from bankkit.lab.drawing.text import listed
+from bankkit.lab.racing.lock_driver import Stage
 from bankkit.lab.racing.race import Race
-from bankkit.lab.racing.stage import Stage
-from bankkit.lab.words import listed
 
 TITLE = "The read–write lock"
 

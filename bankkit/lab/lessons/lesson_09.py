@@ -9,11 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bankkit.lab.exercises import Exercise, Prediction, Wrong
-from bankkit.lab.exploring.explorer import explore
-from bankkit.lab.exploring.laboratory import Scenario, Stuck
-from bankkit.lab.exploring.replaying import Run
-from bankkit.lab.exploring.schedules import Outcome, Schedule
+from bankkit.explorer.exploration import explore
+from bankkit.explorer.laboratory import Scenario, Stuck
+from bankkit.explorer.replay_run import Run
+from bankkit.explorer.schedule import Outcome, Schedule
+from bankkit.lab.course.exercises import Exercise, Prediction, Wrong
 from bankkit.locks import FirstDraftLock
 
 TITLE = "Find the bug that no test finds"

@@ -6,7 +6,7 @@ from typing import Any
 import redis
 
 from bankkit import Bank
-from bankkit.lab.exercises import Exercise, Prediction, Wrong
+from bankkit.lab.course.exercises import Exercise, Prediction, Wrong
 
 TITLE = "Two servers"
 

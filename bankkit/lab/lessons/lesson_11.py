@@ -6,8 +6,8 @@ from typing import Any
 
 from redis.crc import key_slot
 
-from bankkit.lab.exercises import Exercise, Prediction, Wrong
-from bankkit.lab.words import listed
+from bankkit.lab.course.exercises import Exercise, Prediction, Wrong
+from bankkit.lab.drawing.text import listed
 
 TITLE = "When one machine is not enough"
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from bankkit.lab import figures, style
-from bankkit.lab.figures import INK, QUIET, Picture
+from bankkit.lab.drawing import figures, style
+from bankkit.lab.drawing.figures import INK, QUIET, Picture
+from bankkit.lab.drawing.text import counted
 from bankkit.lab.racing.race_result import RaceResult
-from bankkit.lab.words import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

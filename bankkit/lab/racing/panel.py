@@ -8,13 +8,13 @@ from collections.abc import Callable
 from typing import Any
 
 from bankkit import teller
-from bankkit.lab import style
-from bankkit.lab.cards import LIVE_CSS, LiveCard
-from bankkit.lab.figures import duration
+from bankkit.lab.course.cards import LIVE_CSS, LiveCard
+from bankkit.lab.drawing import style
+from bankkit.lab.drawing.figures import duration
 from bankkit.lab.racing.race import Race
 from bankkit.lab.racing.race_result import RaceResult
 from bankkit.lab.recording.lost_updates import dollars
-from bankkit.lab.recording.timeline import timeline
+from bankkit.lab.timelines.lanes import timeline
 from bankkit.locks import POLICIES
 
 TITLE = "Race them yourself"

@@ -23,11 +23,10 @@ import grpc
 
 from bankkit import teller
 from bankkit.accounts import BankError
-from bankkit.bank import Bank
-from bankkit.lab.progress_bar import ProgressBar
-from bankkit.lab.racing.forced import Rendezvous
+from bankkit.lab.drawing.progress_bar import ProgressBar
 from bankkit.lab.racing.own_lock import adapted
 from bankkit.lab.racing.race_result import RaceResult
+from bankkit.lab.racing.rendezvous import Rendezvous
 from bankkit.lab.recording.history import History
 from bankkit.lab.recording.lost_updates import LostUpdate, lost_updates
 from bankkit.lab.recording.recorder import (
@@ -37,9 +36,10 @@ from bankkit.lab.recording.recorder import (
     before_write,
     record,
 )
+from bankkit.launch.bank import Bank
 from bankkit.locks import LockStatistics, LockTable
-from bankkit.numbers import check_whole
 from bankkit.pb import bank_pb2, bank_pb2_grpc
+from bankkit.runtime.arguments import check_whole
 
 Mode = Literal["free", "forced"]
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-from bankkit.lab import style
-from bankkit.lab.cards import Bundle
-from bankkit.lab.figures import duration
+from bankkit.lab.course.cards import Bundle
+from bankkit.lab.drawing import style
+from bankkit.lab.drawing.figures import duration
 from bankkit.lab.recording.history import History
 from bankkit.lab.recording.lost_updates import LostUpdate, dollars
 

@@ -15,9 +15,9 @@ from functools import cached_property
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from bankkit.lab import figures, style
-from bankkit.lab.figures import INK, QUIET, Picture
-from bankkit.lab.progress_bar import ProgressBar
+from bankkit.lab.drawing import figures, style
+from bankkit.lab.drawing.figures import INK, QUIET, Picture
+from bankkit.lab.drawing.progress_bar import ProgressBar
 from bankkit.locks import ReadWriteLock
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from typing import Any, TextIO
 
 from bankkit.lab.recording.history import OF_SERVERS, Call, Event, History, Span
 from bankkit.lab.recording.lost_updates import dollars, lost_updates, writes
-from bankkit.lab.recording.timeline import Recorded, history_of, rows_of
+from bankkit.lab.timelines.lanes import Recorded, history_of, rows_of
 
 TraceEvent = dict[str, Any]
 

@@ -2,7 +2,7 @@
 
 An update is lost when somebody writes what they made of a balance that they read before it. To
 know that, the order is needed in which reads and writes took effect in Redis, of which a recording
-knows only that each did between two moments: `bankkit.lab.recording.register` finds it.
+knows only that each did between two moments: `bankkit.lab.recording.linearization` finds it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from math import inf
 
 from bankkit.accounts import StoreUnavailable
 from bankkit.lab.recording.history import Call, Event, History, client_of
-from bankkit.lab.recording.register import Operation, linearize
+from bankkit.lab.recording.linearization import Operation, linearize
 
 BEFORE = -1
 """Stands for the balance from before the first write."""

@@ -25,9 +25,9 @@ from typing import Any, Protocol, cast
 
 import grpc
 
-from bankkit.bank import Bank
 from bankkit.client import error_info
 from bankkit.lab.recording.history import Call, Event, EventKind, History, Span, client_of
+from bankkit.launch.bank import Bank
 from bankkit.locks import Fence, LockStatistics, LockTable, LockTimeout
 from bankkit.pb import bank_pb2_grpc
 from bankkit.server import Server

@@ -1,0 +1,1 @@
+"""`python -m bankkit serve | demo | doctor | grade`."""

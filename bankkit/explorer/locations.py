@@ -1,0 +1,117 @@
+"""Where a virtual thread stands in the code, and what the objects it uses are called there."""
+
+from __future__ import annotations
+
+import linecache
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from greenlet import getcurrent
+
+from bankkit.explorer import primitives, scheduler, stand_in
+from bankkit.explorer.scheduler import Scheduler, Task
+
+_OURS = frozenset(
+    module.__file__ for module in (scheduler, primitives, stand_in, sys.modules[__name__])
+)
+_ASSIGNMENT = re.compile(r"(?:\w+\.)*(\w+)\s*(?::[^=]+)?=[^=]")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A line of code that a thread is about to run, or to go on with."""
+
+    file: str
+    function: str
+    line: int
+
+    @property
+    def text(self) -> str:
+        """The line itself, without its indentation."""
+        return linecache.getline(self.file, self.line).strip()
+
+    def __str__(self) -> str:
+        return f"{Path(self.file).name}:{self.line}"
+
+
+def stack(task: Task) -> list[Place]:
+    """Where the thread is, the innermost call first; empty before it runs and after it ended.
+
+    Only the program's own calls: not those of the stand-ins, nor of what runs the scenario.
+    """
+    if task.greenlet is None:
+        return []
+    running = task.greenlet is getcurrent()
+    return list(places(sys._getframe(1) if running else task.greenlet.gr_frame))
+
+
+def places(frame: FrameType | None) -> Iterator[Place]:
+    """The program's own calls from a frame outwards."""
+    while frame is not None:
+        code = frame.f_code
+        if code.co_filename not in _OURS and frame.f_globals.get("__package__") != __package__:
+            yield Place(code.co_filename, code.co_name, frame.f_lineno)
+        frame = frame.f_back
+
+
+def here(task: Task) -> str:
+    """Thread and line for an error: `reader at bank.py:12 (balance = account.balance)`."""
+    calls = stack(task)
+    if not calls:
+        return f"thread {task.label}"
+    return f"thread {task.label} at {calls[0]} ({calls[0].text})"
+
+
+class NamingScheduler(Scheduler):
+    """Also notes what the program calls its locks: `self._mutex = Lock()` is `mutex`."""
+
+    def __init__(self, *, limit: int) -> None:
+        super().__init__(limit=limit)
+        self._names: dict[str, int] = {}
+
+    def register(self, target: Any) -> None:
+        super().register(target)
+        if self.current.index == 0 and self.current.made == 1:
+            self._names.clear()
+        frame: FrameType | None = sys._getframe(1)
+        while frame is not None and frame.f_code.co_filename in _OURS:
+            frame = frame.f_back
+        line = linecache.getline(frame.f_code.co_filename, frame.f_lineno) if frame else ""
+        found = _ASSIGNMENT.match(line.strip())
+        kind = type(target).__name__
+        name = found[1].strip("_") if found else kind.lower()
+        if isinstance(target, primitives.Lock | primitives.RLock) and "Condition(" in line:
+            name = f"{name}'s lock"
+        if isinstance(target, stand_in.Attribute):
+            name = f"{name}.{target.attribute}"
+        count = self._names[name] = self._names.get(name, 0) + 1
+        target.name_in_code = name if count == 1 else f"{name} {count}"
+
+
+def name(target: Any) -> str:
+    """What the program calls it."""
+    if isinstance(target, primitives.Thread):
+        return target.task.label if target.task else target.name
+    return str(getattr(target, "name_in_code", type(target).__name__.lower()))
+
+
+def words(task: Task, option: int) -> str:
+    """What the task is about to do, if it does it this way."""
+    op, target, arg = task.op, task.target, task.arg
+    assert op is not None
+    if op is primitives.STEP:
+        return str(arg).format(name(task.other))
+    if op is primitives.CHOOSE:
+        return f"choose {task.other}: {option}"
+    if op is primitives.CALL:
+        return f"call {name(target)}.{arg}"
+    if op is primitives.LINE:
+        return str(arg)
+    if isinstance(arg, primitives.Condition):
+        target = arg
+    return op.phrase(option, name(target))

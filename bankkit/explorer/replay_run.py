@@ -1,0 +1,301 @@
+"""Runs one schedule: as it was written down, or step by step as somebody decides."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterable, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from functools import partial
+from types import ModuleType
+from typing import Literal
+
+from greenlet import getcurrent, greenlet
+
+from bankkit.explorer.depth_first import Bound, Exhaustive, Step
+from bankkit.explorer.laboratory import Laboratory, Scenario, ScenarioError
+from bankkit.explorer.locations import NamingScheduler, Place, here, stack, words
+from bankkit.explorer.outcomes import Ending, waits
+from bankkit.explorer.schedule import Move, Outcome, Schedule
+from bankkit.explorer.scheduler import Scheduler
+
+
+def replay(
+    scenario: Scenario,
+    schedule: Schedule,
+    *,
+    patch: Iterable[ModuleType] = (),
+    lines: Iterable[object] = (),
+    steps: int = 10_000,
+) -> Outcome:
+    """Run one schedule, as `explore` found it, and say how it ended.
+
+    After its last step the run goes on without preemptions. `Diverged` names the thread and line
+    where the scenario does not do what the schedule says, `ScenarioError` the thread that goes on
+    for more than `steps` steps.
+    """
+    with (
+        closing(NamingScheduler(limit=steps)) as scheduler,
+        Laboratory(scenario, patch, lines, scheduler=scheduler) as laboratory,
+    ):
+        given = Given(scheduler, schedule.moves)
+        laboratory.run(given)
+        return _outcome(given)
+
+
+def _outcome(given: Given) -> Outcome:
+    if given.over:
+        raise ScenarioError(f"The schedule does not end: {given.over}.")
+    ending = given.ending or Ending(given.scheduler)
+    threads = tuple(task.label for task in given.scheduler.tasks)
+    return ending.outcome(Schedule(tuple(given.made), threads))
+
+
+class Given(Exhaustive):
+    """One schedule, as it was written down; after its last move no more preemptions."""
+
+    def __init__(self, scheduler: Scheduler, moves: Sequence[Move]) -> None:
+        super().__init__(scheduler, Bound())
+        self._moves = moves
+        self.made: list[Move] = []
+        """The moves of this run, as they were made."""
+
+    def _look(self) -> Step | None:
+        choices = self.choices()
+        number = self.scheduler.depth
+        if number < len(self._moves):
+            move = self._moves[number]
+            found = [
+                choice
+                for choice in choices
+                if choice.task.label == move.thread and choice.option == move.option
+            ]
+            if not found or move.does not in ("", words(found[0].task, move.option)):
+                self.diverged = (
+                    f"The scenario does not do what the schedule says: {self._difference(move)}."
+                )
+                return None
+            choice: Step | None = found[0]
+        elif choices:
+            choice = self.pick(choices)
+        else:
+            self.at_end()
+            choice = None
+        if choice is None:
+            return None
+        self.made.append(move_of(choice))
+        return choice.unbounded([])
+
+    def pick(self, choices: list[Step]) -> Step | None:
+        """How to go on after the last given move."""
+        return choices[-1]
+
+    def at_end(self) -> None:
+        """Nobody can go on."""
+
+    def _difference(self, move: Move) -> str:
+        for task in self.scheduler.tasks:
+            if task.label == move.thread:
+                if task.op is None:
+                    break
+                now = words(task, min(move.option, len(task.op.words) - 1))
+                can = "" if now != move.does else ", and cannot"
+                return (
+                    f"step {len(self.made) + 1} of the schedule is {move.thread!r}: {move.does}; "
+                    f"but {here(task)} is about to {now}{can}"
+                )
+        return (
+            f"step {len(self.made) + 1} of the schedule is {move.thread!r}: {move.does}; but there "
+            f"is no such thread (any more)"
+        )
+
+
+def move_of(choice: Step) -> Move:
+    """The choice in words, while its thread stands before it."""
+    places = stack(choice.task)
+    file, function, line = (
+        (places[0].file, places[0].function, places[0].line) if places else ("", "", 0)
+    )
+    does = words(choice.task, choice.option)
+    return Move(choice.task.label, choice.option, does, file, function, line, bool(choice.preempts))
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadView:
+    """A virtual thread at a moment of a `Run`."""
+
+    name: str
+    state: Literal["ready", "blocked", "ended"]
+    """`ready`: it can do a step now, if only to time out."""
+    does: str
+    """The operation that it is about to do, or waits for: `acquire mutex`. Empty once ended."""
+    waits: str
+    """If it is blocked: where, and for what."""
+    stack: tuple[Place, ...]
+    """The lines that it is at, the innermost call first."""
+
+
+_UNENDED: list[greenlet] = []
+"""Where runs stand that came to their end in another thread than they were made in: only that one
+could unwind them."""
+
+
+class Run:
+    """One schedule of a scenario, run step by step as you say.
+
+        run = lab.Run(scenario)
+        while run.outcome is None:
+            print(run.threads)
+            run.step(run.enabled[0])
+
+    Between steps every thread stands before its next operation; look at the scenario's objects
+    directly then (their plain attributes: their operations belong to the threads).
+
+    Only the OS thread that made it can step it. A run that nobody uses any more is closed.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        schedule: Schedule | None = None,
+        *,
+        patch: Iterable[ModuleType] = (),
+        lines: Iterable[object] = (),
+        steps: int = 10_000,
+    ) -> None:
+        self._settings = scenario, tuple(patch), tuple(lines), steps
+        self._open(schedule.moves if schedule else ())
+
+    def _open(self, moves: Sequence[Move]) -> None:
+        scenario, patch, lines, steps = self._settings
+        scheduler = NamingScheduler(limit=steps)
+        self._laboratory = Laboratory(scenario, patch, lines, scheduler=scheduler)
+        self._driven = _Driven(scheduler, moves)
+        self._outcome: Outcome | None = None
+        self._made_in = threading.get_ident()
+        # A greenlet of its own, in which the run can stop between two steps. It does not know this
+        # object, which so comes to its end when nobody else does.
+        self._driver = greenlet(partial(self._laboratory.run_unwatched, self._driven))
+        self._go(None)
+
+    @property
+    def enabled(self) -> tuple[Move, ...]:
+        """What can be done now: the running thread's first, then by thread. Empty at the end."""
+        return self._driven.offered
+
+    @property
+    def threads(self) -> tuple[ThreadView, ...]:
+        """All threads, in the order in which they were started."""
+        return self._driven.threads
+
+    @property
+    def schedule(self) -> Schedule:
+        """The steps done so far."""
+        return Schedule(tuple(self._driven.made), tuple(view.name for view in self.threads))
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How it ended; None while it goes on."""
+        return self._outcome
+
+    def step(self, move: Move | str) -> None:
+        """Do one of the enabled moves, or the first one of the thread with this name.
+
+        ValueError, with what is possible, if it is not enabled.
+        """
+        for choice, offered in zip(self._driven.choices_offered, self.enabled, strict=True):
+            if move in (offered, offered.thread):
+                self._go(choice)
+                return
+        possible = ", ".join(f"{offered.thread}: {offered.does}" for offered in self.enabled)
+        raise ValueError(f"{move!r} is not possible now, but: {possible or 'nothing'}.")
+
+    def undo(self) -> None:
+        """Take the last step back, by running all others again. Nothing happens at the start."""
+        moves = self._driven.made[:-1]
+        self.close()
+        self._open(moves)
+
+    def close(self) -> None:
+        """Leave it where it is. Its threads unwind, and it takes no more steps."""
+        if not self._driver.dead:
+            with self._laboratory:
+                self._driven.outside = getcurrent()
+                self._laboratory.watch(lambda: self._driven.paused.switch(None))
+        self._driven.offered = ()
+        self._laboratory.scheduler.close()
+
+    def __del__(self) -> None:
+        """Unwind the threads while all that they use is there.
+
+        From Python 3.15 on the garbage collector takes greenlets that stand still, and makes them
+        go on when it has cleared half of their objects.
+        """
+        if not hasattr(self, "_driver") or self._driver.dead or sys.is_finalizing():
+            return
+        if self._made_in != threading.get_ident():
+            _UNENDED.append(self._driver)
+            return
+        with suppress(Exception):  # there is nobody to tell
+            self.close()
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def _go(self, choice: Step | None) -> None:
+        """On to the next decision, or to the end. The modules are patched just so long."""
+        driven = self._driven
+        driven.offered, driven.choices_offered = (), []
+        driven.outside = getcurrent()
+        with self._laboratory:
+            if choice is None:
+                self._laboratory.watch(self._driver.switch)
+            else:
+                self._laboratory.watch(lambda: driven.paused.switch(choice))
+        if self._driver.dead:
+            self._outcome = _outcome(driven)
+
+
+class _Driven(Given):
+    """Asks the greenlet outside for every choice, once the given moves are made."""
+
+    def __init__(self, scheduler: Scheduler, moves: Sequence[Move]) -> None:
+        super().__init__(scheduler, moves)
+        self.outside = getcurrent()
+        self.paused = self.outside
+        self.offered: tuple[Move, ...] = ()
+        self.choices_offered: list[Step] = []
+        self.threads: tuple[ThreadView, ...] = ()
+
+    def pick(self, choices: list[Step]) -> Step | None:
+        scheduler = self.scheduler
+        self.choices_offered = choices[::-1]
+        self.offered = tuple(map(move_of, self.choices_offered))
+        self.look_at_threads(choices)
+        self.paused = getcurrent()
+        with scheduler.paused():
+            choice: Step | None = self.outside.switch()
+        return choice
+
+    def at_end(self) -> None:
+        self.look_at_threads([])
+
+    def look_at_threads(self, choices: list[Step]) -> None:
+        first = {choice.task: choice for choice in choices}
+        views = []
+        for task in self.scheduler.tasks:
+            choice = first.get(task)
+            if task.op is None:
+                views.append(ThreadView(task.label, "ended", "", "", ()))
+                continue
+            does = words(task, choice.option if choice else 0)
+            state: Literal["ready", "blocked"] = "ready" if choice else "blocked"
+            view = ThreadView(
+                task.label, state, does, "" if choice else waits(task), tuple(stack(task))
+            )
+            views.append(view)
+        self.threads = tuple(views)

@@ -1,0 +1,318 @@
+"""What a scenario gets as `threading`, and what unchanged modules get patched in."""
+
+from __future__ import annotations
+
+import threading as real
+import time as real_time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from types import MemberDescriptorType, ModuleType
+from typing import Any, TypeVar, cast
+
+from bankkit.explorer import primitives
+from bankkit.explorer.scheduler import Scheduler, Task
+
+T = TypeVar("T")
+
+
+class Threading:
+    """Stands in for the module `threading`, and adds what a scenario may want to say.
+
+    `shared` and `track` make accesses of plain attributes steps, so that others can come in
+    between; `points` does so with calls; `choose` leaves a choice to the scheduler. An attribute
+    that the real module has and this has not is an AttributeError, never the real thing.
+    """
+
+    TIMEOUT_MAX = real.TIMEOUT_MAX
+    ThreadError = real.ThreadError
+    BrokenBarrierError = real.BrokenBarrierError
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+        for base in primitives.FAMILY:
+            scheduler.family[base.__name__] = type(
+                base.__name__, (base,), {"_scheduler": scheduler, "__doc__": base.__doc__}
+            )
+        family = scheduler.family
+        self.Lock = family["Lock"]
+        self.RLock = family["RLock"]
+        self.Condition = family["Condition"]
+        self.Semaphore = family["Semaphore"]
+        self.BoundedSemaphore = family["BoundedSemaphore"]
+        self.Event = family["Event"]
+        self.Barrier = family["Barrier"]
+        self.Thread = family["Thread"]
+        self.local = type("local", (Local,), {"_scheduler": scheduler})
+
+    def get_ident(self) -> int:
+        return self._scheduler.current.index + 1
+
+    get_native_id = get_ident
+
+    def current_thread(self) -> Any:
+        return self._thread(self._scheduler.current)
+
+    def main_thread(self) -> Any:
+        return self._thread(self._scheduler.tasks[0])
+
+    def _thread(self, task: Task) -> Any:
+        if task.thread is None:
+            task.thread = self._scheduler.family["MainThread"](task)
+        return task.thread
+
+    # Beyond the real module.
+
+    def choose(self, n: int, what: str = "one") -> int:
+        """A number from 0 to n - 1: the explorer tries every one.
+
+        For what the world decides: whether a message is lost, whether a lease has expired by now.
+        """
+        if n < 1:
+            raise ValueError(f"There must be something to choose from, not {n!r} options.")
+        return self._scheduler.choose(primitives.CHOOSE, n, what)
+
+    def shared(self, **attributes: Any) -> Any:
+        """An object with these attributes, where each reading and writing is a step.
+
+        So `account.balance += 1` is two steps, and another thread may come in between.
+        """
+        return self.track(_Shared(attributes), *attributes)
+
+    def track(self, thing: T, *attributes: str) -> T:
+        """Make each access of these attributes of an object a step; all it has now by default.
+
+        The object gets a subclass of its class that behaves the same otherwise. Raises TypeError
+        for an object that cannot be given another class (an int, a list, a SimpleNamespace).
+        """
+        names = attributes or tuple(_attributes(thing))
+        cls: type[Any] = type(thing)
+        tracked = {name: _Tracked(self._scheduler, cls, name) for name in names}
+        try:
+            thing.__class__ = type(cls.__name__, (cls,), {"__slots__": (), **tracked})
+        except TypeError:
+            raise TypeError(
+                f"{thing!r} cannot be tracked; use threading.shared(...), or track an object of a "
+                f"class of your own."
+            ) from None
+        return thing
+
+    def together(self, *targets: Callable[[], object]) -> None:
+        """Run each of these in a thread of its own, and wait until all have ended."""
+        threads = [self.Thread(target=target) for target in targets]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def points(self, thing: T, *methods: str) -> T:
+        """A stand-in for an object whose calls of these methods are steps; the rest is the same.
+
+        For what is shared outside of Python: `store = threading.points(store, "read", "commit")`.
+        Each call counts as a change of the object: no two of them are taken to commute.
+        """
+        for method in methods:
+            if not callable(getattr(thing, method)):
+                raise TypeError(f"{method!r} is no method of {thing!r}.")
+        return cast(T, _Pointed(self._scheduler, thing, frozenset(methods)))
+
+
+class Time:
+    """Stands in for the module `time`: the scheduler's clock, which starts at 0."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+
+    def monotonic(self) -> float:
+        return self._scheduler.current.now
+
+    time = perf_counter = monotonic
+
+    def monotonic_ns(self) -> int:
+        return round(self.monotonic() * 1e9)
+
+    time_ns = perf_counter_ns = monotonic_ns
+
+    def sleep(self, seconds: float) -> None:
+        if seconds < 0:
+            raise ValueError("sleep length must be non-negative")
+        self._scheduler.point(primitives.SLEEP, None)
+        self._scheduler.let_time_pass(seconds)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(real_time, name)
+
+
+@contextmanager
+def patched(
+    modules: Iterable[ModuleType], threading: Threading, scheduler: Scheduler
+) -> Iterator[None]:
+    """While the block runs, what these modules have of `threading` and `time` is the stand-ins'.
+
+    A module has them as attributes, under any name. What it took from there earlier, into a default
+    argument or a base class, stays real.
+    """
+    time = Time(scheduler)
+    stand_ins: dict[int, Any] = {id(real): threading, id(real_time): time}
+    for module, stand_in, names in (
+        (real, threading, _REAL_THREADING),
+        (real_time, time, _REAL_TIME),
+    ):
+        stand_ins |= {id(getattr(module, name)): getattr(stand_in, name) for name in names}
+    before: list[tuple[ModuleType, str, Any]] = []
+    try:
+        for module in modules:
+            for name, value in list(vars(module).items()):
+                if id(value) in stand_ins:
+                    before.append((module, name, value))
+                    setattr(module, name, stand_ins[id(value)])
+        yield
+    finally:
+        for module, name, value in before:
+            setattr(module, name, value)
+
+
+_REAL_THREADING = (
+    "Lock", "RLock", "Condition", "Semaphore", "BoundedSemaphore", "Event", "Barrier", "Thread",
+    "local", "get_ident", "get_native_id", "current_thread", "main_thread",
+)  # fmt: skip
+_REAL_TIME = (
+    "monotonic", "monotonic_ns", "time", "time_ns", "perf_counter", "perf_counter_ns", "sleep",
+)  # fmt: skip
+
+
+class Local:
+    """As `threading.local`: each virtual thread has attributes of its own."""
+
+    _scheduler: Scheduler
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Local:
+        self = object.__new__(cls)
+        object.__setattr__(self, "_made_with", (args, kwargs))
+        object.__setattr__(self, "_of_task", {cls._scheduler.current.index: {}})
+        return self
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
+
+    def __getattribute__(self, name: str) -> Any:
+        if name.startswith("__") and name != "__dict__":
+            return object.__getattribute__(self, name)
+        own = _own(self)
+        if name == "__dict__":
+            return own
+        return own[name] if name in own else object.__getattribute__(self, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        _own(self)[name] = value
+
+    def __delattr__(self, name: str) -> None:
+        try:
+            del _own(self)[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+
+def _own(local: Local) -> dict[str, Any]:
+    """What the present thread has there; a subclass's `__init__` runs once for each thread."""
+    of_task = object.__getattribute__(local, "_of_task")
+    index = type(local)._scheduler.current.index
+    if index not in of_task:
+        of_task[index] = {}
+        args, kwargs = object.__getattribute__(local, "_made_with")
+        local.__init__(*args, **kwargs)  # type: ignore[misc]
+    own: dict[str, Any] = of_task[index]
+    return own
+
+
+class _Shared:
+    def __init__(self, attributes: dict[str, Any]) -> None:
+        self.__dict__.update(attributes)
+
+    def __repr__(self) -> str:
+        return f"shared({', '.join(f'{name}={value!r}' for name, value in vars(self).items())})"
+
+
+def _attributes(thing: object) -> Iterator[str]:
+    yield from getattr(thing, "__dict__", ())
+    for cls in type(thing).__mro__:
+        for name, value in vars(cls).items():
+            if isinstance(value, MemberDescriptorType) and hasattr(thing, name):
+                yield name
+
+
+class Attribute:
+    """One attribute of one tracked object, as a target of operations."""
+
+    __slots__ = ("attribute", "key", "name_in_code", "now")
+    key: int
+    now: float
+
+    def __init__(self, attribute: str) -> None:
+        self.attribute = attribute
+
+
+class _Tracked:
+    """The attribute `name` of a class, read and written in steps of their own."""
+
+    def __init__(self, scheduler: Scheduler, cls: type[Any], name: str) -> None:
+        self._scheduler = scheduler
+        self._name = name
+        slot = getattr(cls, name, None)
+        self._slot = slot if isinstance(slot, MemberDescriptorType) else None
+        self._class_value = (
+            (getattr(cls, name),) if self._slot is None and hasattr(cls, name) else ()
+        )
+        self._place = Attribute(name)
+        scheduler.register(self._place)
+
+    def __get__(self, thing: Any, cls: type[Any] | None = None) -> Any:
+        if thing is None:
+            return self
+        self._scheduler.point(primitives.LOAD, self._place)
+        if self._slot is not None:
+            return self._slot.__get__(thing)
+        if self._name in thing.__dict__:
+            return thing.__dict__[self._name]
+        if self._class_value:
+            return self._class_value[0]
+        raise AttributeError(self._name)
+
+    def __set__(self, thing: Any, value: Any) -> None:
+        self._scheduler.point(primitives.STORE, self._place)
+        if self._slot is not None:
+            self._slot.__set__(thing, value)
+        else:
+            thing.__dict__[self._name] = value
+
+    def __delete__(self, thing: Any) -> None:
+        self._scheduler.point(primitives.STORE, self._place)
+        if self._slot is not None:
+            self._slot.__delete__(thing)
+        else:
+            try:
+                del thing.__dict__[self._name]
+            except KeyError:
+                raise AttributeError(self._name) from None
+
+
+class _Pointed:
+    """Passes everything on to `thing`, and makes steps of the calls of some methods."""
+
+    key: int
+    now: float
+
+    def __init__(self, scheduler: Scheduler, thing: object, methods: frozenset[str]) -> None:
+        self._scheduler = scheduler
+        self._thing = thing
+        self._methods = methods
+        scheduler.register(self)
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._thing, name)
+        if name not in self._methods:
+            return value
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            self._scheduler.point(primitives.CALL, self, name)
+            return value(*args, **kwargs)
+
+        return call

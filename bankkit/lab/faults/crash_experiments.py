@@ -1,0 +1,124 @@
+"""What becomes of money when servers and Redis fail, in the worst moment and on every run.
+
+    result = lab.holder_paused(fencing=False)
+    print(result.verdict)
+    lab.timeline(result)
+
+Real servers in processes of their own, real signals, a real Redis. Nothing is left to chance: the
+next thing happens once the one before was seen to have happened. Each takes two or three seconds.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import cast
+
+from bankkit import teller
+from bankkit.lab.faults.crash_result import CrashResult
+from bankkit.lab.faults.rig import ACCOUNT, Stage
+from bankkit.lab.faults.server_processes import until
+from bankkit.redis_backend import PrivateRedis
+from bankkit.supervisor.supervised import KeptDirectory
+
+
+def two_servers(concurrency: str = "read-write") -> CrashResult:
+    """Two servers, one client each, both deposit to the same account at the same time.
+
+    Each is held up between its read and its commit until the other one has read as well, or waits
+    for the lock. ValueError for `atomic`, which takes no lock and never reads.
+    """
+    teller.check_choice(concurrency)
+    if concurrency == "atomic":
+        raise ValueError("atomic takes no lock and does not read: there is nothing to see.")
+    with Stage(concurrency) as stage:
+        first, second = stage.servers
+        first.hold_up()
+        second.hold_up()
+        one = stage.deposit("client 1", first)
+        first.wait_for("read", "client 1")
+        two = stage.deposit("client 2", second)
+        until(lambda: second.noted("read", "client 2") or stage.lock().waiting_writers)
+        kept_out = second.noted("read", "client 2") is None
+        first.let_go()
+        one.result()
+        second.let_go()
+        two.result()
+        return stage.result(
+            f"While server 1 had the lock of {ACCOUNT}, server 2 "
+            + ("had to wait for it." if kept_out else "read the balance as well.")
+        )
+
+
+def holder_killed() -> CrashResult:
+    """A server is killed (SIGKILL) between its read and its commit, with the lock in its hands."""
+    with Stage("redis-read-write") as stage:
+        first, second = stage.servers
+        first.hold_up()
+        one = stage.deposit("client 1", first)
+        first.wait_for("read", "client 1")
+        two = stage.deposit("client 2", second)
+        until(lambda: stage.lock().waiting_writers)
+        first.kill()
+        stage.note_lease(first, "client 1")
+        one.result()
+        two.result()
+        return stage.result(
+            f"Server 1 was killed while it held the lock of {ACCOUNT}. "
+            "Its lease ran out, and server 2 was let in."
+        )
+
+
+def holder_paused(*, fencing: bool = True) -> CrashResult:
+    """A server is paused (SIGSTOP) between its read and its commit, for longer than its lease.
+
+    When it goes on (SIGCONT), somebody else has had the lock and changed the balance. With
+    `fencing` Redis refuses its commit; without, it overwrites what it does not know of.
+    """
+    with Stage("redis-read-write", fencing=fencing) as stage:
+        first, second = stage.servers
+        first.hold_up()
+        one = stage.deposit("client 1", first)
+        first.wait_for("read", "client 1")
+        first.pause()
+        stage.note_lease(first, "client 1")
+        two = stage.deposit("client 2", second)
+        two.result()
+        first.let_go()
+        first.resume()
+        one.result()
+        return stage.result(
+            f"Server 1 was paused while it held the lock of {ACCOUNT}. Its lease ran out, "
+            f"server 2 was let in, and then server 1 went on{'' if fencing else ', unfenced'}."
+        )
+
+
+def redis_restarted() -> CrashResult:
+    """Redis is killed in the middle of a deposit and started again with what its disk has.
+
+    It is a private one that has each write on the disk before it answers. Who was not told what
+    became of a deposit sends it again, under the same request id.
+    """
+    with (
+        closing(KeptDirectory()) as folder,
+        Stage("redis-read-write", data_dir=str(folder.path)) as stage,
+    ):
+        redis = cast(PrivateRedis, stage.redis)
+        first, second = stage.servers
+        stage.deposit("client 1", first).result()
+        second.hold_up()
+        unlucky = stage.deposit("client 2", second, "in the middle")
+        second.wait_for("read", "client 2")
+        stage.note_redis("killed")
+        redis.kill()
+        second.let_go()
+        unlucky.result()
+        stage.deposit("client 1", first, "too early").result()
+        redis.restart()
+        stage.note_redis("started")
+        stage.note_lease(second, "client 2")  # which could not give it back
+        stage.deposit("client 2", second, "in the middle").result()
+        stage.deposit("client 1", first, "too early").result()
+        return stage.result(
+            "Redis was killed between the read and the commit of client 2, and started again "
+            "with what was on its disk. Who was not told the outcome sent the deposit again."
+        )

@@ -1,0 +1,98 @@
+"""A line to the bank that loses messages on purpose, and a witness who counts the calls on it."""
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import grpc
+
+from bankkit.rpc.worker_pool import WorkerPool
+from bankkit.server import make_grpc_server
+
+Kind = Literal["request", "reply"]
+
+
+class Line(grpc.GenericRpcHandler):
+    """A line to a bank that loses what it is told to lose.
+
+        with Line(bank.address) as line:
+            client = bankkit.connect(line.address)
+            line.lose("reply")
+            client.deposit("alice", 10)  # arrives and is applied; the reply is lost
+
+    Whoever waits for the message gets UNAVAILABLE, as from every proxy whose connection breaks, and
+    cannot tell which of the two was lost. Everything else passes unchanged.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._doomed: list[Kind] = []
+        self._bank = grpc.insecure_channel(address)
+        self._pool = WorkerPool(4, "bankkit-line")
+        self._server = make_grpc_server(self._pool, [self])
+        self._port = self._server.add_insecure_port("127.0.0.1:0")
+        self._server.start()
+
+    @property
+    def address(self) -> str:
+        """Of the client's end, as `HOST:PORT`."""
+        return f"127.0.0.1:{self._port}"
+
+    def lose(self, kind: Kind, times: int = 1) -> None:
+        """Lose the next request, or the reply to the next request, so many times."""
+        self._doomed += [kind] * times
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        passed_on: Any = self._bank.unary_unary(handler_call_details.method)  # bytes, unread
+
+        def carry(request: bytes, context: grpc.ServicerContext) -> bytes:
+            doomed = self._doomed.pop(0) if self._doomed else None
+            if doomed == "request":
+                context.abort(grpc.StatusCode.UNAVAILABLE, "The connection broke.")
+            try:
+                reply: bytes = passed_on(request)
+            except grpc.RpcError as refusal:
+                error: Any = refusal
+                context.set_trailing_metadata(error.trailing_metadata())  # it has the ErrorInfo
+                context.abort(error.code(), error.details())
+            if doomed == "reply":
+                context.abort(grpc.StatusCode.UNAVAILABLE, "The connection broke.")
+            return reply
+
+        return grpc.unary_unary_rpc_method_handler(carry)
+
+    def close(self) -> None:
+        """Hangs up. Safe to call twice."""
+        self._server.stop(0).wait()
+        self._pool.shutdown()
+        self._bank.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Enough(BaseException):
+    """A learner's code sends without end. No Exception: `except Exception` must let it through."""
+
+
+class Witness(grpc.UnaryUnaryClientInterceptor):
+    """Sees every request that a stub sends; raises `Enough` when there are more than `limit`."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.requests: list[Any] = []
+
+    def intercept_unary_unary(
+        self, continuation: Callable[[Any, Any], Any], details: Any, request: Any
+    ) -> Any:
+        if len(self.requests) == self.limit:
+            raise Enough
+        self.requests.append(request)
+        return continuation(details, request)

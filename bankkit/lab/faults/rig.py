@@ -1,0 +1,159 @@
+"""Two servers of one bank on one Redis, and clients whose calls are recorded."""
+
+from __future__ import annotations
+
+import itertools
+import time
+import uuid
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from types import TracebackType
+from typing import Self, cast
+
+import grpc
+
+from bankkit.client import error_info
+from bankkit.lab.faults.crash_result import Answer, CrashResult
+from bankkit.lab.faults.server_processes import ServerProcess
+from bankkit.lab.recording.history import REDIS, Event, EventKind, History
+from bankkit.lab.recording.lost_updates import lost_updates
+from bankkit.lab.recording.recorder import Entry, Log, RecordedChannel
+from bankkit.locks import RedisLocks, RedisLockStatistics
+from bankkit.pb import bank_pb2, bank_pb2_grpc
+from bankkit.redis_backend import PRIVATE, connection, own_namespace
+from bankkit.store import Store
+from bankkit.supervisor.supervised import Watchdog
+
+ACCOUNT = "alice"
+DOLLARS = 100
+"""Of every deposit."""
+
+LEASE_SECONDS = 0.5
+"""Long enough for a busy machine to renew it, and not too long to wait for its end."""
+
+CALL_SECONDS = 20.0
+
+
+class Stage:
+    """A context manager that leaves nothing behind; nor does this process, if it is killed.
+
+    With a `data_dir` the Redis is a private one that has every write on the disk there before it
+    answers. Without `fencing` servers commit whoever holds the lock by then, which no server of a
+    bank would do.
+    """
+
+    def __init__(
+        self, concurrency: str, *, fencing: bool = True, data_dir: str | None = None
+    ) -> None:
+        self._concurrency = concurrency
+        self._entries: list[Entry] = []
+        self._log = Log(self._entries)
+        self._answers: list[Future[Answer]] = []
+        self._befell: list[Event] = []
+        self._leases: list[tuple[int, Event]] = []  # when noted, and the end that is reckoned
+        with ExitStack() as stack:
+            engine, namespace = stack.enter_context(
+                own_namespace(
+                    PRIVATE if data_dir else None, data_dir=data_dir, appendfsync="always"
+                )
+            )
+            self.redis = engine
+            client = stack.enter_context(closing(connection.connect(engine.url)))
+            self._store = Store(client, namespace)
+            self._store.create(ACCOUNT, "savings")
+            self._pool = stack.enter_context(ThreadPoolExecutor(8, "client"))
+            watchdog = stack.enter_context(Watchdog())
+            arguments = [namespace, concurrency, str(LEASE_SECONDS)]
+            arguments += [] if fencing else ["--without-fencing"]
+            self.servers = tuple(
+                stack.enter_context(
+                    closing(ServerProcess(f"server {n}", watchdog, engine.url, arguments))
+                )
+                for n in (1, 2)
+            )
+            self._channels = {
+                server: stack.enter_context(grpc.insecure_channel(server.address))
+                for server in self.servers
+            }
+            self._resources = stack.pop_all()
+
+    def deposit(
+        self, client: str, server: ServerProcess, request_id: str | None = None
+    ) -> Future[Answer]:
+        """Deposit $100, once and without retry. It never fails: the answer says what came of it."""
+        request_id = request_id or uuid.uuid4().hex
+        channel = RecordedChannel(self._channels[server], client, self._log)
+        stub = bank_pb2_grpc.BankServiceStub(channel)
+        request = bank_pb2.DepositRequest(account_id=ACCOUNT, amount=DOLLARS, request_id=request_id)
+
+        def call() -> Answer:
+            try:
+                stub.Deposit(request, timeout=CALL_SECONDS)
+            except grpc.RpcError as error:
+                failed = cast(grpc.Call, error)
+                info = error_info(failed)
+                return Answer(client, request_id, failed.code().name, info.reason if info else "")
+            return Answer(client, request_id, "OK")
+
+        self._answers.append(self._pool.submit(call))
+        return self._answers[-1]
+
+    def lock(self) -> RedisLockStatistics:
+        """Who holds the account's lock in Redis, and who waits for it."""
+        locks = RedisLocks(self._store.link, renew=False)
+        return locks(self._store.lock_key(ACCOUNT)).statistics()
+
+    def note_redis(self, kind: EventKind) -> None:
+        """What befalls Redis now."""
+        self._befell.append(Event(time.monotonic_ns(), "", kind, server=REDIS))
+
+    def note_lease(self, server: ServerProcess, client: str) -> None:
+        """When the lease that the server holds for a client runs out, as nobody renews it now."""
+        now = time.monotonic_ns()
+        call = str(server.wait_for("granted", client)["call"])
+        for party in self.lock().holders:
+            if party.owner == server.name:
+                end = now + round(party.seconds_left * 1e9)
+                expired = Event(end, call, "expired", ACCOUNT, None, party.mode, server.name)
+                self._leases.append((now, expired))
+
+    def result(self, story: str) -> CrashResult:
+        """Once every call was answered."""
+        answers = tuple(answer.result() for answer in self._answers)
+        history = self._history()
+        acknowledged = {answer.request_id for answer in answers if answer.acknowledged}
+        return CrashResult(
+            story=story,
+            concurrency=self._concurrency,
+            answers=answers,
+            expected=len(acknowledged) * DOLLARS * 100,
+            final=self._store.read(ACCOUNT).account.balance,
+            lost_updates=lost_updates(history, ACCOUNT),
+            history=history,
+        )
+
+    def _history(self) -> History:
+        whole = History.merge(
+            History(itertools.starmap(Event, self._entries), self._log.reasons),
+            History(self._befell),
+            *(server.history for server in self.servers),
+        )
+        grants = [event.at for event in whole.events if event.kind == "granted"]
+        # Reckoned to the millisecond: a lease was over when the next grant was made.
+        leases = (
+            replace(end, at=min([end.at, *(at for at in grants if at > noted)]))
+            for noted, end in self._leases
+        )
+        return History.merge(whole, History(leases))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._resources.close()

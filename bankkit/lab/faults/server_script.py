@@ -1,0 +1,98 @@
+"""A server of a bank, in a process of its own that may be killed at any moment.
+
+    python -m bankkit.lab.faults.server_script NAME NAMESPACE CONCURRENCY LEASE [--without-fencing]
+
+Writes every event to stdout as it happens, a JSON object a line, each in one system call: what
+has happened is known, whatever happens next. The first one tells the address. Runs until it is
+killed.
+
+After each read of an account it waits for a lock (`flock`) on the file `gate` in its working
+directory, by which its parent can hold it up between a read and a commit; and then for a moment,
+which makes every call long enough to be seen in a picture.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Any, cast
+
+from bankkit.lab.recording.recorder import Entry, Log, after_read, recorded
+from bankkit.launch.bank import Bank
+from bankkit.locks import Fence
+from bankkit.store import Request, Store
+
+GATE = Path("gate")
+DWELL_SECONDS = 0.06
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("name")
+    parser.add_argument("namespace")
+    parser.add_argument("concurrency")
+    parser.add_argument("lease", type=float)
+    parser.add_argument("--without-fencing", action="store_true")
+    options = parser.parse_args()
+    log = Log(_Stdout(options.name))
+    with Bank(
+        options.concurrency,
+        namespace=options.namespace,
+        lease=options.lease,
+        name=options.name,
+        unsafe=True,  # an experiment, whatever it does to the money
+    ) as bank:
+        teller = bank.server.teller
+        if options.without_fencing:
+            teller.store = cast(Store, _WithoutFencing(teller.store))
+        with recorded(bank.server, log), after_read(bank, lambda account_id: _dwell()):
+            log.add("", "started", note=bank.address)
+            threading.Event().wait()
+
+
+def _dwell() -> None:
+    with GATE.open() as gate:
+        fcntl.flock(gate, fcntl.LOCK_SH)
+    time.sleep(DWELL_SECONDS)
+
+
+class _Stdout:
+    """Where the log's entries go; in lines that name the server."""
+
+    def __init__(self, server: str) -> None:
+        self._server = server
+
+    def append(self, entry: Entry, /) -> None:
+        names = ("at", "call", "kind", "account", "value", "note", "server")
+        row = dict(zip(names, (*entry, self._server), strict=True))
+        os.write(1, f"{json.dumps(row)}\n".encode())
+
+
+class _WithoutFencing:
+    """Stands for the `Store` of a teller, and changes accounts whoever holds the lock by now."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def commit(
+        self,
+        account_id: str,
+        balance: int,
+        request: Request | None = None,
+        epoch: str = "",
+        fence: Fence | None = None,
+        generation: int = 0,
+    ) -> int:
+        return self._store.commit(account_id, balance, request, epoch, generation=generation)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+"""Act out who comes and who leaves at a lock, step by step, and see what the lock lets happen.
+
+    lab.act_out(MyLock, "ann reads, ben reads, carl writes, ann leaves, ben leaves")
+
+A table like this, one column for each thread, is how Lincheck shows a failing run:
+https://kotlinlang.org/docs/lincheck-guide.html.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from bankkit.lab.course.cards import Bundle
+from bankkit.lab.drawing import style
+from bankkit.lab.drawing.text import listed
+from bankkit.lab.racing.lock_driver import Stage, Verb
+
+MAX_STEPS = 40
+
+_LOOKS = {
+    "reads": f"background:{style.SKY_BLUE}66;",
+    "writes": f"background:{style.ORANGE}88;",
+    "waits": f"border:1px dashed {style.GREY};",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One step, and how things stand after it."""
+
+    step: str
+    states: dict[str, str]
+    """What each thread does: `reads`, `writes`, `waits to read`, `waits to write` or nothing."""
+    trespass: str
+    """Who is in there together and must not be; empty if all is well."""
+    needless: str
+    """Who waits to read and need not; empty if all is well."""
+
+    @property
+    def mark(self) -> str:
+        """What is wrong here, with a sign before it; or nothing."""
+        if self.trespass:
+            return f"✗ {self.trespass}"
+        return f"! {self.needless}" if self.needless else ""
+
+
+@dataclass(frozen=True)
+class ActedOut:
+    """What a lock let happen. Shown as a table in a notebook; the same at every run."""
+
+    rows: tuple[Row, ...]
+    left_waiting: tuple[str, ...]
+    """Who waits although everybody else has left: nobody will ever let them in."""
+
+    @property
+    def trespass(self) -> str:
+        """The first breach of the rule `many readers or one writer`; empty if there was none."""
+        return next((row.trespass for row in self.rows if row.trespass), "")
+
+    @property
+    def needless(self) -> str:
+        """The first time that somebody waited to read and need not have; empty if there is none."""
+        return next((row.needless for row in self.rows if row.needless), "")
+
+    @property
+    def peak_readers(self) -> int:
+        """How many read at the same time, at most."""
+        return max(list(row.states.values()).count("reads") for row in self.rows)
+
+    @property
+    def verdict(self) -> str:
+        """What became of the rule, in a sentence or two."""
+        said = []
+        if self.trespass:
+            said.append(f"{self.trespass}.")
+        if self.left_waiting:
+            names = list(self.left_waiting)
+            said.append(
+                f"Everybody else has left, and {listed(names)} still "
+                f"{'waits' if len(names) == 1 else 'wait'}: nobody will ever wake "
+                f"{'that thread' if len(names) == 1 else 'them'}."
+            )
+        elif self.needless and not said:
+            said.append(f"{self.needless}.")
+        if not said:
+            most = f"at most {self.peak_readers} read at the same time"
+            said.append(f"Nobody in anybody's way, and nobody left behind; {most}.")
+        return " ".join(said)
+
+    def __repr__(self) -> str:
+        names = list(self.rows[-1].states)
+        first = max(len(row.step) for row in self.rows) + 3
+        widths = [max(15, len(name) + 1) for name in names]
+        lines = [(" " * first + _cells(names, widths)).rstrip()]
+        for row in self.rows:
+            cells = _cells([row.states.get(name) or "·" for name in names], widths)
+            lines.append(f"{row.step:{first}}{cells}{row.mark}".rstrip())
+        return "\n".join([*lines, "", self.verdict])
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Bundle:
+        kind = style.NEEDLESS_WAIT if self.needless else style.ORDERLY
+        if self.trespass or self.left_waiting:
+            kind = style.OUT_OF_ORDER
+        return {
+            "text/plain": repr(self),
+            "text/html": style.card(kind, self.verdict, self._table()),
+        }
+
+    def _table(self) -> str:
+        names = list(self.rows[-1].states)
+        marked = any(row.mark for row in self.rows)
+        head = "".join(_cell("th", name) for name in ("", *names, *[""] * marked))
+        body = []
+        for row in self.rows:
+            states = [row.states.get(name, "") for name in names]
+            cells = [
+                _cell("th", row.step, "font-weight:normal;font-family:monospace;"),
+                *(_cell("td", state, _look(state)) for state in states),
+                *[_cell("td", row.mark, "font-weight:bold;")] * marked,
+            ]
+            body.append(f"<tr>{''.join(cells)}</tr>")
+        return (
+            '<div style="overflow-x:auto"><table style="border-collapse:separate;'
+            f'border-spacing:3px;font-size:13px;margin:6px 0"><tr>{head}</tr>'
+            f"{''.join(body)}</table></div>"
+        )
+
+
+def act_out(make_lock: Callable[[], object], script: str) -> ActedOut:
+    """Let threads come and leave at a lock of its own, in this order, and watch who gets in.
+
+    make_lock  a class, or anything else to call, that makes the lock: your own, or one of
+               `bankkit.locks`
+    script     steps with commas or line ends between them, such as `ann reads`, `ben writes`,
+               `ann leaves`
+
+    The next step is taken when the thread is in, or is seen to wait. Who waits still can do nothing
+    else. In the end all who have the lock leave, one after the other.
+
+    ValueError for a script that makes no sense, TypeError for an object that is no lock. What the
+    lock raises is raised.
+    """
+    steps = _parsed(script)
+    rows: list[Row] = []
+    with Stage(make_lock()) as stage:
+        for name, verb in steps:
+            late = "" if stage.tell(name, verb) else " (waits still)"
+            rows.append(_row(f"{name} {verb}{late}", stage))
+        while (inside := stage.inside()) and len(rows) < 2 * MAX_STEPS:
+            stage.tell(inside[0], "leaves")
+            rows.append(_row(f"{inside[0]} leaves", stage))
+        return ActedOut(tuple(rows), tuple(stage.waiting()))
+
+
+def _row(step: str, stage: Stage) -> Row:
+    return Row(step, stage.states(), stage.trespass(), stage.needless())
+
+
+def _parsed(script: str) -> list[tuple[str, Verb]]:
+    steps: list[tuple[str, Verb]] = []
+    for step in filter(None, map(str.strip, re.split(r"[,\n]", script))):
+        name, _, verb = step.partition(" ")
+        if verb not in get_args(Verb):
+            raise ValueError(
+                f"{step!r} is no step; write a name and {', '.join(get_args(Verb)[:-1])} or "
+                f"{get_args(Verb)[-1]}."
+            )
+        steps.append((name, verb))  # type: ignore[arg-type]
+    if not 1 <= len(steps) <= MAX_STEPS:
+        raise ValueError(f"A script has 1 to {MAX_STEPS} steps, not {len(steps)}.")
+    return steps
+
+
+def _cells(words: list[str], widths: list[int]) -> str:
+    return "".join(f"{word:{width}}" for word, width in zip(words, widths, strict=True))
+
+
+def _look(state: str) -> str:
+    return _LOOKS.get(state.partition(" ")[0], "")
+
+
+def _cell(tag: str, words: str, look: str = "") -> str:
+    return f'<{tag} style="text-align:left;padding:2px 8px;{look}">{html.escape(words)}</{tag}>'

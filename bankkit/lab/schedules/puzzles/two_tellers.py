@@ -1,0 +1,88 @@
+"""Two deposits at once, through the bank's real code, on a real Redis."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+from bankkit import money
+from bankkit.accounts import Busy
+from bankkit.lab.schedules.puzzles.holders import holders
+from bankkit.locks import Lock, LockTable, NoLock
+from bankkit.redis_backend import own_namespace
+from bankkit.redis_backend.connection import connect
+from bankkit.store import Store, sweep
+from bankkit.teller import Patience, Teller
+
+
+class TwoTellers:
+    """Alice and Bob each deposit $100 into the same account.
+
+    Real code: the bank's tellers and store on a real Redis, which is opened when it is first run.
+    What crosses to Redis are the steps, and what the lock does; an operation has all the time in
+    the world, so its patience ends only if the scheduler lets it end.
+    """
+
+    account = "joint"
+
+    def __init__(self, make_lock: Callable[..., Lock]) -> None:
+        self._make_lock = make_lock
+        self._lock: Lock | None = None
+        self._store: Store | None = None
+        self._resources = ExitStack()
+        self._names: dict[int, str] = {}
+
+    def __call__(self, threading: Any) -> None:
+        plain = self._store = self._store or self._open()
+        sweep(plain.client, plain.namespace)
+        plain.create(self.account, "savings")
+        deposited: list[float] = []
+
+        def make_lock(account_id: str) -> Lock:
+            self._lock = self._make_lock(threading=threading)
+            return self._lock
+
+        store = threading.points(plain, "read", "commit")
+        teller = Teller(store, LockTable(make_lock))
+
+        def deposit() -> None:
+            try:
+                teller.deposit(self.account, 100.0, "", Patience(math.inf))
+                deposited.append(100.0)
+            except Busy:
+                pass  # nothing was applied, and the customer knows
+
+        threads = [threading.Thread(target=deposit, name=name) for name in ("alice", "bob")]
+        for thread in threads:
+            thread.start()
+        self._lock = None
+        self._names = {thread.ident: thread.name for thread in threads}
+        for thread in threads:
+            thread.join()
+        lost = sum(deposited) - money.to_dollars(plain.read(self.account).account.balance)
+        assert not lost, f"${lost:.0f} is lost, though both deposits were answered"
+
+    def look(self) -> dict[str, str]:
+        if self._store is None:
+            return {}
+        cents = self._store.read(self.account).account.balance
+        seen = {"balance in Redis": f"${money.to_dollars(cents):.0f} ({cents} cents)"}
+        if self._make_lock is not NoLock:
+            seen["the account's lock"] = "free"
+            if self._lock is not None:
+                seen["the account's lock"] = holders(self._lock, self._names)
+        return seen
+
+    def close(self) -> None:
+        self._store = None
+        self._resources.close()
+
+    def _open(self) -> Store:
+        with ExitStack() as stack:
+            engine, namespace = stack.enter_context(own_namespace())
+            client = connect(engine.url)
+            stack.callback(client.close)
+            self._resources = stack.pop_all()
+        return Store(client, namespace)

@@ -1,0 +1,147 @@
+"""What the stepper shows of a run, ready for JSON and `static/stepper.js`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bankkit.explorer.depth_first import Bound
+from bankkit.explorer.exploration import Result
+from bankkit.explorer.inspection import Inside, code_at
+from bankkit.explorer.locations import Place
+from bankkit.explorer.replay_run import Run, ThreadView
+from bankkit.explorer.schedule import Outcome, Schedule
+from bankkit.lab.drawing.text import counted
+from bankkit.lab.schedules.puzzles import Puzzle
+from bankkit.lab.schedules.share_text import slug
+
+
+def head(puzzle: Puzzle) -> dict[str, Any]:
+    """What can be told before anything runs."""
+    return {
+        "goal": puzzle.goal,
+        "story": puzzle.story,
+        "name": slug(puzzle.name),
+        "isProof": puzzle.is_proof,
+        "bound": str(Bound(puzzle.bound.get("preemptions"))),
+        "closed": "",
+        "verdict": {"kind": "open", "text": ""},
+        **{part: [] for part in ("state", "locks", "threads", "steps")},
+    }
+
+
+def scene(puzzle: Puzzle, run: Run, inside: Inside) -> dict[str, Any]:
+    """Where everything stands, and how it came there.
+
+    The main thread, which starts the others and waits for them, is left out while it does nothing
+    else.
+    """
+    schedule = run.schedule
+    acting = {move.thread for move in (*schedule.moves, *run.enabled)}
+    threads = [each for each in run.threads if each.name != "main" or "main" in acting]
+    return {
+        "state": list(_state(puzzle, inside).items()),
+        "locks": list(inside.locks().items()),
+        "threads": [_thread(puzzle, run, inside, each) for each in threads],
+        "steps": [
+            {"thread": move.thread, "does": move.does, "at": move.at, "preempts": move.preempts}
+            for move in schedule.moves
+        ],
+        "preemptions": schedule.preemptions,
+        "json": schedule.to_json(),
+    }
+
+
+def verdict(
+    puzzle: Puzzle,
+    reached: bool,
+    schedule: Schedule,
+    outcome: Outcome | None,
+    proof: Result | None,
+) -> dict[str, str]:
+    """Whether the goal is reached, and how; or else what came of it."""
+    if reached and puzzle.is_proof:
+        return {"kind": "reached", "text": f"Goal reached: the explorer says {proof}"}
+    if outcome is None:
+        return {"kind": "open", "text": ""}
+    if reached:
+        steps = counted(len(schedule), "step")
+        turns = counted(schedule.preemptions, "preemption")
+        text = f"Goal reached: {_told(outcome)} It took {steps} with {turns}."
+        return {"kind": "reached", "text": text}
+    if outcome.kind != "ended":
+        how = "You broke it" if puzzle.is_proof else "It broke, but not as it should"
+        return {"kind": "broken", "text": f"{how}: {_told(outcome)}"}
+    proved = ", or have it proved" if puzzle.is_proof else ""
+    text = f"All ended well. Undo or reset, and try another order{proved}."
+    return {"kind": "ended", "text": text}
+
+
+def _told(outcome: Outcome) -> str:
+    """How it ended, and who else waits for those that its text is about."""
+    text = str(outcome.error).strip() if outcome.kind == "failed assertion" else outcome.text
+    text = text or "an assertion failed"
+    others = [
+        f"{thread} {what}."
+        for thread, what in outcome.waiting.items()
+        if thread not in text and thread != "main"
+    ]
+    return " ".join([text if text.endswith(".") else f"{text}.", *others])
+
+
+def _state(puzzle: Puzzle, inside: Inside) -> Mapping[str, str]:
+    if puzzle.look is None:
+        return inside.scenario()
+    try:
+        return {str(name): str(words) for name, words in puzzle.look().items()}
+    except Exception as error:  # the learner's own code
+        return {"look() fails": f"{type(error).__name__}: {error}"}
+
+
+def _thread(puzzle: Puzzle, run: Run, inside: Inside, view: ThreadView) -> dict[str, Any]:
+    stack: Sequence[Place] = view.stack
+    does, waits = view.does, view.waits or inside.waits(view.name)
+    state: str = "waiting" if waits else view.state
+    if run.outcome is not None:
+        failed, where = inside.failed()
+        waits = run.outcome.waiting.get(view.name, "")
+        if view.name == failed:
+            state, stack = "failed", where
+            does = f"raised {type(run.outcome.error).__name__}"
+        elif waits:
+            state = "stuck"
+        elif inside.has_ended(view.name):
+            state, stack = "ended", ()
+        else:
+            state = "left"
+    passes = {(inspect.getsourcefile(each), each.__name__) for each in puzzle.passes}
+    looked_at = [(each.file, each.function) not in passes for each in stack]
+    variables = inside.variables(view.name, stack)
+    return {
+        "name": view.name,
+        "state": state,
+        "does": does,
+        "waits": waits,
+        "moves": [
+            {"option": move.option, "does": move.does}
+            for move in run.enabled
+            if move.thread == view.name
+        ],
+        "calls": [
+            {**_call(place), "variables": list(names.items())}
+            for place, names in zip(stack, variables, strict=True)
+        ],
+        "shown": looked_at.index(True) if True in looked_at else 0,
+    }
+
+
+def _call(place: Place) -> dict[str, Any]:
+    code = code_at(place.file, place.line)
+    return {
+        "function": place.function,
+        "file": str(place).rpartition(":")[0],
+        "first": code.first,
+        "lines": list(code.lines),
+        "line": place.line,
+    }

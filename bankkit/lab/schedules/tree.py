@@ -1,0 +1,193 @@
+"""All schedules of a scenario as a tree, to see where among them the bug sits."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from bankkit.explorer.depth_first import Bound, Exhaustive
+from bankkit.explorer.laboratory import Laboratory, Limits, Scenario, Search
+from bankkit.explorer.scheduler import Scheduler
+from bankkit.lab.drawing import figures, style
+from bankkit.lab.drawing.figures import INK, QUIET, Picture
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MOST_SCHEDULES = 400
+"""More leaves cannot be told from each other on a page."""
+
+SECONDS = 30.0
+
+_LOOKS = (
+    (style.BLUE, "-"),
+    (style.ORANGE, (0, (3, 1))),
+    (style.GREEN, (0, (1, 1))),
+    (style.PURPLE, (0, (5, 1, 1, 1))),
+)
+"""Of the threads in the order of their start: a colour and a dash; more threads begin again."""
+
+
+@dataclass(slots=True)
+class Node:
+    """A place in the tree: what can follow, by the thread that steps and the option it takes."""
+
+    children: dict[tuple[str, int], Node] = field(default_factory=dict)
+    fails: bool = False
+    """Of a leaf: whether the schedule that ends here shows the bug."""
+    x: float = 0.0
+
+    def leaves(self) -> Iterator[Node]:
+        """The ends of all schedules from here, from left to right."""
+        stack = [self]
+        while stack:
+            node = stack.pop()
+            if not node.children:
+                yield node
+            stack += reversed(node.children.values())
+
+
+def explored_tree(
+    scenario: Scenario,
+    *,
+    preemptions: int | None = None,
+    timeouts: int | None = None,
+    patch: Iterable[ModuleType] = (),
+    lines: Iterable[object] = (),
+) -> Picture:
+    """Draw every schedule of the scenario within the bound, and which of them fail.
+
+    Takes what `explore` takes and goes on where that stops: at the first bug. ValueError if there
+    are more than 400 schedules: a smaller bound makes a tree that can be seen.
+    """
+    bound = Bound(preemptions, timeouts)
+    root, threads = _grow(scenario, bound, patch, lines)
+    leaves = list(root.leaves())
+    failing = sum(leaf.fails for leaf in leaves)
+    with figures.plain_style():
+        figure = figures.canvas(8.0, 4.0)
+        axes = figure.add_axes((0.075, 0.13, 0.91, 0.69))
+        _place(root, leaves)
+        _draw(axes, root, threads)
+        figures.title(figure, _finding(len(leaves), failing))
+    return Picture(figure, f"{_finding(len(leaves), failing)}, with {bound}.")
+
+
+def _grow(
+    scenario: Scenario, bound: Bound, patch: Iterable[ModuleType], lines: Iterable[object]
+) -> tuple[Node, list[str]]:
+    root = Node()
+    threads: list[str] = []
+
+    def add(search: Search) -> None:
+        node = root
+        for step in search.path:
+            node = node.children.setdefault((step.task.label, step.option), Node())
+        node.fails = search.ending is not None or scheduler.failure is not None
+        for task in scheduler.tasks:
+            if task.label not in threads:
+                threads.append(task.label)
+
+    limits = Limits(MOST_SCHEDULES + 1, time.monotonic() + SECONDS)
+    with (
+        closing(Scheduler(limit=10_000)) as scheduler,
+        Laboratory(scenario, patch, lines, scheduler=scheduler) as laboratory,
+    ):
+        laboratory.find(Exhaustive(scheduler, bound), limits, ("none of these", None), add)
+    if limits.reached:
+        raise ValueError(
+            f"There are more than {MOST_SCHEDULES} schedules with {bound}: choose a smaller bound, "
+            f"such as preemptions=1."
+        )
+    return root, threads
+
+
+def _finding(schedules: int, failing: int) -> str:
+    if not failing:
+        return f"All {schedules} schedules end well"
+    verb = "fails" if failing == 1 else "fail"
+    return f"{failing} of {schedules} schedules {verb}"
+
+
+def _place(root: Node, leaves: list[Node]) -> None:
+    """Leaves stand side by side, every other node in the middle above its children."""
+    for place, leaf in enumerate(leaves):
+        leaf.x = float(place)
+    stack = [(root, False)]
+    while stack:
+        node, below_is_done = stack.pop()
+        if not node.children:
+            continue
+        children = list(node.children.values())
+        if below_is_done:
+            node.x = (children[0].x + children[-1].x) / 2
+        else:
+            stack.append((node, True))
+            stack += [(child, False) for child in children]
+
+
+def _draw(axes: Axes, root: Node, threads: list[str]) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    stepping = {thread for thread, _ in _keys(root)}
+    drawn = [thread for thread in threads if thread in stepping]
+    looks = dict(zip(drawn, itertools.cycle(_LOOKS), strict=False))
+    ends: dict[bool, list[tuple[float, int]]] = {True: [], False: []}
+    deepest = 0
+    stack = [(root, 0)]
+    while stack:
+        node, depth = stack.pop()
+        deepest = max(deepest, depth)
+        if not node.children:
+            ends[node.fails].append((node.x, depth))
+        if len(node.children) > 1:
+            axes.plot(node.x, depth, "o", color=INK, markersize=3.5, zorder=3)
+        for (thread, _option), child in node.children.items():
+            xs, depths = [node.x, child.x], [depth, depth + 1]
+            # In one stroke as long as the same thread goes on and nobody else could.
+            while len(child.children) == 1 and next(iter(child.children))[0] == thread:
+                (child,) = child.children.values()
+                xs.append(child.x)
+                depths.append(depths[-1] + 1)
+            colour, dash = looks[thread]
+            fails = any(leaf.fails for leaf in child.leaves())
+            axes.plot(
+                xs, depths, color=colour, linestyle=dash, linewidth=2.4 if fails else 1.1,
+                zorder=2 if fails else 1,
+            )  # fmt: skip
+            stack.append((child, depths[-1]))
+    for thread, (colour, dash) in looks.items():
+        axes.plot([], [], color=colour, linestyle=dash, linewidth=1.8, label=f"{thread} steps")
+    for fails, (marker, colour, size, label) in _ENDS.items():
+        if ends[fails]:
+            axes.plot(
+                *zip(*ends[fails], strict=True), marker, color=colour, markeredgecolor=INK,
+                markersize=size, zorder=4, label=label,
+            )  # fmt: skip
+    axes.set_ylim(deepest + 0.6, -0.6)
+    axes.set_ylabel("step", fontsize=9.5)
+    axes.set_xlabel("schedules, one leaf each; thick lines lead to those that fail", fontsize=9.5)
+    axes.set_xticks([])
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.tick_params(labelsize=9, color=QUIET)
+    axes.spines[["top", "right", "bottom"]].set_visible(False)
+    axes.legend(
+        loc="lower left", bbox_to_anchor=(-0.07, 1), ncols=6, fontsize=9.5, frameon=False,
+        borderaxespad=0.1, handlelength=2.6,
+    )  # fmt: skip
+
+
+_ENDS = {False: ("o", "white", 5, "ends well"), True: ("X", style.VERMILLION, 9, "fails")}
+
+
+def _keys(root: Node) -> Iterator[tuple[str, int]]:
+    stack = [root]
+    while stack:
+        node = stack.pop()
+        yield from node.children
+        stack += node.children.values()

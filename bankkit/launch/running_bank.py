@@ -1,0 +1,196 @@
+"""What a bank of one server and a bank of several have in common."""
+
+from __future__ import annotations
+
+import atexit
+import inspect
+import os
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+import redis as redis_py
+
+from bankkit import accounts
+from bankkit.client import Client
+from bankkit.pb import bank_pb2_grpc
+from bankkit.redis_backend import PrivateNodes, connection, own_namespace
+from bankkit.rpc.channels import Gate, check_grpc, open_channel
+from bankkit.runtime.arguments import check_grace
+from bankkit.runtime.pickling import Unique
+from bankkit.runtime.signals import interrupt_later
+from bankkit.store import Store, check_namespace
+
+GRACE_SECONDS = 5.0
+"""How long `stop` waits for calls in flight."""
+
+STOPPED = "This bank is stopped: run the start cell again."
+"""What every use of a stopped bank raises, as a RuntimeError.
+
+Not as a `CallError`: no call was made, and code that tries again after one would do so forever.
+"""
+
+
+class RunningBank(Unique, ABC):
+    """A Redis, one server or more, and ways to call them. A context manager that stops it all.
+
+    Once it is stopped, and in a child of a fork, every use raises RuntimeError and says why; there,
+    `stop` does nothing.
+    """
+
+    concurrency: str
+    """How operations on one account are kept apart: see `bankkit.teller`."""
+    redis: redis_py.Redis
+    """A client of the bank's Redis, to look around with."""
+    store: Store
+    client: Client
+    """With request ids, deadlines and retries."""
+    channel: grpc.Channel
+    stub: bank_pb2_grpc.BankServiceStub
+    """The generated stub and nothing else: no deadline, no retry."""
+
+    @classmethod
+    def check(cls, *arguments: Any, **options: Any) -> dict[str, Any]:
+        """Raises what the constructor would for arguments that are none, and starts nothing.
+
+        Returns all arguments by name.
+        """
+        bound = inspect.signature(cls).bind(*arguments, **options)
+        bound.apply_defaults()
+        cls._check(**bound.arguments)
+        if bound.arguments["namespace"] is not None:
+            check_namespace(bound.arguments["namespace"])
+        return bound.arguments
+
+    @classmethod
+    @abstractmethod
+    def _check(cls, **arguments: Any) -> None: ...
+
+    @property
+    @abstractmethod
+    def address(self) -> str:
+        """`HOST:PORT`, or several, separated by commas."""
+
+    @property
+    def _own_address(self) -> str:
+        """For clients in this process."""
+        return self.address
+
+    @abstractmethod
+    def _stop_serving(self, grace: float) -> None:
+        """Lets calls in flight end, and ends what serves them. Safe to call again."""
+
+    @contextmanager
+    def _opening(
+        self,
+        redis: str | None,
+        namespace: str | None,
+        data_dir: str | os.PathLike[str] | None,
+        appendfsync: str,
+        wait_replicas: int,
+    ) -> Iterator[ExitStack]:
+        """Around the start of the servers: opens what they need before it, and what needs them
+        after it. What is put on the stack is closed by `stop`."""
+        self._lock = threading.RLock()
+        self._is_stopping = False
+        self._gates: list[Gate] = []
+        self._gate = self._new_gate()
+        check_grpc()
+        with ExitStack() as stack:
+            self._engine, namespace = stack.enter_context(
+                own_namespace(redis, namespace, data_dir=data_dir, appendfsync=appendfsync)
+            )
+            self.redis = connection.connect(self._engine.url)
+            stack.callback(self.redis.close)
+            connection.check_replicas(self.redis, wait_replicas)
+            self.store = Store(self.redis, namespace, wait_replicas=wait_replicas)
+            stack.callback(self.store.link.close)
+            connection.put_behind(self._gate, self.redis)
+            yield stack
+            self.client = Client(self._own_address, gate=self._new_gate())
+            stack.callback(self.client.close)
+            self.channel = open_channel(self._own_address, gate=self._new_gate())
+            stack.callback(self.channel.close)
+            self.stub = bank_pb2_grpc.BankServiceStub(self.channel)
+            self._resources = stack.pop_all()
+        atexit.register(self.stop)
+
+    @property
+    def engine(self) -> str:
+        """Which Redis this is, in one line."""
+        return self._engine.description
+
+    @property
+    def redis_nodes(self) -> PrivateNodes:
+        """The servers of `private-cluster` and `private-sentinel`, to look at, kill and restart."""
+        self._gate.check()
+        if not isinstance(self._engine, PrivateNodes):
+            raise RuntimeError(
+                "This bank has no Redis nodes: start it with redis='private-cluster' or "
+                "redis='private-sentinel'."
+            )
+        return self._engine
+
+    def peek(self, account_id: str) -> dict[str, Any]:
+        """All that Redis holds for an account, by key; the same in every namespace."""
+        accounts.check_account_id(account_id)
+        self._gate.check()
+        return self.store.peek(account_id)
+
+    def pause_redis(self) -> None:
+        """Stops the clock for the private Redis (SIGSTOP); what is sent to it waits."""
+        self._gate.check()
+        self._engine.pause()
+
+    def resume_redis(self) -> None:
+        self._gate.check()
+        self._engine.resume()
+
+    def restart_redis(self) -> None:
+        """Starts the private Redis anew, also after a crash. Without a data directory it comes
+        back empty."""
+        self._gate.check()
+        self._engine.restart()
+
+    def stop(self, grace: float = GRACE_SECONDS) -> None:
+        """Lets calls in flight end, for `grace` seconds at most, and leaves nothing running.
+
+        An Interrupt waits until that is done. Safe to call again, from several threads, and from
+        a signal handler in the midst of it; does nothing in a child of a fork.
+        """
+        check_grace(grace)
+        if not self._gate.is_here:
+            return
+        with interrupt_later(deadly=False), self._lock:
+            if self._is_stopping:  # by this thread, below this very call
+                return
+            self._is_stopping = True
+            try:
+                for gate in self._gates:
+                    gate.close(STOPPED)
+                self.store.link.close(STOPPED)
+                self._stop_serving(grace)  # first, so that calls on our own channels are drained
+                self._resources.close()
+            finally:
+                self._is_stopping = False
+        atexit.unregister(self.stop)
+
+    def _new_gate(self) -> Gate:
+        """One that is closed when the bank stops."""
+        self._gates.append(Gate("bank"))
+        return self._gates[-1]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()

@@ -1,0 +1,146 @@
+"""Starts a bank for a notebook, whose cells are run again and interrupted."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Literal, overload
+
+from bankkit import namespace_lease, teller
+from bankkit.launch.bank import Bank
+from bankkit.launch.fleet import Fleet
+from bankkit.namespace_lease import LEASE_SECONDS, Rivals
+from bankkit.redis_backend import SETUPS, UserRedis, choose, find_binary, fresh_namespace
+from bankkit.redis_backend.connection import check_replicas, connect
+from bankkit.redis_backend.private import check_unlocked
+from bankkit.runtime.signals import interrupt_later
+from bankkit.server import check_free
+from bankkit.store import Store
+from bankkit.supervisor.supervised import socket_directory
+
+_current: Bank | Fleet | None = None
+_starting = threading.Lock()
+_starter: int | None = None
+"""The thread that was the latest to be in `start`."""
+
+
+@overload
+def start(concurrency: str = ..., *, servers: Literal[1] = ..., **options: Any) -> Bank: ...
+
+
+@overload
+def start(concurrency: str = ..., *, servers: int, **options: Any) -> Fleet: ...
+
+
+def start(*arguments: str, servers: int = 1, **options: Any) -> Bank | Fleet:
+    """Starts a bank for a notebook and returns it; takes what `Bank` takes, or `Fleet` for several
+    servers.
+
+    Run the cell again and the bank that it started before is stopped first. A start that is
+    refused leaves that bank running, as far as its reason could be known before.
+    """
+    global _current, _starter
+    one = not isinstance(servers, bool) and servers == 1
+    kind: type[Bank | Fleet] = Bank if one else Fleet
+    if not one:
+        options["servers"] = servers
+    given = kind.check(*arguments, **options)
+    if _starting.locked() and _starter == threading.get_ident():  # in a signal handler, say
+        raise RuntimeError("This thread is in start() already: call it again once that is done.")
+    with _starting:
+        _starter = threading.get_ident()
+        if _current is not None:
+            _foresee(given, _current)
+        with interrupt_later():
+            if _current is not None:
+                _current.stop()
+                _current = None
+            _current = kind(*arguments, **options)
+            return _current
+
+
+def _forget() -> None:
+    """In a child of a fork, where there is no bank, and nobody else who starts one."""
+    global _current, _starting
+    _current, _starting = None, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
+
+
+def _foresee(given: dict[str, Any], running: Bank | Fleet) -> None:
+    """Raises what a start after the end of `running` would raise, as far as that can be seen now.
+
+    `given` are the arguments, found good in themselves.
+    """
+    if "port" in given:
+        own = [address.rpartition(":")[::2] for address in running.address.split(",")]
+        but_for = [(host.strip("[]"), int(port)) for host, port in own]
+        check_free(given["host"], given["port"], but_for=but_for)
+    url, wanted = given["redis"], given["wait_replicas"]
+    user = choose(url, data_dir=given["data_dir"], appendfsync=given["appendfsync"])
+    if user is None:
+        find_binary()
+        _check_private_replicas(url, wanted)
+        if url not in SETUPS:
+            socket_directory()
+        if given["data_dir"] is not None and not _has_data_dir(running, given["data_dir"]):
+            check_unlocked(Path(given["data_dir"]).expanduser().absolute())
+        return
+    if running._engine.private and running._engine.url == user[0]:
+        raise ValueError(
+            "The Redis of that URL belongs to the bank that runs, and ends with it: "
+            "leave redis out, or start a Redis of your own."
+        )
+    namespace = given["namespace"] or fresh_namespace()
+    with closing(UserRedis(*user, namespace)) as engine, connect(engine.url) as client:
+        check_replicas(client, wanted)
+        if given["namespace"] is not None and not given["unsafe"]:
+            _check_rivals(Store(client, given["namespace"]), given["concurrency"], running)
+
+
+def _check_private_replicas(url: str | None, wanted: int) -> None:
+    there = SETUPS[url].replicas if url in SETUPS else 0
+    if wanted > there:
+        raise ValueError(
+            f"wait_replicas is {wanted}, but {url if url in SETUPS else 'a private Redis'} has "
+            f"{there or 'none'} for a master: no write would be acknowledged."
+        )
+
+
+def _has_data_dir(running: Bank | Fleet, data_dir: str) -> bool:
+    held = getattr(running._engine, "data_dir", None)
+    try:
+        return held is not None and Path(data_dir).expanduser().samefile(held)
+    except OSError:
+        return False
+
+
+def _check_rivals(store: Store, concurrency: str, running: Bank | Fleet) -> None:
+    """Waits, as a server does, until the leases of those that were killed are over."""
+    if isinstance(running, Bank):
+        own = [running.server.lease.server_id]
+    else:
+        host = socket.gethostname()
+        own = [f"{host}-{server.pid}-" for server in running.servers.values()]
+    deadline = time.monotonic() + LEASE_SECONDS + 0.5
+    while rivals := [
+        choice
+        for server_id, (choice, alone) in store.servers(
+            int(namespace_lease.LEASE_SECONDS * 1000)
+        ).items()
+        if not server_id.startswith(tuple(own))
+        and (alone or teller.is_alone(concurrency) or choice != concurrency)
+    ]:
+        if time.monotonic() >= deadline:
+            raise Rivals(
+                f"Another server ({', '.join(sorted(rivals))}) works on the accounts in namespace "
+                f"{store.namespace}, and {concurrency} is not safe beside it. The bank that was "
+                f"started before still runs. Stop the other server, or choose another namespace."
+            )
+        time.sleep(0.1)

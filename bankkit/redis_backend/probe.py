@@ -1,0 +1,382 @@
+"""A first look at a user's Redis: is it what its URL says, whole, and fit for a bank?
+
+What would fail a bank later is found here, before it starts: a version that is too old, a replica,
+a Redis that evicts keys, one that refuses writes, a user who may not do what a bank does. A server
+is asked twice, for `PING` and then for all the rest at once. The Cluster, or a Sentinel, is asked
+before that which servers those are.
+"""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from typing import Any, NamedTuple, cast
+
+import redis
+from redis.crc import REDIS_CLUSTER_HASH_SLOTS as SLOTS
+from redis.crc import key_slot
+
+from bankkit.redis_backend.binary import OLDEST, at_least, is_older
+from bankkit.redis_backend.connection import ERRORS, ONCE, connect
+from bankkit.redis_backend.url import RedisUrl, address_of
+from bankkit.runtime.pickling import Copied
+
+ANSWER_SECONDS = 1.5
+"""How long one server may take for one answer."""
+
+EVICTION_SECONDS = 0.5
+"""How long the masters of a Cluster may take to say whether they evict; one that is slower is asked
+again the next time."""
+
+_QUICK = {"socket_timeout": ANSWER_SECONDS, "socket_connect_timeout": ANSWER_SECONDS}
+
+
+class Unfit(Exception):
+    """A Redis that answers, but not one to work with; the text ends a sentence."""
+
+
+class Unreached(Copied, Exception):
+    """What one of several servers said, or that it said nothing."""
+
+    def __init__(self, address: str, error: Exception, *, sent_by: str = "") -> None:
+        self.address = address
+        self.error = error
+        self.sent_by = sent_by
+        """Who named this server, if it was not the URL."""
+        super().__init__(address, error, sent_by)
+
+
+# Does once to a key what the scripts of the store and of the lock do, and tells what was refused.
+# KEYS: a name that nobody uses · Answer: command, error, command, error, …
+_REHEARSAL = """
+local refused = {}
+local function try(command, ...)
+  local reply = redis.pcall(command, ...)
+  if type(reply) ~= 'table' or not reply['err'] then return true end
+  refused[#refused + 1] = command
+  refused[#refused + 1] = reply['err']
+end
+try('TIME')
+try('SET', KEYS[1], '0', 'PX', '1000')
+try('GET', KEYS[1])
+try('EXISTS', KEYS[1])
+try('EXPIRE', KEYS[1], '1')
+-- What may not be deleted again is left to expire, and nothing more is made.
+if not try('PEXPIRE', KEYS[1], '1000') or not try('DEL', KEYS[1]) then return refused end
+try('HSETNX', KEYS[1], 'balance', '0')
+try('HSET', KEYS[1], 'balance', '0')
+try('HGET', KEYS[1], 'balance')
+try('HMGET', KEYS[1], 'balance')
+try('HGETALL', KEYS[1])
+try('HINCRBY', KEYS[1], 'balance', '1')
+try('HDEL', KEYS[1], 'balance')
+try('DEL', KEYS[1])
+try('RPUSH', KEYS[1], '0')
+try('DEL', KEYS[1])
+return refused
+"""
+
+_UNTOLD = (
+    "Redis (this user may not run INFO, so nobody knows its version or whether it evicts keys)"
+)
+
+_NO_WRITES = {
+    "OOM": "refuses writes, because its memory is full: give it more (CONFIG SET maxmemory), or "
+    "delete keys that nobody needs",
+    "MISCONF": "refuses writes, because it could not save its data to the disk: its log says why",
+    "NOREPLICAS": "refuses writes, because it has fewer replicas than min-replicas-to-write asks "
+    "for: start them, or CONFIG SET min-replicas-to-write 0",
+    "READONLY": "is a replica and takes no writes: use the URL of its master",
+    "MASTERDOWN": "is a replica that has lost its master: use the URL of the master",
+    "BUSY": "is busy with a script and does nothing else: wait until that has ended, or stop it "
+    "with SCRIPT KILL",
+}
+"""What Redis says first when it does not do what it is told, and what that means."""
+
+_CODES = {
+    redis.exceptions.OutOfMemoryError: "OOM",
+    redis.exceptions.ReadOnlyError: "READONLY",
+    redis.exceptions.MasterDownError: "MASTERDOWN",
+}
+"""redis-py has a class for some of these and drops the word."""
+
+
+def identify(url: str, parsed: RedisUrl, namespace: str) -> str:
+    """Its kind and version. A bank of this namespace can work there.
+
+    Raises `Unfit`, `Unreached`, or what redis-py raises; TypeError for an option it does not know.
+    """
+    if parsed.kind == "cluster":
+        return _identify_cluster(parsed, namespace)
+    if parsed.kind == "sentinel":
+        return _identify_behind_sentinels(url, parsed, namespace)
+    with closing(connect(url)) as client:
+        seen = _look(client, namespace)
+    if seen.mode == "cluster":
+        raise Unfit(f"it is a node of a Redis Cluster: use redis+cluster://{parsed.address}")
+    if seen.mode == "sentinel":
+        raise Unfit(f"it is a Sentinel: use redis+sentinel://{parsed.address}/SERVICE")
+    _check(seen, parsed, namespace)
+    return seen.name
+
+
+def evicts(client: redis.Redis, seconds: float = EVICTION_SECONDS) -> str | None:
+    """The end of a sentence that begins with "Redis", if it may evict keys now; else None.
+
+    For a bank that runs, whose Redis may be told to. One round trip to a single Redis or to the
+    master behind Sentinels. The masters of a Cluster are asked at the same time, and one that does
+    not answer within so many seconds is passed over. Raises nothing: what does not answer, or does
+    not tell, evicts nothing as far as anybody knows.
+    """
+    if not isinstance(client, redis.RedisCluster):
+        return _ask_whether_it_evicts(client)
+    found: list[str] = []
+
+    def ask(master: redis.Redis) -> None:
+        if sentence := _ask_whether_it_evicts(master):
+            found.append(sentence)
+
+    asking = []
+    for node in client.get_primaries():
+        master = client.get_redis_connection(node)
+        asking.append(threading.Thread(target=ask, args=(master,), daemon=True))
+        asking[-1].start()
+    deadline = time.monotonic() + seconds
+    for thread in asking:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    return found[0] if found else None
+
+
+def refusal(error: Exception) -> str | None:
+    """What a word of Redis means that it will not write, or not now; None for any other error."""
+    code = _CODES.get(type(error)) or str(error).partition(" ")[0]
+    return _NO_WRITES.get(code)
+
+
+class _Seen(NamedTuple):
+    """A server's answers."""
+
+    name: str
+    """What it is and its version, for people."""
+    too_old: bool
+    mode: str
+    """standalone, cluster or sentinel; empty if it does not tell."""
+    replication: Mapping[str, Any]
+    memory: Mapping[str, Any]
+    rehearsal: tuple[Any, ...]
+    """The answers of `EVALSHA`, `EVAL`, `BLPOP`, and `EXISTS` for the leases of servers, errors
+    among them."""
+
+
+def _look(
+    client: redis.Redis, namespace: str, fits: Callable[[int], bool] = lambda slot: True
+) -> _Seen:
+    """Of one server; `fits` says which slots it has, in a Cluster."""
+    key = _key(namespace, fits)
+    if client.ping() is not True:
+        raise redis.InvalidResponse
+    with client.pipeline(transaction=False) as ask:
+        for section in ("server", "replication", "memory"):
+            ask.info(section)
+        ask.execute_command("EVALSHA", "0" * 40, 1, key)  # which no script has
+        ask.execute_command("EVAL", _REHEARSAL, 1, key)
+        # Whether it may is judged before the timeout is: to wait in vain would take 0.1 s.
+        ask.execute_command("BLPOP", key, "never")
+        ask.execute_command("EXISTS", f"{namespace}:servers")
+        answers = ask.execute(raise_on_error=False)
+    # A user who may not ask is not told; then nobody knows of what only INFO shows.
+    server, replication, memory = ({} if isinstance(a, Exception) else a for a in answers[:3])
+    version = str(server.get("valkey_version") or server.get("redis_version") or "")
+    flavour = "valkey" if "valkey_version" in server else "redis"
+    return _Seen(
+        f"{flavour.capitalize()} {version}" if version else _UNTOLD,
+        is_older(flavour, version),
+        str(server.get("redis_mode") or server.get("server_mode") or ""),
+        replication,
+        memory,
+        tuple(answers[3:]),
+    )
+
+
+def _check(seen: _Seen, parsed: RedisUrl, namespace: str) -> None:
+    """Raises `Unfit` for a server that a bank of this namespace cannot work with."""
+    if seen.too_old:
+        raise Unfit(f"it is {seen.name}: a bank needs {at_least(OLDEST)}")
+    if seen.replication.get("role") == "slave":
+        if parsed.kind != "single":
+            raise Unfit("it is a replica at this moment, so a failover is under way: try again")
+        master = address_of(seen.replication["master_host"], seen.replication["master_port"])
+        raise Unfit(f"it is a replica and takes no writes: use the URL of its master, {master}")
+    if sentence := _eviction(seen.memory):
+        raise Unfit(f"it {sentence}")
+    by_sha, by_text, blocking, leases = seen.rehearsal
+    for answer in (by_text, by_sha):
+        if isinstance(answer, redis.exceptions.ClusterError):
+            if parsed.kind == "single":
+                raise Unfit(
+                    f"it is a node of a Redis Cluster: use redis+cluster://{parsed.address}"
+                )
+            if not isinstance(answer, redis.exceptions.ClusterDownError):
+                return  # slots are on their way to another node
+        if isinstance(answer, redis.exceptions.NoScriptError):
+            continue
+        if isinstance(answer, Exception):
+            if sentence := refusal(answer):
+                raise Unfit(f"it {sentence}")
+            if not isinstance(answer, redis.exceptions.NoPermissionError):
+                raise answer
+            raise Unfit(_forbidden(["EVAL", "EVALSHA"], str(answer), parsed, namespace))
+    refused = [(by_text[at], by_text[at + 1].lstrip("-")) for at in range(0, len(by_text), 2)]
+    for command, error in refused:
+        if sentence := refusal(redis.ResponseError(error)):
+            raise Unfit(f"it {sentence}")
+        if not _is_about_permission(error):
+            raise Unfit(f"a bank needs the command {command}, and that Redis says: {error}")
+    if isinstance(blocking, redis.exceptions.NoPermissionError):
+        refused.append(("BLPOP", str(blocking)))
+    if isinstance(leases, redis.exceptions.NoPermissionError):
+        refused.append(("EXISTS", str(leases)))
+    if refused:
+        commands = list(dict.fromkeys(command for command, _ in refused))
+        raise Unfit(_forbidden(commands, refused[0][1], parsed, namespace))
+
+
+def _forbidden(commands: list[str], error: str, parsed: RedisUrl, namespace: str) -> str:
+    """What a user may not do, and the rules of an ACL that would permit it."""
+    user = parsed.options.get("username") or "default"
+    if "access" in error and "key" in error:
+        keys = "bankkit-*" if namespace.startswith("bankkit-") else namespace
+        return (
+            f"the user {user} may not read and write keys of a bank there: "
+            f"ACL SETUSER {user} ~{keys}:*"
+        )
+    rules = " ".join(f"+{command.lower()}" for command in commands)
+    return (
+        f"the user {user} may not run {', '.join(commands)} there, which a bank needs: "
+        f"ACL SETUSER {user} {rules}"
+    )
+
+
+def _is_about_permission(error: str) -> bool:
+    """By what Redis 6.2 and 7.0, newer ones and Valkey say about a command in a script."""
+    return error.startswith("NOPERM") or "ACL failure" in error or "user executing" in error
+
+
+def _eviction(memory: Mapping[str, Any]) -> str | None:
+    policy = str(memory.get("maxmemory_policy", "noeviction"))
+    limit = int(memory.get("maxmemory", 0))
+    if not limit or policy == "noeviction":
+        return None
+    return (
+        f"evicts keys when its memory is full (maxmemory {limit}, maxmemory-policy {policy}), so "
+        f"accounts may vanish and retries be paid twice: CONFIG SET maxmemory-policy noeviction"
+    )
+
+
+def _ask_whether_it_evicts(client: redis.Redis) -> str | None:
+    try:
+        return _eviction(client.info("memory"))
+    except ERRORS:
+        return None
+
+
+def _key(namespace: str, fits: Callable[[int], bool]) -> str:
+    """In the namespace, as an ACL may know nothing else, and in a slot that fits.
+
+    No account has such an ID, and no two looks the same one.
+    """
+    names = (f"-look-{secrets.token_hex(6)}" for _ in itertools.count())
+    name = next(name for name in names if fits(key_slot(name.encode())))
+    return f"{namespace}:{{{name}}}:account"
+
+
+def _identify_cluster(parsed: RedisUrl, namespace: str) -> str:
+    with _first_that_answers(parsed.places, parsed.options, "CLUSTER INFO") as (node, info):
+        assigned = int(info["cluster_slots_assigned"])
+        # Not `cluster_slots_ok`: one node's suspicion of a slow one is enough to lower that.
+        served = SLOTS - int(info["cluster_slots_fail"])
+        if assigned < SLOTS:
+            raise Unfit(f"the Cluster is half-formed: {assigned} of {SLOTS} slots have a node")
+        if info["cluster_state"] != "ok" or served < SLOTS:
+            raise Unfit(
+                f"the Cluster is down (cluster_state {info['cluster_state']}): {served} of "
+                f"{SLOTS} slots are served"
+            )
+        nodes = cast("dict[str, dict[str, Any]]", node.execute_command("CLUSTER NODES"))
+    masters = {address: seen["slots"] for address, seen in nodes.items() if seen["slots"]}
+    names = []
+    for address, slots in masters.items():
+        host, _, port = address.rpartition(":")
+        ranges = [(int(part[0]), int(part[-1])) for part in slots]
+
+        def has(slot: int, ranges: list[tuple[int, int]] = ranges) -> bool:
+            return any(first <= slot <= last for first, last in ranges)
+
+        with closing(_client((host or parsed.places[0][0], int(port)), parsed.options)) as client:
+            try:
+                seen = _look(client, namespace, has)
+                _check(seen, parsed, namespace)
+            except (redis.RedisError, OSError, Unfit) as error:
+                raise Unreached(address, error, sent_by="the Cluster") from error
+        names.append(seen.name)
+    return f"{names[0]} Cluster of {len(masters)} master{'s' * (len(masters) > 1)}"
+
+
+def _identify_behind_sentinels(url: str, parsed: RedisUrl, namespace: str) -> str:
+    with _first_that_answers(parsed.places, parsed.sentinel_options, "SENTINEL MASTERS") as (
+        _,
+        watched,
+    ):
+        if parsed.service not in watched:
+            known = ", ".join(sorted(watched)) or "none"
+            raise Unfit(f"the Sentinel knows no service of the name in the URL (it knows {known})")
+        master = watched[parsed.service]
+        if "down" in master["flags"]:
+            raise Unfit("the service has no master at this moment: try again")
+    place = (master["ip"], master["port"])
+    with closing(connect(url, **_QUICK)) as client:
+        try:
+            seen = _look(client, namespace)
+            _check(seen, parsed, namespace)
+        except (redis.RedisError, OSError, Unfit) as error:
+            raise Unreached(address_of(*place), error, sent_by="the Sentinel") from error
+    return f"{seen.name} behind Sentinels"
+
+
+@contextmanager
+def _first_that_answers(
+    places: tuple[tuple[str, int], ...], options: dict[str, Any], question: str
+) -> Iterator[tuple[redis.Redis, Any]]:
+    """One answer is enough: a Cluster or its Sentinels know of each other."""
+    failure: Unreached | None = None
+    for place in places:
+        with closing(_client(place, options)) as client:
+            try:
+                answer = client.execute_command(question)
+            except (redis.AuthenticationError, redis.ResponseError) as error:
+                failure = Unreached(address_of(*place), error)
+                if refusal(error) is not None:  # another one may be at leisure
+                    continue
+                raise failure from error
+            except (redis.RedisError, OSError) as error:
+                failure = Unreached(address_of(*place), error)
+                continue
+            yield client, answer
+            return
+    assert failure is not None
+    raise failure
+
+
+def _client(place: tuple[str, int], options: dict[str, Any]) -> redis.Redis:
+    host, port = place
+    settings: dict[str, Any] = {
+        "protocol": 2,
+        "decode_responses": True,
+        "driver_info": None,
+        "retry": ONCE,
+    } | _QUICK
+    return redis.Redis(host=host, port=port, **(settings | options))

@@ -1,0 +1,430 @@
+"""What `explore` says is so: verdicts, bounds, reductions, shortest schedules, replays."""
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import fasteners
+import pytest
+from readerwriterlock import rwlock
+
+from bankkit import lab, store
+from bankkit.explorer import exploration
+from bankkit.explorer.depth_first import Bound
+from bankkit.locks import (
+    POLICIES,
+    FirstDraftLock,
+    LockTable,
+    LockTimeout,
+    Mutex,
+    NoLock,
+    ReadWriteLock,
+)
+from bankkit.redis_backend import PrivateRedis, connection
+from bankkit.teller import Patience, Teller
+from tests.explorer.specimens import together
+from tests.explorer.test_corpus import CORPUS
+from tests.support import random_scenarios
+from tests.support.traces import exhaustive, remembering, source_dpor, traces
+
+Scenario = Callable[[Any], None]
+
+
+def readers_and_writers(
+    make: Callable[[Any], Any], readers: int, writers: int, timeout: float | None = None
+) -> Scenario:
+    """Each reads or writes once, and looks that nobody is inside who may not be."""
+
+    def scenario(threading: Any) -> None:
+        lock = make(threading)
+        inside: list[str] = []
+
+        def read() -> None:
+            try:
+                with lock.read(timeout):
+                    assert "writer" not in inside
+                    inside.append("reader")
+                    inside.remove("reader")
+            except LockTimeout:
+                assert timeout is not None
+
+        def write() -> None:
+            try:
+                with lock.write(timeout):
+                    assert not inside
+                    inside.append("writer")
+                    inside.remove("writer")
+            except LockTimeout:
+                assert timeout is not None
+
+        together(threading, *[read] * readers, *[write] * writers)
+        statistics = lock.statistics()
+        assert (statistics.readers, statistics.writer) == (0, None)
+
+    return scenario
+
+
+def read_write_lock(policy: str = "fair") -> Callable[[Any], ReadWriteLock]:
+    def make(threading: Any) -> ReadWriteLock:
+        lock = ReadWriteLock(policy, threading=threading)
+        # The one attribute that the lock reads outside of its mutex.
+        return threading.track(lock, "_phase_open") if policy == "fair" else lock
+
+    return make
+
+
+def first_draft(threading: Any) -> FirstDraftLock:
+    return FirstDraftLock(threading=threading)
+
+
+# The bank's own locks.
+
+
+def test_first_draft_loses_a_wakeup() -> None:
+    found = lab.explore(readers_and_writers(first_draft, 1, 1))
+    assert found.verdict == "bug"
+    assert found.bug is not None
+    assert found.bug.kind == "lost wakeup"
+    assert "read waits at first_draft.py" in found.bug.text
+    assert "notification of changed" in found.bug.text
+    assert found.bug.schedule.preemptions == 1
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_two_readers_and_two_writers_get_along(policy: str) -> None:
+    scenario = readers_and_writers(read_write_lock(policy), 2, 2)
+    assert lab.explore(scenario, preemptions=2).verdict == "ok"
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_they_do_with_timeouts(policy: str) -> None:
+    scenario = readers_and_writers(read_write_lock(policy), 2, 2, timeout=1.0)
+    result = lab.explore(scenario, preemptions=1, timeouts=1)
+    assert result.verdict == "ok", result
+    assert str(result.bound) == "at most 1 preemption and 1 early timeout"
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_reader_and_a_writer_without_a_bound(policy: str) -> None:
+    for timeout in (None, 1.0):
+        result = lab.explore(readers_and_writers(read_write_lock(policy), 1, 1, timeout))
+        assert result.verdict == "ok", result
+        assert result.bound == Bound()
+
+
+def test_the_mutex_excludes() -> None:
+    scenario = readers_and_writers(lambda threading: Mutex(threading=threading), 1, 2, timeout=1.0)
+    assert lab.explore(scenario).verdict == "ok"
+
+
+def test_no_lock_excludes_nobody() -> None:
+    def make(threading: Any) -> NoLock:
+        return NoLock(threading=threading)
+
+    def scenario(threading: Any) -> None:
+        lock = make(threading)
+        account = threading.shared(balance=0)
+
+        def deposit() -> None:
+            with lock.write():
+                account.balance += 100
+
+        together(threading, deposit, deposit)
+        assert account.balance == 200
+
+    found = lab.explore(scenario)
+    assert found.bug is not None
+    assert found.bug.kind == "failed assertion"
+
+
+# Locks of others, unchanged.
+
+
+def test_a_lock_of_readerwriterlock() -> None:
+    def scenario(threading: Any) -> None:
+        lock = rwlock.RWLockFair(lock_factory=threading.Lock)
+        account = threading.shared(balance=0)
+
+        def write() -> None:
+            with lock.gen_wlock():
+                account.balance += 100
+
+        def read() -> None:
+            with lock.gen_rlock():
+                assert account.balance == account.balance
+
+        together(threading, write, write, read)
+        assert account.balance == 200
+
+    result = lab.explore(scenario, preemptions=2, patch=[rwlock])
+    assert result.verdict == "ok", result
+
+
+def test_a_lock_of_fasteners() -> None:
+    def scenario(threading: Any) -> None:
+        lock = fasteners.ReaderWriterLock(threading.Condition, threading.current_thread)
+        account = threading.shared(balance=0)
+
+        def write() -> None:
+            with lock.write_lock():
+                account.balance += 100
+
+        def read() -> None:
+            with lock.read_lock():
+                assert account.balance == account.balance
+
+        together(threading, write, write, read)
+        assert account.balance == 200
+
+    assert lab.explore(scenario, preemptions=2).verdict == "ok"
+
+
+# Real tellers on a real Redis.
+
+
+@pytest.fixture(scope="module")
+def accounts() -> Iterator[store.Store]:
+    with closing(PrivateRedis()) as server, connection.connect(server.url) as client:
+        yield store.Store(client)
+
+
+@pytest.mark.parametrize("kind", ["none", "mutex", "read-write"])
+def test_two_deposits_add_up_but_without_a_lock(accounts: store.Store, kind: str) -> None:
+    locks: dict[str, Callable[[Any], Any]] = {
+        "none": lambda threading: NoLock(threading=threading),
+        "mutex": lambda threading: Mutex(threading=threading),
+        "read-write": read_write_lock(),
+    }
+    numbers = iter(range(1_000_000))
+
+    def scenario(threading: Any) -> None:
+        account_id = f"{kind}-{next(numbers)}"
+        table = LockTable(lambda _: locks[kind](threading), threading=threading)
+        teller = Teller(threading.points(accounts, "read", "commit"), table)
+        teller.create(account_id, "savings")
+        patience = Patience(time.monotonic() + 60)
+
+        def deposit() -> None:
+            teller.deposit(account_id, 100.0, "", patience)
+
+        together(threading, deposit, deposit)
+        assert teller.balance(account_id, patience) == 200_00
+
+    result = lab.explore(scenario, preemptions=1, timeouts=0)  # nobody gives up
+    if kind == "none":
+        assert result.bug is not None
+        assert result.bug.kind == "failed assertion"
+        calls = [move.does for move in result.bug.schedule.moves if "call" in move.does]
+        assert [call.rpartition(".")[2] for call in calls][:4] == [
+            "read",
+            "read",
+            "commit",
+            "commit",
+        ]
+    else:
+        assert result.verdict == "ok", result
+
+
+# Nothing is lost by a reduction.
+
+
+@pytest.mark.parametrize("specimen", CORPUS, ids=lambda specimen: str(specimen.name))
+def test_a_reduction_keeps_every_trace_of_the_corpus(specimen: Any) -> None:
+    for bound in (0, 1, 2):
+        every, _ = traces(specimen.corrected, exhaustive(Bound(bound)))
+        reduced, _ = traces(specimen.corrected, remembering(Bound(bound)))
+        assert reduced == every
+    unbounded, _ = traces(specimen.corrected, source_dpor)
+    assert every <= unbounded
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_reduction_keeps_every_trace_of_the_lock(policy: str) -> None:
+    scenario = readers_and_writers(read_write_lock(policy), 1, 1, timeout=1.0)
+    every, _ = traces(scenario, exhaustive(Bound()))
+    assert traces(scenario, remembering(Bound()))[0] == every
+    assert traces(scenario, source_dpor)[0] == every
+    scenario = readers_and_writers(read_write_lock(policy), 2, 2)
+    bounded = [traces(scenario, exhaustive(Bound(bound)))[0] for bound in (0, 1)]
+    assert [traces(scenario, remembering(Bound(bound)))[0] for bound in (0, 1)] == bounded
+
+
+def test_a_reduction_keeps_every_trace_of_random_programs() -> None:
+    compared = 0
+    for seed in range(20):
+        scenario = random_scenarios.scenario(seed)
+        unbounded, ran = traces(scenario, source_dpor, most=200)
+        if ran == 200:
+            continue  # too large a program to run all its schedules
+        for bound in (Bound(0), Bound(1), Bound(2), Bound(), Bound(1, timeouts=1)):
+            every, ran = traces(scenario, exhaustive(bound), most=300)
+            if ran < 300:
+                assert traces(scenario, remembering(bound))[0] == every, (seed, bound)
+                assert every <= unbounded, (seed, bound)
+                if bound == Bound():
+                    assert every == unbounded, seed
+                compared += 1
+    assert compared > 50
+
+
+def test_a_reduction_pays() -> None:
+    scenario = readers_and_writers(read_write_lock("writers"), 2, 2)
+    every, all_of_them = traces(scenario, exhaustive(Bound(4)))
+    reduced, few = traces(scenario, source_dpor)
+    assert every <= reduced
+    assert all_of_them >= 5 * few
+
+
+def test_sharing_unseen_is_noticed_and_nothing_is_left_out() -> None:
+    """The lock looks at one attribute outside of its mutex, on purpose. Here nobody said so."""
+    scenario = readers_and_writers(lambda threading: ReadWriteLock(threading=threading), 2, 2)
+    result = lab.explore(scenario, preemptions=2)
+    assert result.verdict == "ok"
+    assert result.unreduced.startswith("thread read")
+    assert "Run without reduction" in str(result)
+    assert result.schedules > lab.explore(scenario, preemptions=2, reduction=False).schedules
+
+
+# Verdicts, limits, and errors.
+
+
+def spin(threading: Any) -> None:
+    event = threading.Event()
+    threading.Thread(target=event.set).start()
+    while not event.is_set():
+        pass
+
+
+def test_a_spin_is_unknown_and_says_where() -> None:
+    result = lab.explore(spin, steps=500)
+    assert result.verdict == "unknown"
+    assert "500 steps" in result.limit
+    assert "thread main at test_explorer.py" in result.limit
+    assert "while not event.is_set()" in result.limit
+
+
+def test_a_limit_is_unknown_never_ok() -> None:
+    scenario = readers_and_writers(read_write_lock(), 2, 2)
+    limits: list[dict[str, Any]] = [{"schedules": 5}, {"seconds": 0.0}]
+    for limit in limits:
+        result = lab.explore(scenario, **limit)
+        assert result.verdict == "unknown"
+        assert result.limit
+        assert str(result).startswith("unknown")
+    assert lab.explore(scenario, strategy="pct", schedules=50).verdict == "unknown"
+
+
+def test_exactly_as_many_schedules_as_there_are_is_ok() -> None:
+    scenario = readers_and_writers(read_write_lock(), 1, 1)
+    there_are = lab.explore(scenario).schedules
+    assert lab.explore(scenario, schedules=there_are).verdict == "ok"
+
+
+def test_random_schedules_repeat_with_their_seed() -> None:
+    runs = [
+        lab.explore(readers_and_writers(first_draft, 1, 2), strategy="pct", seed=seed)
+        for seed in (5, 5, 6)
+    ]
+    assert runs[0].schedules == runs[1].schedules
+    assert all(run.verdict == "bug" for run in runs)
+
+
+def test_a_scenario_that_differs_each_time_is_refused() -> None:
+    rng = random.Random(1)
+
+    def scenario(threading: Any) -> None:
+        mutex = threading.Lock()
+
+        def work() -> None:
+            if rng.random() < 0.5:
+                mutex.locked()
+            with mutex:
+                pass
+
+        together(threading, work, work)
+
+    with pytest.raises(lab.Diverged, match=r"thread work.* at test_explorer\.py:\d+"):
+        lab.explore(scenario, reduction=False)
+
+
+def test_a_scenario_that_remembers_is_refused() -> None:
+    seen: list[int] = []
+
+    def scenario(threading: Any) -> None:
+        mutex = threading.Lock()
+        seen.append(1)
+
+        def work() -> None:
+            for _ in range(max(0, 3 - len(seen))):
+                with mutex:
+                    pass
+
+        together(threading, work, work)
+
+    with pytest.raises(lab.Diverged, match="not deterministic"):
+        lab.explore(scenario)
+
+
+def test_a_schedule_of_another_program_is_refused() -> None:
+    bug = lab.explore(readers_and_writers(first_draft, 1, 1)).bug
+    assert bug is not None
+    with pytest.raises(lab.Diverged, match=r"thread write at read_write\.py:\d+"):
+        lab.replay(readers_and_writers(read_write_lock(), 1, 1), bug.schedule)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"bankkit schedule": 2}', '{"moves": []}'])
+def test_text_that_is_no_schedule_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="no schedule"):
+        lab.Schedule.from_json(text)
+
+
+def test_a_wrong_strategy_is_refused() -> None:
+    with pytest.raises(ValueError, match="strategy must be"):
+        lab.explore(spin, strategy="lucky")  # type: ignore[arg-type]
+
+
+def test_the_table_has_a_column_for_each_thread() -> None:
+    bug = lab.explore(readers_and_writers(first_draft, 1, 1)).bug
+    assert bug is not None
+    lines = str(bug).splitlines()
+    assert lines[0].startswith("lost wakeup: read waits at first_draft.py")
+    assert lines[2].split() == ["read", "write"]
+    assert any("*" in line for line in lines)
+    assert any(line.startswith("   ∞") for line in lines)
+    assert max(map(len, lines[2:])) <= 100
+
+
+def test_the_schedule_is_as_short_as_can_be() -> None:
+    """One reading between another's reading and writing: nothing can be left out of it."""
+
+    def scenario(threading: Any) -> None:
+        account = threading.shared(balance=0)
+        other = threading.shared(value=0)
+
+        def deposit() -> None:
+            other.value += 1
+            account.balance += 100
+
+        together(threading, deposit, deposit)
+        final = account.balance
+        assert final == 200
+
+    bug = lab.explore(scenario, strategy="pct", seed=3).bug
+    assert bug is not None
+    assert bug.schedule.preemptions == 1
+    assert len(bug.schedule) == 9
+    assert Path(bug.schedule.moves[0].file).name == "test_explorer.py"
+
+
+def test_a_scenario_that_fails_at_once_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exploration, "MINIMISING_SECONDS", 60.0)
+
+    def scenario(threading: Any) -> None:
+        raise ZeroDivisionError
+
+    result = lab.explore(scenario)
+    assert result.verdict == "bug"
+    assert result.seconds < 30

@@ -1,0 +1,628 @@
+"""The stand-in for `threading` does what the real one does, and a schedule can be led by hand."""
+
+import gc
+import signal
+import threading
+import time
+import types
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from bankkit import lab
+from tests.explorer.specimens import together
+
+Scenario = Callable[[Any], object]
+
+
+def run(scenario: Scenario, **settings: Any) -> lab.Result:
+    result = lab.explore(scenario, **settings)
+    assert result.verdict == "ok", result
+    return result
+
+
+def outcomes(scenario: Callable[[Any], object], **settings: Any) -> set[object]:
+    """All values that the scenario returns under some schedule."""
+    seen = set()
+    run(lambda threading: seen.add(scenario(threading)), **settings)
+    return seen
+
+
+MISUSE: dict[str, Callable[[Any], object]] = {
+    "release an unlocked Lock": lambda t: t.Lock().release(),
+    "release an unlocked RLock": lambda t: t.RLock().release(),
+    "a timeout without blocking": lambda t: t.Lock().acquire(False, 1.0),
+    "a negative timeout": lambda t: t.Lock().acquire(True, -2.0),
+    "a timeout past the longest": lambda t: t.Lock().acquire(True, t.TIMEOUT_MAX * 2),
+    "RLock: a negative timeout": lambda t: t.RLock().acquire(True, -2.0),
+    "wait without the lock": lambda t: t.Condition().wait(),
+    "notify without the lock": lambda t: t.Condition().notify(),
+    "notify_all without the lock": lambda t: t.Condition().notify_all(),
+    "a semaphore below 0": lambda t: t.Semaphore(-1),
+    "a semaphore given back 0 times": lambda t: t.Semaphore().release(0),
+    "a semaphore's timeout without blocking": lambda t: t.Semaphore().acquire(False, 1.0),
+    "a bounded semaphore given back too often": lambda t: t.BoundedSemaphore().release(),
+    "a broken barrier": lambda t: (barrier := t.Barrier(2)).abort() or barrier.wait(),
+    "join before start": lambda t: t.Thread().join(),
+    "join oneself": lambda t: t.current_thread().join(),
+    "start twice": lambda t: (thread := t.Thread()).start() or thread.start(),
+}
+
+
+@pytest.mark.parametrize("misuse", MISUSE)
+def test_misuse_raises_what_the_real_module_raises(misuse: str) -> None:
+    with pytest.raises((RuntimeError, ValueError, OverflowError)) as real:
+        MISUSE[misuse](threading)
+
+    def scenario(threading: Any) -> None:
+        with pytest.raises(real.type):
+            MISUSE[misuse](threading)
+
+    run(scenario)
+
+
+def test_a_thread_has_a_name_an_ident_and_an_end() -> None:
+    def scenario(threading: Any) -> None:
+        idents = []
+
+        class Worker(threading.Thread):  # type: ignore[misc]
+            def run(self) -> None:
+                assert threading.current_thread() is self
+                idents.append(threading.get_ident())
+
+        worker = Worker(name="worker", daemon=True)
+        assert (worker.ident, worker.name, worker.daemon) == (None, "worker", True)
+        assert not worker.is_alive()
+        worker.start()
+        worker.join()
+        assert not worker.is_alive()
+        assert idents == [worker.ident] != [threading.get_ident()]
+        assert threading.current_thread() is threading.main_thread()
+        assert threading.current_thread().name == "main"
+
+    run(scenario)
+
+
+def test_each_thread_has_a_local_of_its_own() -> None:
+    def scenario(threading: Any) -> None:
+        class Local(threading.local):  # type: ignore[misc]
+            def __init__(self, start: int) -> None:
+                self.value = start
+
+        local = Local(7)
+        mutex = threading.Lock()
+
+        def work(add: int) -> None:
+            with mutex:
+                local.value += add
+            assert local.value == 7 + add
+
+        together(threading, lambda: work(1), lambda: work(2))
+        assert dict(vars(local)) == {"value": 7}
+
+    run(scenario)
+
+
+def test_a_reentrant_lock_counts() -> None:
+    def scenario(threading: Any) -> None:
+        lock = threading.RLock()
+
+        def work() -> None:
+            with lock, lock:
+                pass
+            assert lock.acquire(timeout=0)
+            lock.release()
+
+        together(threading, work)
+
+    run(scenario)
+
+
+def test_a_timeout_fires_or_it_does_not() -> None:
+    def scenario(threading: Any) -> object:
+        lock = threading.Lock()
+        got = []
+
+        def hold() -> None:
+            with lock:
+                pass
+
+        def wait() -> None:
+            got.append(lock.acquire(timeout=2.0))
+            if got[0]:
+                lock.release()
+
+        together(threading, hold, wait)
+        return got[0]
+
+    assert outcomes(scenario) == {True, False}
+
+
+def test_every_wait_can_time_out_or_be_answered() -> None:
+    def event(threading: Any) -> object:
+        it = threading.Event()
+        answers = []
+        together(threading, it.set, lambda: answers.append(it.wait(1.0)))
+        return answers[0]
+
+    def condition(threading: Any) -> object:
+        it = threading.Condition()
+        answers = []
+
+        def wait() -> None:
+            with it:
+                answers.append(it.wait(1.0))
+
+        def notify() -> None:
+            with it:
+                it.notify()
+
+        together(threading, wait, notify)
+        return answers[0]
+
+    def semaphore(threading: Any) -> object:
+        it = threading.Semaphore(0)
+        answers = []
+        together(threading, it.release, lambda: answers.append(it.acquire(timeout=1.0)))
+        return answers[0]
+
+    def join(threading: Any) -> object:
+        event = threading.Event()
+        thread = threading.Thread(target=event.is_set)
+        thread.start()
+        thread.join(1.0)
+        return not thread.is_alive()
+
+    def barrier(threading: Any) -> object:
+        it = threading.Barrier(2)
+        answers = []
+
+        def wait() -> None:
+            try:
+                answers.append(it.wait(1.0) >= 0)
+            except threading.BrokenBarrierError:
+                answers.append(False)
+
+        together(threading, wait, wait)
+        return answers[0]
+
+    for scenario in (event, condition, semaphore, join, barrier):
+        for reduction in (True, False):
+            assert outcomes(scenario, reduction=reduction) == {True, False}, scenario
+
+
+def test_time_passes_only_with_a_timeout_and_is_told_on() -> None:
+    module = types.ModuleType("module")
+    module.monotonic = time.monotonic  # type: ignore[attr-defined]
+    module.sleep = time.sleep  # type: ignore[attr-defined]
+
+    def scenario(threading: Any) -> None:
+        started = module.monotonic()
+        assert started == 0
+        ready = threading.Event()
+
+        def work() -> None:
+            module.sleep(5.0)
+            ready.set()
+
+        threading.Thread(target=work).start()
+        if ready.wait(2.0):
+            assert module.monotonic() == 5
+        else:
+            assert module.monotonic() == 2
+
+    before = vars(module).copy()
+    run(scenario, patch=[module])
+    assert vars(module) == before
+
+
+def test_wait_for_ends_with_its_time() -> None:
+    def scenario(threading: Any) -> object:
+        condition = threading.Condition()
+        door = []
+
+        def open_it() -> None:
+            with condition:
+                condition.notify_all()  # for nothing
+            with condition:
+                door.append("open")
+                condition.notify_all()
+
+        threading.Thread(target=open_it).start()
+        with condition:
+            return bool(condition.wait_for(lambda: door, timeout=1.0))
+
+    assert outcomes(scenario) == {True, False}
+
+
+def test_a_barrier_lets_all_go_together_and_counts_them() -> None:
+    def scenario(threading: Any) -> object:
+        actions = []
+        barrier = threading.Barrier(2, action=lambda: actions.append("action"))
+        indices = []
+
+        def work() -> None:
+            for _ in range(2):
+                indices.append(barrier.wait())
+
+        together(threading, work, work)
+        assert actions == ["action", "action"]
+        return tuple(sorted(indices))
+
+    assert outcomes(scenario) == {(0, 0, 1, 1)}
+
+
+def test_whom_notify_wakes_is_a_choice() -> None:
+    def scenario(threading: Any) -> object:
+        condition = threading.Condition()
+        waiting: list[str] = []
+        woken: list[str] = []
+        somebody_woke = threading.Event()
+
+        def wait(name: str) -> None:
+            with condition:
+                waiting.append(name)
+                condition.wait()
+                woken.append(name)
+                somebody_woke.set()
+
+        for name in ("first", "second"):
+            threading.Thread(target=wait, args=(name,), daemon=True).start()
+        with condition:
+            if waiting != ["first", "second"]:
+                return None
+            condition.notify()
+        somebody_woke.wait()
+        return woken[0]
+
+    assert outcomes(scenario) == {None, "first", "second"}
+
+
+def test_everything_that_can_be_chosen_is() -> None:
+    def scenario(threading: Any) -> object:
+        return threading.choose(3, "first"), threading.choose(2, "second")
+
+    assert outcomes(scenario) == {(a, b) for a in range(3) for b in range(2)}
+
+
+class Slotted:
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value = 0
+
+
+class Plain:
+    shared_by_all = 1
+
+    def __init__(self) -> None:
+        self.value = 0
+
+
+@pytest.mark.parametrize("cls", [Slotted, Plain])
+def test_tracked_attributes_race(cls: type[Any]) -> None:
+    def scenario(threading: Any) -> None:
+        thing = threading.track(cls())
+        assert type(thing).__name__ == cls.__name__
+        assert isinstance(thing, cls)
+
+        def work() -> None:
+            thing.value += 1
+
+        together(threading, work, work)
+        assert thing.value == 2
+
+    found = lab.explore(scenario)
+    assert found.bug is not None
+    assert "read thing.value" in str(found.bug)
+
+
+def test_a_tracked_attribute_is_still_an_attribute() -> None:
+    def scenario(threading: Any) -> None:
+        thing = threading.track(Plain(), "value", "shared_by_all", "later")
+        assert thing.shared_by_all == 1
+        with pytest.raises(AttributeError):
+            thing.later  # noqa: B018
+        thing.later = 5
+        assert thing.later == 5
+        del thing.later
+        assert not hasattr(thing, "later")
+        with pytest.raises(TypeError, match="cannot be tracked"):
+            threading.track([], "append")
+
+    run(scenario)
+
+
+class Counter:
+    """Not told that anybody looks."""
+
+    def __init__(self) -> None:
+        self.value = 0
+
+    def increment(self) -> None:
+        """One more."""
+        value = self.value
+        self.value = value + 1
+
+    @property
+    def doubled(self) -> int:
+        total = 0
+        while total < 2 * self.value:
+            total += 2
+        return total
+
+
+def counting(threading: Any) -> None:
+    counter = Counter()
+    together(threading, counter.increment, counter.increment)
+    assert counter.doubled == 4
+
+
+def test_lines_are_steps_on_request() -> None:
+    code = Counter.increment.__code__
+    run(counting)
+    found = lab.explore(counting, lines=[Counter])
+    assert found.bug is not None
+    assert found.bug.kind == "failed assertion"
+    assert any("self.value = value + 1" in move.does for move in found.bug.schedule.moves)
+    assert Counter.increment.__code__ is code
+    assert Counter.increment.__doc__ == "One more."
+    assert lab.replay(counting, found.bug.schedule, lines=[Counter]).kind == "failed assertion"
+    with pytest.raises(TypeError, match="lines= takes"):
+        lab.explore(counting, lines=[3])
+
+
+def test_modules_are_given_back_also_after_an_error() -> None:
+    module = types.ModuleType("module")
+    module.threading = threading  # type: ignore[attr-defined]
+    module.Lock = threading.Lock  # type: ignore[attr-defined]
+    before = vars(module).copy()
+
+    def scenario(threading: Any) -> None:
+        assert module.threading is threading
+        assert module.Lock is threading.Lock
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        lab.explore(scenario, patch=[module])
+    assert vars(module) == before
+
+
+# Scenarios that would hang.
+
+
+def sleeps(threading: Any) -> None:
+    time.sleep(60)
+
+
+def loops(threading: Any) -> None:
+    def work() -> None:
+        while True:
+            pass
+
+    together(threading, work)
+
+
+def swallows(threading: Any) -> None:
+    while True:
+        try:
+            time.sleep(60)
+        except BaseException:
+            break
+    time.sleep(60)
+
+
+def waits_for_a_real_lock(_: Any) -> None:
+    lock = threading.Lock()
+    lock.acquire()
+    lock.acquire()
+
+
+@pytest.mark.parametrize("scenario", [sleeps, loops, swallows, waits_for_a_real_lock])
+def test_a_scenario_that_is_stuck_ends_with_its_line(scenario: Scenario) -> None:
+    handler, timer = signal.getsignal(signal.SIGALRM), signal.getitimer(signal.ITIMER_REAL)
+    thread = "work" if scenario is loops else "main"
+    with pytest.raises(lab.Stuck, match=rf"Thread {thread} at test_scheduler\.py:\d+ \("):
+        lab.explore(scenario)
+    assert signal.getsignal(signal.SIGALRM) == handler
+    assert signal.getitimer(signal.ITIMER_REAL) == timer
+
+
+def test_a_loop_is_noticed_off_the_main_thread_too() -> None:
+    errors: list[BaseException] = []
+
+    def explore() -> None:
+        try:
+            lab.explore(loops)
+        except lab.Stuck as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=explore)
+    thread.start()
+    thread.join(30)
+    assert not thread.is_alive()
+    assert "Thread work at test_scheduler.py" in str(errors[0])
+
+
+# Python drops what a handler raises while a weak reference's callback runs: the next tick ends it.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_somebody_elses_timer_still_ends_the_exploration() -> None:
+    class TimeUp(BaseException):
+        pass
+
+    def on_alarm(_: int, frame: FrameType | None) -> None:
+        """Again and again, for Python may drop what it raises; but only while `explore` runs."""
+        while frame is not None:
+            if frame.f_code is lab.explore.__code__:
+                raise TimeUp
+            frame = frame.f_back
+
+    def for_ever(threading: Any) -> None:
+        event = threading.Event()
+        while not event.is_set():
+            pass
+
+    before = signal.signal(signal.SIGALRM, on_alarm)
+    signal.setitimer(signal.ITIMER_REAL, 0.5, 0.5)
+    try:
+        with pytest.raises(TimeUp):
+            lab.explore(for_ever, steps=10**9)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_what_a_schedule_left_behind_is_not_to_be_used() -> None:
+    kept: list[Any] = []
+    run(lambda threading: kept.append(threading.Lock()))
+    with pytest.raises(RuntimeError, match="not running"):
+        kept[0].acquire()
+
+
+# Led by hand.
+
+
+def two_deposits(threading: Any) -> None:
+    account = threading.shared(balance=0)
+
+    def deposit() -> None:
+        account.balance += 100
+
+    threads = [threading.Thread(target=deposit, name=name) for name in ("alice", "bob")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert account.balance == 200
+
+
+def test_a_run_is_led_step_by_step() -> None:
+    with lab.Run(two_deposits) as run:
+        assert {move.thread: move.does for move in run.enabled} == {
+            "alice": "read account.balance",
+            "bob": "read account.balance",
+        }
+        main, alice, _ = run.threads
+        assert (main.state, main.waits) == ("blocked", "waits for alice to end")
+        assert (alice.state, alice.stack[0].text) == ("ready", "account.balance += 100")
+        for name in ("alice", "bob", "bob", "alice"):
+            assert run.outcome is None
+            run.step(name)
+        assert [move.thread for move in run.enabled] == ["main"]
+        run.step(run.enabled[0])
+        assert run.outcome is not None
+        assert run.outcome.kind == "failed assertion"
+        assert run.enabled == ()
+        assert len(run.schedule) == 5
+        with pytest.raises(ValueError, match="not possible now"):
+            run.step("bob")
+
+
+def test_a_step_can_be_undone() -> None:
+    with lab.Run(two_deposits) as run:
+        run.undo()
+        run.step("alice")
+        run.step("bob")
+        before = run.schedule, run.enabled, run.threads
+        run.step("bob")
+        run.undo()
+        assert (run.schedule, run.enabled, run.threads) == before
+        for name in ("bob", "alice", "main"):
+            run.step(name)
+        assert run.outcome is not None
+        run.undo()
+        assert run.outcome is None
+        assert [move.thread for move in run.enabled] == ["main"]
+
+
+def test_a_run_goes_on_from_a_schedule() -> None:
+    bug = lab.explore(two_deposits).bug
+    assert bug is not None
+    moves = bug.schedule.moves[:-1]
+    with lab.Run(two_deposits, lab.Schedule(moves)) as run:
+        run.step("main")
+        assert run.outcome is not None
+        assert run.outcome.text == bug.text
+
+
+def test_a_run_that_waits_leaves_modules_alone() -> None:
+    module = types.ModuleType("module")
+    module.threading = threading  # type: ignore[attr-defined]
+
+    def scenario(_: Any) -> None:
+        lock = module.threading.Lock()
+        with lock:
+            pass
+
+    handler = signal.getsignal(signal.SIGALRM)
+    with lab.Run(scenario, patch=[module]) as run:
+        assert module.threading is threading
+        assert signal.getsignal(signal.SIGALRM) == handler
+        run.step("main")
+        run.step("main")
+        assert run.outcome is not None
+        assert run.outcome.kind == "ended"
+
+
+def test_a_run_that_gets_stuck_says_so() -> None:
+    def scenario(threading: Any) -> None:
+        threading.Event().is_set()
+        time.sleep(60)
+
+    run = lab.Run(scenario)
+    with pytest.raises(lab.Stuck):
+        run.step("main")
+    run.close()
+
+
+@pytest.mark.parametrize("in_a_circle", [False, True])
+def test_a_run_that_is_dropped_unwinds_its_threads(in_a_circle: bool) -> None:
+    """Python 3.15 would else make its threads go on among objects that are half cleared."""
+    unwound: list[str] = []
+
+    def scenario(threading: Any) -> None:
+        lock = threading.Lock()
+
+        def work() -> None:
+            try:
+                for _ in range(10):
+                    with lock:
+                        pass
+            finally:
+                unwound.append(threading.current_thread().name)
+
+        threading.together(work, work)
+
+    def begin() -> None:
+        run = lab.Run(scenario)
+        for _ in range(3):
+            run.step(run.enabled[0])
+        if in_a_circle:
+            circle: list[Any] = [run]
+            circle.append(circle)
+
+    begin()
+    if in_a_circle:
+        gc.collect()
+    assert len(unwound) == 2
+
+
+def test_a_run_that_is_dropped_elsewhere_stays_as_it_is() -> None:
+    unwound: list[str] = []
+
+    def scenario(threading: Any) -> None:
+        lock = threading.Lock()
+        try:
+            with lock:
+                pass
+        finally:
+            unwound.append("main")
+
+    runs = [lab.Run(scenario)]
+    thread = threading.Thread(target=runs.clear)
+    thread.start()
+    thread.join()
+    gc.collect()
+    assert not unwound

@@ -1,0 +1,226 @@
+"""What lesson 08 is made of: locks acted out, a rush hour at one account, what a lock costs."""
+
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from bankkit import lab
+from bankkit.lab.lessons import lesson_08
+from bankkit.lab.racing.lock_driver import Stage
+from bankkit.lab.racing.tradeoff import HOLD_MS, SHARES, Point, Tradeoff, measured
+from bankkit.locks import POLICIES, FirstDraftLock, Mutex, NoLock, ReadWriteLock
+
+
+class Forgetful(lesson_08.ReadWriteLock):
+    """Its writers leave without a word."""
+
+    def release_write(self) -> None:
+        with self.changed:
+            self.writing = False
+
+
+@pytest.fixture
+def nobody_stays() -> Iterator[None]:
+    """No thread of the stage outlives the test."""
+    before = set(threading.enumerate())
+    yield
+    after = set(threading.enumerate()) - before
+    assert not [each.name for each in after if each.name.startswith("stage ")]
+
+
+# --- Acting out ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make_lock", [ReadWriteLock, FirstDraftLock, lesson_08.ReadWriteLock])
+def test_a_right_lock_lets_readers_in_together_and_a_writer_alone(make_lock: Any) -> None:
+    play = lab.act_out(make_lock, "ann reads, ben reads, carl writes, ann leaves, ben leaves")
+    assert [row.states.get("carl") for row in play.rows] == [
+        *(None, None, "waits to write", "waits to write", "writes", ""),
+    ]
+    assert play.verdict == (
+        "Nobody in anybody's way, and nobody left behind; at most 2 read at the same time."
+    )
+
+
+def test_no_lock_lets_everybody_in() -> None:
+    play = lab.act_out(NoLock, "ann reads, ben writes\ncarl writes")
+    assert [row.trespass for row in play.rows] == [
+        "",
+        "ben writes while ann reads",
+        "ben and carl write at the same time",
+        "ben and carl write at the same time",  # ann has left
+        "",
+        "",
+    ]
+    assert play.trespass == "ben writes while ann reads"
+    assert "✗ Out of order" in play._repr_mimebundle_()["text/html"]
+
+
+def test_a_mutex_makes_readers_wait_for_nothing() -> None:
+    play = lab.act_out(Mutex, "ann reads, ben reads")
+    assert play.verdict == "ben waits, and no writer is near."
+    assert repr(play).splitlines()[:3] == [
+        "             ann            ben",
+        "ann reads    reads          ·",
+        "ben reads    reads          waits to read  ! ben waits, and no writer is near",
+    ]
+
+
+@pytest.mark.usefixtures("nobody_stays")
+def test_who_is_left_waiting_is_told_and_its_thread_ended() -> None:
+    play = lab.act_out(Forgetful, "ann writes, ben reads, carl writes, ann leaves")
+    assert play.left_waiting == ("ben", "carl")
+    assert play.verdict == (
+        "Everybody else has left, and ben and carl still wait: nobody will ever wake them."
+    )
+
+
+def test_who_waits_can_do_nothing_else() -> None:
+    play = lab.act_out(ReadWriteLock, "ann writes, ben reads, ben leaves, ben reads")
+    assert [row.step for row in play.rows] == [
+        *("ann writes", "ben reads", "ben leaves (waits still)", "ben reads (waits still)"),
+        *("ann leaves", "ben leaves"),
+    ]
+
+
+def test_under_readers_a_writer_starves_and_under_fair_it_does_not() -> None:
+    relay = "ann reads, dora writes, ben reads, ann leaves, ann reads, ben leaves"
+    for policy in POLICIES:
+
+        def make_lock(policy: str = policy) -> ReadWriteLock:
+            return ReadWriteLock(policy)
+
+        play = lab.act_out(make_lock, relay)
+        starved = all(row.states["dora"] == "waits to write" for row in play.rows[1:6])
+        assert starved is (policy == "readers")
+
+
+@pytest.mark.usefixtures("nobody_stays")
+def test_what_the_lock_raises_is_raised() -> None:
+    class Broken(ReadWriteLock):
+        def acquire_write(self, timeout: float | None = None) -> bool:
+            raise LookupError("no door")
+
+    with pytest.raises(LookupError, match="no door"):
+        lab.act_out(Broken, "ann reads, ben writes")
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("", "1 to 40 steps, not 0"),
+        ("ann reads, " * 41, "1 to 40 steps, not 41"),
+        ("ann sleeps", "'ann sleeps' is no step"),
+        ("reads", "'reads' is no step"),
+        ("ann leaves", "ann has nothing to leave"),
+        ("ann reads, ann writes", "ann reads already"),
+    ],
+)
+def test_a_script_without_sense_is_refused(script: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        lab.act_out(ReadWriteLock, script)
+
+
+def test_what_is_no_lock_is_refused() -> None:
+    with pytest.raises(TypeError, match="has no acquire_read"):
+        lab.act_out(object, "ann reads")
+
+
+def test_names_are_escaped() -> None:
+    shown = lab.act_out(ReadWriteLock, "<b> reads")._repr_mimebundle_()["text/html"]
+    assert "&lt;b&gt; reads" in shown
+    assert "<b>" not in shown
+
+
+@pytest.mark.usefixtures("nobody_stays")
+def test_a_thread_that_spins_is_ended() -> None:
+    class Spins(ReadWriteLock):
+        def acquire_read(self, timeout: float | None = None) -> bool:
+            while True:
+                pass
+
+    with Stage(Spins()) as stage:
+        stage.tell("ann", "reads")
+        assert stage.states() == {"ann": "waits to read"}
+
+
+def test_a_table_has_no_column_for_marks_that_are_not_there() -> None:
+    fine = lab.act_out(ReadWriteLock, "ann reads")._repr_mimebundle_()["text/html"]
+    assert fine.count("<th") == 2 + 2  # a corner and ann, and the names of two steps
+
+
+# --- The lock of the exercises -------------------------------------------------------------------
+
+
+def test_the_lock_of_the_exercises_notices_what_is_done_without_its_condition() -> None:
+    lock = lesson_08.ReadWriteLock()
+    with lock.changed:
+        lock.readers += 1
+    assert lock.unguarded == ""
+    assert lock.writing is False
+    assert lock.unguarded == "writing"
+
+
+def test_it_holds_in_a_bank() -> None:
+    result = lab.race(lesson_08.ReadWriteLock, writers=2, mode="forced")
+    assert (result.lost, result.problem) == (0, "")
+
+
+# --- The rush hour -------------------------------------------------------------------------------
+
+
+def test_each_policy_shows_its_worst_and_fair_has_none() -> None:
+    rush = {policy: lab.rush_hour(policy) for policy in ("readers", "writers", "fair")}
+    assert lab.phases(rush["readers"]) == [("read", 60), ("write", 20)]
+    assert lab.phases(rush["writers"]) == [("read", 1), ("write", 20), ("read", 59)]
+    turns = lab.phases(rush["fair"])
+    assert len(turns) > 20
+    assert sum(count for mode, count in turns if mode == "write") == 20
+    picture = lab.waits(rush)
+    assert picture.line == (
+        "A rush of 60 reads and 20 deposits: under readers no deposit got in before the last "
+        "read; under writers no waiting read got in before the last deposit; under fair reads and "
+        "deposits took turns."
+    )
+    assert picture.png().startswith(b"\x89PNG")
+    with pytest.raises(ValueError, match="no policy nobody"):
+        lab.waits({"nobody": rush["fair"]})
+
+
+# --- What a lock costs ---------------------------------------------------------------------------
+
+
+def test_what_is_measured_is_all_there_and_positive(monkeypatch: pytest.MonkeyPatch) -> None:
+    # By this way, because `bankkit.lab.racing.tradeoff` is the function.
+    monkeypatch.setattr(sys.modules[Point.__module__], "TRY_SECONDS", 0.01)
+    done: list[int] = []
+    points = list(measured(done.append))
+    assert [(point.hold_ms, point.share) for point in points] == [
+        (hold, share) for hold in (HOLD_MS, 0.0) for share in SHARES
+    ]
+    assert all(point.mutex > 0 and point.read_write > 0 for point in points)
+    assert done == list(range(1, 31))
+
+
+def made_up(long: float, quick: float) -> Tradeoff:
+    """With these ratios wherever threads stay, and wherever they only add."""
+    return Tradeoff(
+        Point(hold, share, 100.0, 100.0 * ratio)
+        for hold, ratio in ((HOLD_MS, long), (0.0, quick))
+        for share in SHARES
+    )
+
+
+def test_the_line_claims_only_what_was_measured() -> None:
+    as_usual = made_up(5.0, 0.2)
+    assert as_usual.ratio(0, 1.0) == 0.2
+    assert "lets more threads through" in repr(as_usual)
+    assert "an addition in it, fewer, however" in repr(as_usual)
+    odd = made_up(0.9, 1.1)
+    assert "this time no more threads" in repr(odd)
+    assert "this time not fewer" in repr(odd)
+    with pytest.raises(KeyError):
+        odd.ratio(3, 1.0)

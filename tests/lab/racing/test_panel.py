@@ -1,0 +1,105 @@
+"""The race panel, driven through its widgets as a learner's clicks drive it."""
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from bankkit import lab
+from bankkit.lab.racing.panel import RacePanel, Side
+from tests.support.waiting import eventually
+
+
+@pytest.fixture
+def panel() -> Iterator[RacePanel]:
+    panel = lab.race_panel()
+    assert panel.widget is not None
+    yield panel
+    panel.stop()
+
+
+def run(side: Side) -> None:
+    side.run.click()
+    assert side.run.disabled
+    assert not side.halt.disabled
+    eventually(lambda: not side.run.disabled, 30)
+    assert side.halt.disabled
+    assert side.bar.layout.visibility == "hidden"
+
+
+def racing() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if "race" in thread.name]
+
+
+def test_two_runs_side_by_side(panel: RacePanel) -> None:
+    run(panel.left)
+    assert "Money lost" in panel.left.verdict.value
+    assert panel.left.result is not None
+    assert panel.left.result.lost == 100_00
+    assert len(panel.left.picture.children) == 1
+    assert panel.comparison.value == "", "there is nothing yet to compare with"
+    run(panel.right)
+    assert "Could not be forced under read-write" in panel.right.verdict.value
+    for word in ("money lost", "$</span>100", "read-write (fair), forced", "calls a second"):
+        assert word in panel.comparison.value
+
+
+def test_a_new_run_closes_the_old_picture(panel: RacePanel) -> None:
+    run(panel.left)
+    (old,) = panel.left.picture.children
+    panel.left.mode.value = "free"
+    panel.left.rounds.value = 20
+    run(panel.left)
+    (new,) = panel.left.picture.children
+    assert old is not new
+    assert old.comm is None, "closed"
+    assert panel.left.result is not None
+    assert panel.left.result.deposits == 40
+
+
+def test_stopped_in_the_middle(panel: RacePanel) -> None:
+    side = panel.left
+    side.mode.value, side.rounds.value, side.hold.value = "free", 200, 50
+    side.run.click()
+    eventually(lambda: side.bar.value > 0)
+    side.halt.click()
+    eventually(lambda: not side.run.disabled)
+    assert "It was stopped after" in side.verdict.value
+    assert "Ended early" in side.verdict.value
+    assert racing() == []
+
+
+def test_a_new_panel_ends_what_an_old_one_runs(panel: RacePanel) -> None:
+    side = panel.left
+    side.mode.value, side.rounds.value, side.hold.value = "free", 200, 50
+    side.run.click()
+    eventually(lambda: side.bar.value > 0)
+    lab.race_panel()
+    assert racing() == []
+
+
+def test_numbers_that_make_no_race_are_answered_in_words(panel: RacePanel) -> None:
+    panel.left.writers.value = 1
+    panel.left.run.click()
+    assert "writers must be a whole number from 2 to 64, not 1." in panel.left.verdict.value
+    assert not panel.left.run.disabled
+
+
+def test_where_nobody_takes_a_lock_there_is_no_timeline_to_fail_on(panel: RacePanel) -> None:
+    panel.left.concurrency.value = "atomic"
+    panel.left.readers.value = 0
+    run(panel.left)
+    assert "Could not be forced under atomic" in panel.left.verdict.value
+
+
+def test_the_policy_is_asked_for_only_where_there_is_one(panel: RacePanel) -> None:
+    assert panel.left.policy.disabled
+    panel.left.concurrency.value = "read-write"
+    assert not panel.left.policy.disabled
+
+
+def test_without_a_kernel_it_says_what_it_does(panel: RacePanel) -> None:
+    bundle = panel._repr_mimebundle_()
+    assert "Two races side by side." in bundle["text/plain"]
+    assert "it needs a kernel" in bundle["text/html"]
+    assert "application/vnd.jupyter.widget-view+json" in bundle

@@ -1,0 +1,342 @@
+"""The recorder sees what happens to a call, changes nothing, and leaves nothing behind."""
+
+import threading
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import grpc
+import pytest
+
+from bankkit import Bank, lab
+from bankkit.lab.recording.history import Call, EventKind
+from bankkit.lab.recording.recorder import Recording
+from bankkit.locks import LockTable
+from bankkit.pb import bank_pb2, bank_pb2_grpc
+from bankkit.store import Store
+from tests.support.waiting import eventually
+
+ALICE = bank_pb2.AccountRequest(account_id="alice")
+
+
+@pytest.fixture(scope="module")
+def bank() -> Iterator[Bank]:
+    with Bank() as bank:
+        bank.client.create_account("alice")
+        bank.client.deposit("alice", 10)
+        yield bank
+
+
+def kinds(call: Call) -> list[EventKind]:
+    return [event.kind for event in call.events]
+
+
+def refused(function: Any, *args: Any, **options: Any) -> str:
+    with pytest.raises(grpc.RpcError) as caught:
+        function(*args, **options)
+    return str(caught.value.code().name)
+
+
+def is_plain(bank: Bank) -> bool:
+    teller, service = bank.server.teller, bank.server.service
+    return (
+        type(teller.locks) is LockTable
+        and type(teller.store) is Store
+        and "service" not in vars(service)
+    )
+
+
+# --- What it sees ----------------------------------------------------------------------------
+
+
+def test_a_deposit_from_the_stub_to_redis_and_back(bank: Bank) -> None:
+    request = bank_pb2.DepositRequest(account_id="alice", amount=2.5, request_id="one")
+    with lab.record(bank) as recording:
+        before = bank.client.get_balance("alice").balance
+        started = time.monotonic_ns()
+        reply = recording.stub.Deposit(request)
+        ended = time.monotonic_ns()
+    (_, call) = recording.calls
+    assert call == recording.last
+    assert kinds(call) == [
+        *("sent", "encoded", "arrived", "began", "asked", "granted", "reading", "read"),
+        *("committing", "committed", "released", "replied", "received"),
+    ]
+    assert (call.client, call.method, call.account) == ("client", "Deposit", "alice")
+    assert (call.status, call.reason) == ("OK", "")
+    times = [event.at for event in call.events]
+    assert [started, *times, ended] == sorted([started, *times, ended])
+
+    def value(kind: EventKind) -> int | None:
+        event = call.find(kind)
+        assert event is not None
+        return event.value
+
+    assert value("encoded") == value("began") == len(request.SerializeToString())
+    assert value("read") == before * 100
+    assert value("committed") == reply.balance * 100 == before * 100 + 250
+
+
+@pytest.mark.parametrize(
+    ("request_type", "method", "fields", "status", "last"),
+    [
+        ("AccountRequest", "GetBalance", {"account_id": "nobody"}, "NOT_FOUND", "failed"),
+        ("AccountRequest", "GetBalance", {"account_id": "?"}, "INVALID_ARGUMENT", "began"),
+        ("AccountRequest", "CreateAccount", ALICE, "INVALID_ARGUMENT", "began"),
+        ("DepositRequest", "Deposit", {"account_id": "alice"}, "INVALID_ARGUMENT", "began"),
+        (
+            *("WithdrawRequest", "Withdraw", {"account_id": "alice", "amount": 1e9}),
+            *("FAILED_PRECONDITION", "read"),
+        ),
+    ],
+)
+def test_a_refusal_is_seen_where_it_happens(
+    bank: Bank, request_type: str, method: str, fields: Any, status: str, last: str
+) -> None:
+    request = fields if fields is ALICE else getattr(bank_pb2, request_type)(**fields)
+    with lab.record(bank) as recording:
+        assert refused(getattr(recording.stub, method), request) == status
+    call = recording.last
+    assert call.status == status
+    assert call.reason
+    inside = [k for k in kinds(call) if k not in ("released", "replied", "received")]
+    assert inside[-1] == last
+    assert ("asked" in inside) == ("released" in kinds(call))
+
+
+def test_a_lock_that_is_not_had_is_a_timeout(bank: Bank) -> None:
+    # The lock is held until the server has given up, by its own clock.
+    with bank.server.teller.locks.write("alice"), lab.record(bank) as recording:
+        assert refused(recording.stub.GetBalance, ALICE, timeout=0.5) == "DEADLINE_EXCEEDED"
+    call = recording.last
+    assert "timeout" in kinds(call), "the end of a recording waits for the server to notice"
+    assert not {"granted", "released", "reading"} & set(kinds(call))
+    (span,) = recording.spans
+    assert (span.kind, span.account, span.client) == ("waiting", "alice", "client")
+    assert span.end > span.start
+
+
+def test_bytes_that_are_no_message(bank: Bank) -> None:
+    with lab.record(bank) as recording:
+        send = recording.channel("raw").unary_unary("/BankService/GetBalance")
+        assert refused(send, b"\xff\xff\xff") == "INVALID_ARGUMENT"
+    call = recording.last
+    assert (call.client, call.reason, call.account) == ("raw", "INVALID_MESSAGE", "")
+    began = call.find("began")
+    assert began is not None
+    assert began.value == 3
+
+
+def test_redis_away_is_seen_and_retries_are_too() -> None:
+    with Bank() as bank:
+        bank.client.create_account("alice")
+        bank.server.store.client.connection_pool.connection_kwargs["socket_timeout"] = 0.2
+        with lab.record(bank) as recording:
+            stub = bank_pb2_grpc.BankServiceStub(recording.channel("patient", bank.client.channel))
+            bank.pause_redis()
+            asked = stub.GetBalance.future(ALICE, timeout=30)
+            eventually(lambda: [e.kind for e in recording.events].count("failed") >= 2, 20)
+            bank.resume_redis()
+            assert asked.result(timeout=30).balance == 0
+    call = recording.last
+    assert call.status == "OK"
+    assert kinds(call).count("arrived") >= 3, "each attempt arrives, under the one call's id"
+    assert next(e.note for e in call.events if e.kind == "replied") == "UNAVAILABLE"
+    assert lab.life(call).line.startswith("GetBalance went client → stub → earlier tries → server")
+
+
+@pytest.mark.parametrize("how", ["with_call", "future", "metadata"])
+def test_every_way_to_make_a_call(bank: Bank, how: str) -> None:
+    with lab.record(bank) as recording:
+        method = recording.stub.GetBalance
+        if how == "with_call":
+            reply, call = method.with_call(ALICE)
+            assert call.code() is grpc.StatusCode.OK
+        elif how == "future":
+            reply = method.future(ALICE, timeout=10).result()
+            eventually(lambda: bool(recording.last.status))
+        else:
+            reply = method(ALICE, 10, (("x-mine", "7"),), wait_for_ready=True)
+    assert reply.message == "Balance retrieved."
+    assert recording.last.status == "OK"
+
+
+def test_a_cancelled_call(bank: Bank) -> None:
+    with lab.record(bank) as recording, bank.server.teller.locks.write("alice"):
+        future = recording.stub.GetBalance.future(ALICE)
+        eventually(lambda: "asked" in kinds(recording.last))
+        future.cancel()
+        eventually(lambda: recording.last.status == "CANCELLED")
+
+
+def test_calls_of_others_are_seen_from_their_arrival(bank: Bank) -> None:
+    with lab.record(bank) as recording:
+        bank.stub.GetBalance(ALICE)
+    call = recording.last
+    assert kinds(call)[0] == "arrived"
+    assert kinds(call)[-1] == "replied"
+    assert (call.client, call.method, call.status) == ("somebody", "GetBalance", "OK")
+
+
+@pytest.mark.parametrize(
+    "concurrency", ["none", "mutex", "first-draft", "read-write", "redis-read-write", "atomic"]
+)
+def test_every_concurrency_choice(concurrency: str) -> None:
+    with Bank(concurrency) as bank:
+        with lab.record(bank) as recording:
+            stub = recording.stub
+            stub.CreateAccount(bank_pb2.AccountRequest(account_id="a", account_type="savings"))
+            stub.Deposit(bank_pb2.DepositRequest(account_id="a", amount=100))
+            stub.Withdraw(bank_pb2.WithdrawRequest(account_id="a", amount=50))
+            stub.CalculateInterest(bank_pb2.InterestRequest(account_id="a", annual_interest_rate=5))
+            refused(stub.Withdraw, bank_pb2.WithdrawRequest(account_id="a", amount=500))
+            assert stub.GetBalance(bank_pb2.AccountRequest(account_id="a")).balance == 52.5
+        committed = [e.value for e in recording.events if e.kind == "committed"]
+        assert committed == [0, 10000, 5000, 5250]
+        for call in recording.calls:
+            assert call.method in lab.life(call).line
+
+
+# --- What it makes of it -------------------------------------------------------------------------
+
+
+def read_together(bank: Bank, readers: int) -> Recording:
+    """So many clients read one account, and none lets go before all of them hold the lock."""
+    meet = threading.Barrier(readers)
+    with lab.record(bank) as recording, lab.after_read(bank, lambda account: meet.wait(30)):
+        calls = [recording.stub_for(f"client {n}").GetBalance.future(ALICE) for n in range(readers)]
+        assert [call.result(timeout=30).account_id for call in calls] == ["alice"] * readers
+    return recording
+
+
+@pytest.mark.parametrize("readers", [1, 2, 7])
+def test_the_peak_of_readers(bank: Bank, readers: int) -> None:
+    recording = read_together(bank, readers)
+    assert recording.peak_readers() == recording.peak_readers("alice") == readers
+    assert recording.peak_readers("bob") == 0
+    reads = [span for span in recording.spans if span.kind == "reading"]
+    assert sorted(span.client for span in reads) == [f"client {n}" for n in range(readers)]
+
+
+@pytest.mark.parametrize("concurrency", ["mutex", "read-write"])
+def test_recorded_writes_never_overlap(concurrency: str) -> None:
+    """They do not in the server, and the recording must not claim it."""
+    with Bank(concurrency) as bank:
+        bank.client.create_account("alice")
+        request = bank_pb2.DepositRequest(account_id="alice", amount=1)
+
+        def deposit(client: int) -> None:
+            for _ in range(20):
+                recording.stub_for(f"client {client}").Deposit(request)
+
+        with lab.record(bank) as recording:
+            threads = [threading.Thread(target=deposit, args=(n,)) for n in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        holds = [span for span in recording.spans if span.kind == "writing"]
+        assert len(holds) == 80
+        for first, then in pairwise(holds):
+            assert first.end <= then.start
+        balances = [e.value for e in recording.events if e.kind == "committed"]
+        assert balances == [100 * n for n in range(1, 81)]
+        waits = [span for span in recording.spans if span.kind == "waiting"]
+        assert len(waits) == 80
+
+
+# --- What it leaves behind -----------------------------------------------------------------------
+
+
+def test_everything_is_as_before(bank: Bank) -> None:
+    assert is_plain(bank)
+    with lab.record(bank), lab.after_read(bank, lambda account: None):
+        assert not is_plain(bank)
+    assert is_plain(bank)
+
+
+def test_also_after_an_error(bank: Bank) -> None:
+    def fail() -> None:
+        with lab.record(bank) as recording, lab.after_read(bank, lambda account: None):
+            recording.stub.GetBalance(ALICE)
+            recordings.append(recording)
+            raise KeyError("mine")
+
+    recordings: list[Recording] = []
+    with pytest.raises(KeyError, match="mine"):
+        fail()
+    assert is_plain(bank)
+    assert recordings[0].last.status == "OK"
+
+
+def test_one_recording_at_a_time(bank: Bank) -> None:
+    with lab.record(bank) as recording:
+        with pytest.raises(RuntimeError, match="being recorded already"), lab.record(bank):
+            pass
+        recording.stub.GetBalance(ALICE)
+    assert recording.last.status == "OK"
+    assert is_plain(bank)
+
+
+def test_a_call_in_flight_at_the_end_is_not_disturbed(bank: Bank) -> None:
+    go = threading.Event()
+    arrived = threading.Event()
+
+    def dwell(account: str) -> None:
+        arrived.set()
+        assert go.wait(30)
+
+    with lab.record(bank) as recording, lab.after_read(bank, dwell):
+        future = recording.stub.GetBalance.future(ALICE)
+        assert arrived.wait(30)
+    before = recording.events
+    assert recording.last.status == ""
+    with pytest.raises(ValueError, match="still in flight"):
+        lab.life(recording.last)
+    (_, span) = recording.spans
+    assert span.kind == "reading"  # as far as it was seen
+    go.set()
+    assert future.result(timeout=30).account_id == "alice"
+    assert recording.events == before, "a recording that has ended stays as it is"
+    assert is_plain(bank)
+
+
+def test_a_call_in_flight_at_the_beginning_is_not_disturbed(bank: Bank) -> None:
+    with bank.server.teller.locks.write("alice"):
+        future = bank.stub.GetBalance.future(ALICE)
+        eventually(lambda: bank.server.load > 0)
+        with lab.record(bank) as recording:
+            pass
+    assert future.result(timeout=30).account_id == "alice"
+    assert not [event for event in recording.events if event.kind == "read"]
+
+
+def test_nothing_recorded_is_said(bank: Bank) -> None:
+    with lab.record(bank) as recording:
+        pass
+    assert (recording.events, recording.calls, recording.spans) == ((), (), ())
+    assert recording.peak_readers() == 0
+    with pytest.raises(ValueError, match="Nothing was recorded"):
+        recording.last  # noqa: B018
+
+
+@pytest.mark.parametrize("name", ["", "#1", "a#b", "é", " a", "a\n", "x" * 65, None, 7])
+def test_a_name_that_cannot_travel_is_refused(bank: Bank, name: Any) -> None:
+    with lab.record(bank) as recording, pytest.raises(ValueError, match="client's name"):
+        recording.stub_for(name)
+
+
+def test_a_call_too_many_is_refused_as_ever() -> None:
+    go = threading.Event()
+    with Bank(max_calls=1) as bank:
+        bank.client.create_account("alice")
+        with lab.record(bank) as recording, lab.after_read(bank, lambda account: go.wait(30)):
+            first = recording.stub.GetBalance.future(ALICE)
+            eventually(lambda: "read" in [event.kind for event in recording.events])
+            assert refused(recording.stub_for("other").GetBalance, ALICE) == "RESOURCE_EXHAUSTED"
+            go.set()
+            assert first.result(timeout=30).account_id == "alice"
+    call = next(call for call in recording.calls if call.client == "other")
+    assert (call.status, call.reason) == ("RESOURCE_EXHAUSTED", "OVERLOADED")
+    assert "wait for thread" in lab.life(call).figure.texts[-1].get_text()

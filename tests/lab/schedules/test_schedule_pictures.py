@@ -1,0 +1,96 @@
+"""Pictures of schedules: all of them as a tree, and one as a timeline."""
+
+from typing import Any
+
+import pytest
+
+from bankkit import lab
+from bankkit.explorer.depth_first import Bound
+from bankkit.lab.schedules.tree import MOST_SCHEDULES, Node, _grow
+from bankkit.locks import FirstDraftLock, ReadWriteLock
+from tests.support import pictures
+from tests.support.scenarios import reader_and_writer
+
+
+@pytest.mark.parametrize("preemptions", [0, 1, None])
+def test_it_has_a_leaf_for_every_schedule(preemptions: int | None) -> None:
+    scenario = reader_and_writer(ReadWriteLock)
+    root, threads = _grow(scenario, Bound(preemptions), (), ())
+    leaves = list(root.leaves())
+    explored = lab.explore(scenario, preemptions=preemptions, reduction=False)
+    assert explored.verdict == "ok"
+    assert len(leaves) == explored.schedules
+    assert not any(leaf.fails for leaf in leaves)
+    assert {"reader", "writer"} <= set(threads)
+    picture = lab.explored_tree(scenario, preemptions=preemptions)
+    pictures.check(picture)
+    assert picture.line == f"All {len(leaves)} schedules end well, with {Bound(preemptions)}."
+
+
+def test_the_bug_sits_where_it_sits() -> None:
+    """Once in the schedules with one preemption, nowhere in those with none."""
+    scenario = reader_and_writer(FirstDraftLock)
+    picture = lab.explored_tree(scenario, preemptions=1)
+    pictures.check(picture)
+    assert picture.line.startswith("1 of ")
+    assert picture.line.endswith(" schedules fails, with at most 1 preemption.")
+    assert "end well" in lab.explored_tree(scenario, preemptions=0).line
+
+
+def test_every_failing_leaf_is_a_schedule_that_fails() -> None:
+    scenario = reader_and_writer(FirstDraftLock)
+    root, _ = _grow(scenario, Bound(1), (), ())
+    paths: list[tuple[tuple[str, ...], Node]] = [((), root)]
+    while paths:
+        path, node = paths.pop()
+        for (thread, _), child in node.children.items():
+            paths.append(((*path, thread), child))
+        if node.fails:
+            with lab.Run(scenario) as run:
+                for thread in path:
+                    run.step(thread)
+                assert run.outcome is not None
+                assert run.outcome.kind == "lost wakeup"
+
+
+def test_a_forest_is_refused() -> None:
+    def scenario(threading: Any) -> None:
+        lock = ReadWriteLock(threading=threading)
+
+        def work() -> None:
+            with lock.write():
+                pass
+
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    with pytest.raises(ValueError, match=f"more than {MOST_SCHEDULES} schedules with no bound"):
+        lab.explored_tree(scenario)
+
+
+def test_a_schedule_as_a_timeline() -> None:
+    scenario = reader_and_writer(FirstDraftLock)
+    bug = lab.explore(scenario).bug
+    assert bug is not None
+    picture = lab.schedule_timeline(scenario, bug.schedule)
+    pictures.check(picture)
+    assert picture.line.startswith(
+        "2 threads, one lane each; after 10 steps: a lost wakeup: reader"
+    )
+    with lab.Run(scenario) as run:
+        for _ in range(3):
+            run.step(run.enabled[0])
+        begun = lab.schedule_timeline(scenario, run.schedule)
+    assert begun.line == "2 threads, one lane each; the first 3 steps."
+
+
+def test_a_schedule_that_is_not_this_scenarios_has_no_timeline() -> None:
+    bug = lab.explore(reader_and_writer(FirstDraftLock)).bug
+    assert bug is not None
+    with pytest.raises(ValueError, match=r"Step \d+ of the schedule is not possible: "):
+        lab.schedule_timeline(reader_and_writer(ReadWriteLock), bug.schedule)
+    with pytest.raises(ValueError, match="1 to 120 steps, and this schedule 0"):
+        lab.schedule_timeline(reader_and_writer(ReadWriteLock), lab.Schedule(()))

@@ -1,0 +1,423 @@
+"""The bank on a real Redis Cluster of six nodes, and what becomes of the money when they die."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from typing import Any, cast
+
+import grpc
+import pytest
+import redis as redis_py
+from redis.crc import key_slot
+
+import bankkit
+from bankkit.accounts import StoreUnavailable
+from bankkit.pb.bank_pb2 import DepositRequest
+from bankkit.redis_backend import (
+    Node,
+    PrivateCluster,
+    RedisUnavailable,
+    UserRedis,
+    private_cluster,
+    sweep_at_death,
+)
+from bankkit.redis_backend.connection import Link, connect
+from bankkit.redis_backend.private_nodes import free_ports
+from tests.redis_backend.test_url import RULES
+from tests.support.failovers import cut_off, depositors, make_whole
+from tests.support.processes import LONG_ENOUGH, home, needs_proc, python
+from tests.support.waiting import eventually
+
+ACCOUNTS = [f"account-{number}" for number in range(6)]
+"""Enough to have some on each master; see `test_every_master_has_accounts`."""
+
+
+@pytest.fixture(scope="module")
+def whole() -> Iterator[PrivateCluster]:
+    with closing(PrivateCluster()) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def cluster(whole: PrivateCluster) -> Iterator[PrivateCluster]:
+    yield whole
+    make_whole(whole)
+
+
+@pytest.fixture
+def link(cluster: PrivateCluster) -> Iterator[Link]:
+    with connect(cluster.url) as client:
+        client.flushall()
+        yield Link(client)
+
+
+def owner(cluster: PrivateCluster, key: str) -> Node:
+    """The master that has the key."""
+    slot = key_slot(key.encode())
+    return next(
+        node for node in cluster.nodes for first, last in node.slots if first <= slot <= last
+    )
+
+
+def replica_of(cluster: PrivateCluster, master: Node) -> Node:
+    return next(node for node in cluster.nodes if node.master == master.name)
+
+
+# The bank on it
+
+
+@pytest.mark.parametrize("concurrency", ["atomic", "redis-read-write"])
+def test_all_five_methods(cluster: PrivateCluster, concurrency: str) -> None:
+    with bankkit.Bank(concurrency, redis=cluster.url) as bank:
+        for account in ACCOUNTS:
+            bank.client.create_account(account)
+            bank.client.deposit(account, 100, request_id="d")
+            bank.client.withdraw(account, 30)
+            bank.client.calculate_interest(account, 10)
+            again = bank.client.deposit(account, 100, request_id="d")
+            assert again.balance == 100
+            assert bank.client.get_balance(account).balance == 77
+        with pytest.raises(bankkit.CallError, match="ALREADY_EXISTS"):
+            bank.client.create_account(ACCOUNTS[0])
+        assert bank.peek(ACCOUNTS[0])[f"bank:{{{ACCOUNTS[0]}}}:account"]["balance"] == "7700"
+        assert "Cluster of 3 masters" in bank.engine
+        with pytest.raises(RuntimeError, match="your own"):
+            bank.pause_redis()
+
+
+def test_a_server_that_lost_its_lease_changes_no_account_in_any_slot(
+    cluster: PrivateCluster,
+) -> None:
+    """Its lease lies in one slot, its accounts in others: each account knows whose it is."""
+    shared: dict[str, Any] = {"redis": cluster.url, "namespace": "leased"}
+    with ExitStack() as stack:
+        late = stack.enter_context(bankkit.Bank(**shared))
+        for account in ACCOUNTS:
+            late.client.create_account(account)
+            late.client.deposit(account, 1)
+        with connect(cluster.url) as client:
+            client.delete("leased:servers")  # what time does to it
+        prompt = stack.enter_context(bankkit.Bank(**shared))
+        for account in ACCOUNTS:
+            assert prompt.client.deposit(account, 10).balance == 11
+            with pytest.raises(grpc.RpcError) as refused:
+                late.stub.Deposit(DepositRequest(account_id=account, amount=100), timeout=10)
+            info = bankkit.error_info(cast(grpc.Call, refused.value))
+            assert info is not None
+            assert info.reason == "LEASE_LOST"
+            assert prompt.client.get_balance(account).balance == 11
+    sweep_at_death(cluster.url, "leased").close()
+
+
+def test_a_stopped_bank(cluster: PrivateCluster) -> None:
+    with bankkit.Bank("atomic", redis=cluster.url) as bank:
+        bank.client.create_account("alice")
+    redis: Any = bank.redis
+    for use in (
+        lambda: bank.store.read("alice"),
+        lambda: bank.peek("alice"),
+        lambda: redis.get("key"),
+        lambda: redis.pipeline().get("key").execute(),
+        lambda: redis.pubsub(),
+    ):
+        with pytest.raises(RuntimeError, match="This bank is stopped: run the start cell again"):
+            use()
+
+
+def test_every_master_has_accounts_and_an_account_one_slot(cluster: PrivateCluster) -> None:
+    with bankkit.Bank("atomic", redis=cluster.url) as bank:
+        for account in ACCOUNTS:
+            bank.client.create_account(account)
+            bank.client.deposit(account, 1, request_id="r")
+        found: dict[str, set[int]] = {account: set() for account in ACCOUNTS}
+        for node in cluster.nodes:
+            if node.role == "master":
+                keys = set(cluster.client(node.name).scan_iter(f"{bank.store.namespace}:*"))
+                assert any("account-" in key for key in keys), node
+                for account in ACCOUNTS:
+                    found[account] |= {key_slot(key.encode()) for key in keys if account in key}
+        assert all(len(slots) == 1 for slots in found.values())
+    with connect(cluster.url) as client:  # all of it is swept, from all masters
+        assert not list(client.scan_iter("*"))
+
+
+def test_the_private_one_of_a_bank() -> None:
+    with bankkit.Bank("atomic", redis="private-cluster") as bank:
+        bank.client.create_account("alice")
+        nodes = bank.redis_nodes
+        assert [node.role for node in nodes.nodes] == ["master"] * 3 + ["replica"] * 3
+        assert [str(node) for node in nodes.nodes][::3] == [
+            "node 1: master of slots 0–5460",
+            "node 4: replica of node 1",
+        ]
+        for refused in (bank.pause_redis, bank.resume_redis, bank.restart_redis):
+            with pytest.raises(ValueError, match="say which: node 1, node 2"):
+                refused()
+        with pytest.raises(ValueError, match="no 'node 7'"):
+            nodes.kill("node 7")
+        assert "3 masters and 3 replicas, private" in bank.engine
+        password = nodes.url.partition("@")[0].rpartition(":")[2]
+        assert password not in bank.engine + repr(bank)
+    with pytest.raises(ValueError, match="data_dir is for a single private Redis"):
+        bankkit.Bank(redis="private-cluster", data_dir="data")
+
+
+def test_a_port_that_somebody_was_quicker_to_take(
+    whole: PrivateCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = [node.port for node in whole.nodes]
+    offers = [free_ports(5) + taken[:1], free_ports(6)]
+    monkeypatch.setattr(private_cluster, "free_ports", lambda number: offers.pop(0))
+    with closing(PrivateCluster()) as other:
+        assert other.is_healthy()
+        assert not {node.port for node in other.nodes} & set(taken)
+    assert not offers
+    assert whole.is_healthy()
+
+
+@needs_proc
+def test_it_dies_with_its_process() -> None:
+    code = """
+import os
+from bankkit.redis_backend import PrivateCluster
+cluster = PrivateCluster()
+cluster.pause("node 1")
+print(len(cluster.nodes), flush=True)
+os.kill(os.getpid(), 9)
+"""
+    with home() as place, python(code, place.environ) as kernel:
+        assert kernel.line() == "6", kernel.errors()
+        assert kernel.wait() == -signal.SIGKILL
+        eventually(place.is_empty, LONG_ENOUGH)
+
+
+# Each command once, and to the right node
+
+
+def test_a_command_that_timed_out_is_not_sent_again(cluster: PrivateCluster) -> None:
+    with connect(cluster.url, socket_timeout=0.2) as client:
+        link = Link(client)
+        link.execute_command("SET", "counter", "0")
+        master = owner(cluster, "counter").name
+        cluster.pause(master)
+        with pytest.raises(StoreUnavailable):
+            link.execute_command("INCR", "counter")
+        cluster.resume(master)  # before the others take it for failed
+        eventually(lambda: link.execute_command("GET", "counter") == "1")
+        assert link.execute_command("INCR", "counter") == 2
+
+
+def test_a_slot_that_has_moved_is_followed(cluster: PrivateCluster, link: Link) -> None:
+    """The map of the link is older than what a failover by hand has changed."""
+    master = owner(cluster, "counter")
+    link.execute_command("SET", "counter", "0")
+    heir = replica_of(cluster, master)
+    cluster.client(heir.name).execute_command("CLUSTER", "FAILOVER")
+    eventually(lambda: cluster.node(heir.name).role == "master", LONG_ENOUGH)
+    cluster.wait_until_healthy()
+    assert [link.execute_command("INCR", "counter") for _ in range(3)] == [1, 2, 3]
+
+
+def test_a_key_that_is_being_moved_is_asked_for(cluster: PrivateCluster, link: Link) -> None:
+    source = owner(cluster, "counter")
+    target = next(node for node in cluster.nodes if node.slots and node != source)
+    slot = key_slot(b"counter")
+    name = {node: cluster.client(node.name).execute_command("CLUSTER", "MYID")
+            for node in (source, target)}  # fmt: skip
+    setslot = ("CLUSTER", "SETSLOT", slot)
+    cluster.client(target.name).execute_command(*setslot, "IMPORTING", name[source])
+    cluster.client(source.name).execute_command(*setslot, "MIGRATING", name[target])
+    try:
+        assert [link.execute_command("INCR", "counter") for _ in range(3)] == [1, 2, 3]
+        assert cluster.client(source.name).dbsize() == 0
+        assert cluster.client(target.name).dbsize() == 1
+    finally:
+        for node in (source, target):
+            cluster.client(node.name).execute_command(*setslot, "STABLE")
+        cluster.client(target.name).flushall()
+
+
+def test_slots_without_a_node_are_away_and_the_others_go_on(
+    cluster: PrivateCluster, link: Link
+) -> None:
+    master = owner(cluster, "counter")
+    other = next(str(number) for number in range(100) if owner(cluster, str(number)) != master)
+    cluster.kill(replica_of(cluster, master).name)
+    cluster.kill(master.name)
+    with pytest.raises(StoreUnavailable):
+        link.execute_command("INCR", "counter")
+    link.execute_command("INCR", other)
+
+    def is_down() -> bool:
+        try:
+            UserRedis(cluster.url)
+        except RedisUnavailable as error:
+            return "slots are served" in str(error)
+        return False
+
+    eventually(is_down, LONG_ENOUGH)
+    make_whole(cluster)
+    UserRedis(cluster.url)  # whichever node is asked, none counts a master as failed any more
+
+
+# What is lost, and what is not
+
+
+@pytest.mark.parametrize("concurrency", ["atomic", "redis-read-write"])
+def test_a_master_dies_under_load(cluster: PrivateCluster, concurrency: str) -> None:
+    with (
+        bankkit.Bank(concurrency, redis=cluster.url, wait_replicas=1, lease=1.0) as bank,
+        depositors(bank, ACCOUNTS) as working,
+    ):
+        master = owner(cluster, f"{{{ACCOUNTS[0]}}}")
+        cluster.kill(master.name)
+        cluster.wait_until_healthy()
+        cluster.restart(master.name)  # its heir acknowledges nothing until it has a replica again
+        cluster.wait_until_healthy()
+        working.wait_for_more()
+        working.stop()
+        assert not working.mistakes
+        assert working.balances() == working.acknowledged
+
+
+def lose_the_master(cluster: PrivateCluster, bank: bankkit.Bank, account: str) -> tuple[int, float]:
+    """Deposits, 3 of which its replica has and 3 of which it cannot have; the master dies then.
+
+    How many of the latter were acknowledged, and what is there in the end.
+    """
+    bank.client.create_account(account)
+    for _ in range(3):
+        bank.client.deposit(account, 1)
+    master = owner(cluster, f"{{{account}}}")
+    (replica,) = [node.name for node in cluster.nodes if node.master == master.name]
+    eventually(lambda: cluster.is_healthy())
+    copied = cluster.client(master.name).wait(1, 5000)
+    assert copied == 1
+    assert cut_off(cluster, master) == [replica]
+    codes = [deposit_once(bank, account, f"late-{number}") for number in range(3)]
+    assert set(codes) <= {grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE}
+    cluster.kill(master.name)
+    cluster.resume(replica)
+    cluster.wait_until_healthy()
+    assert owner(cluster, f"{{{account}}}").name == replica
+    return codes.count(grpc.StatusCode.OK), balance_after(bank, account)
+
+
+def deposit_once(bank: bankkit.Bank, account: str, request_id: str) -> grpc.StatusCode:
+    """How a call of the stub ended, which does not try again by itself."""
+    request = DepositRequest(account_id=account, amount=1, request_id=request_id)
+    code: grpc.StatusCode = bank.stub.Deposit.future(request, timeout=10).code()
+    return code
+
+
+def balance_after(bank: bankkit.Bank, account: str) -> float:
+    found: list[float] = []
+
+    def is_there() -> bool:
+        try:
+            found.append(bank.client.get_balance(account).balance)
+        except bankkit.CallError:
+            return False
+        return True
+
+    eventually(is_there, LONG_ENOUGH)
+    return found[0]
+
+
+def test_acknowledged_deposits_are_lost_with_a_master(cluster: PrivateCluster) -> None:
+    with bankkit.Bank("atomic", redis=cluster.url) as bank:
+        acknowledged, balance = lose_the_master(cluster, bank, "alice")
+        assert acknowledged == 3
+        assert balance == 3
+
+
+def test_what_replicas_confirm_is_not_lost(cluster: PrivateCluster) -> None:
+    with bankkit.Bank("atomic", redis=cluster.url, wait_replicas=1) as bank:
+        acknowledged, balance = lose_the_master(cluster, bank, "alice")
+        assert acknowledged == 0
+        assert balance == 3
+
+
+def test_a_retry_is_confirmed_as_well(cluster: PrivateCluster) -> None:
+    """The first copy made the change and was not acknowledged; a second one finds its reply."""
+    with bankkit.Bank("read-write", redis=cluster.url, wait_replicas=1) as bank:
+        bank.client.create_account("alice")
+        master = owner(cluster, "{alice}")
+        replica = replica_of(cluster, master).name
+        cluster.pause(replica)  # and the master still takes it for one that only lags
+        codes = [deposit_once(bank, "alice", "r") for _ in range(3)]
+        assert codes == [grpc.StatusCode.UNAVAILABLE] * 3
+        cluster.resume(replica)
+        cluster.wait_until_healthy()
+        assert bank.client.deposit("alice", 1, request_id="r").balance == 1
+
+
+def test_more_replicas_than_there_are(cluster: PrivateCluster) -> None:
+    with pytest.raises(ValueError, match="wait_replicas is 2, but that Redis has 1"):
+        bankkit.Bank("atomic", redis=cluster.url, wait_replicas=2)
+    with pytest.raises(ValueError, match="has 0 for a master"):
+        bankkit.Bank("atomic", wait_replicas=1)
+    for wrong in (-1, 1.5, True, "1"):
+        number: Any = wrong
+        with pytest.raises(ValueError, match="whole number from 0 to 100"):
+            bankkit.Bank("atomic", wait_replicas=number)
+
+
+# At the door
+
+
+def first_line(url: str) -> str:
+    """Of what is said about a URL, in time."""
+    began = time.monotonic()
+    with pytest.raises(RedisUnavailable) as refused:
+        UserRedis(url)
+    assert time.monotonic() - began < 5.5
+    return str(refused.value).splitlines()[0]
+
+
+def test_a_plain_url_that_leads_to_a_node(cluster: PrivateCluster) -> None:
+    place = cluster.node("node 1").address
+    password = cluster.url.partition("@")[0].rpartition(":")[2]
+    text = first_line(f"redis://:{password}@{place}")
+    assert text.endswith(f"it is a node of a Redis Cluster: use redis+cluster://{place}.")
+
+
+def test_a_wrong_password(cluster: PrivateCluster) -> None:
+    place = cluster.node("node 1").address
+    assert "refuses the user name or password" in first_line(f"redis+cluster://:no@{place}")
+    assert "wants a password" in first_line(f"redis+cluster://{place}")
+
+
+def test_a_user_who_may_do_only_this(cluster: PrivateCluster) -> None:
+    rules = f"{RULES} +command +cluster|info +cluster|nodes +cluster|slots"
+    for node in cluster.nodes:
+        cluster.client(node.name).execute_command(
+            "ACL", "SETUSER", "teller", "on", ">secret", *rules.split()
+        )
+    places = cluster.url.rpartition("@")[2]
+    with bankkit.Bank("redis-read-write", redis=f"redis+cluster://teller:secret@{places}") as bank:
+        bank.client.create_account("alice")
+        assert bank.client.deposit("alice", 10).balance == 10
+        assert len(bank.peek("alice")) == 2
+
+
+def test_a_swept_namespace_and_nothing_else(cluster: PrivateCluster) -> None:
+    with connect(cluster.url) as client:
+        client.flushall()
+        for number in range(50):
+            client.set(f"ns:{number}", "ours")
+            client.set(f"other:{number}", "theirs")
+        sweep_at_death(cluster.url, "ns").close()
+        assert sorted(client.scan_iter("*")) == sorted(f"other:{n}" for n in range(50))
+
+
+def test_a_fork_owns_nothing(cluster: PrivateCluster) -> None:
+    pid = os.fork()
+    if pid == 0:
+        cluster.close()
+        os._exit(0)
+    os.waitpid(pid, 0)
+    assert cluster.is_healthy()
+    assert isinstance(cluster.client("node 1"), redis_py.Redis)

@@ -1,0 +1,195 @@
+"""Real processes for tests: where they live, whether any is left, what they said."""
+
+import os
+import queue
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Self
+
+import pytest
+
+from bankkit.redis_backend import find_binary
+from tests.support.paths import ROOT
+from tests.support.waiting import eventually
+
+LONG_ENOUGH = 120
+"""Seconds that no step of a test needs, however busy the machine is."""
+
+needs_proc = pytest.mark.skipif(
+    not Path("/proc/self/environ").exists(), reason="needs /proc to see who is left"
+)
+
+
+class Home:
+    """A folder for temporary files, by which all processes that a test starts are known."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.environ = os.environ | {"TMPDIR": str(folder), "PYTHONPATH": str(ROOT)}
+
+    def processes(self) -> list[str]:
+        """Those alive: each has this folder in its environment or on its command line.
+
+        Redis writes its title over its environment, but the title holds the socket's path.
+        """
+        mark, found = os.fsencode(self.folder), []
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                command = (process / "cmdline").read_bytes()
+                environ = (process / "environ").read_bytes()
+            except OSError:  # it has ended meanwhile, or is somebody else's
+                continue
+            if int(process.name) != os.getpid() and mark in command + environ:
+                found.append(f"{process.name} {command.replace(bytes(1), b' ').decode()}")
+        return found
+
+    def is_empty(self) -> bool:
+        """No process, no socket, no file."""
+        return not self.processes() and not any(self.folder.glob("bankkit-*"))
+
+
+@contextmanager
+def home() -> Iterator[Home]:
+    """Its folder has a short name, for a path below it becomes that of a unix socket."""
+    folder = Path(tempfile.mkdtemp(prefix="home-", dir="/tmp"))
+    try:
+        yield Home(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class Child:
+    """A process whose output is read line by line. It leads a process group of its own.
+
+    A context manager that kills what is left of it.
+    """
+
+    def __init__(
+        self, arguments: Sequence[str | Path], environ: Mapping[str, str] | None = None
+    ) -> None:
+        self._process = subprocess.Popen(
+            arguments,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environ,
+            cwd=ROOT,
+            start_new_session=True,
+        )
+        self.pid = self._process.pid
+        self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._errors: list[str] = []
+        self._readers = [
+            threading.Thread(target=self._read_output),
+            threading.Thread(target=self._read_errors),
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    def line(self) -> str:
+        """The next line of its output, without its end; empty once there is none."""
+        return self._lines.get(timeout=LONG_ENOUGH).removesuffix("\n")
+
+    def line_starting(self, start: str) -> str:
+        """What follows `start` in the first line from here that starts so."""
+        while line := self.line():
+            if line.startswith(start):
+                return line.removeprefix(start)
+        raise AssertionError(f"no line {start!r}; it said: {self.errors()}")
+
+    def wait(self) -> int:
+        """Its exit status; negative for the signal that killed it."""
+        return self._process.wait(LONG_ENOUGH)
+
+    def errors(self) -> str:
+        """All it wrote to stderr; waits for its end."""
+        self.wait()
+        self._readers[1].join(LONG_ENOUGH)
+        return "".join(self._errors)
+
+    def send(self, number: int) -> None:
+        self._process.send_signal(number)
+
+    def send_to_group(self, number: int) -> None:
+        """As a terminal does for Ctrl-C."""
+        os.killpg(self.pid, number)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait()
+        for reader in self._readers:
+            reader.join(LONG_ENOUGH)
+        for pipe in (self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                pipe.close()
+
+    def _read_output(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._lines.put(line)
+        self._lines.put("")
+
+    def _read_errors(self) -> None:
+        assert self._process.stderr is not None
+        self._errors.extend(self._process.stderr)
+
+
+def python(code: str, environ: Mapping[str, str]) -> Child:
+    """A Python that runs this code."""
+    return Child([sys.executable, "-c", code], environ)
+
+
+def command(*arguments: str, environ: Mapping[str, str] | None = None) -> Child:
+    """`python -m bankkit` with these arguments."""
+    return Child([sys.executable, "-m", "bankkit", *arguments], environ)
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody had a moment ago."""
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def accepts(address: str) -> bool:
+    """Whether somebody listens at `HOST:PORT`."""
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host, int(port)), timeout=5) as connection:
+            # A port that nobody has may be given to this very connection, which then meets itself.
+            return bool(connection.getsockname() != connection.getpeername())
+    except OSError:
+        return False
+
+
+@contextmanager
+def redis_on_tcp(password: str) -> Iterator[str]:
+    """The URL of a Redis that is nobody's bank, on a port of 127.0.0.1."""
+    port = free_port()
+    server = subprocess.Popen(
+        [find_binary().path, "-"],  # settings from stdin: no password on a command line
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        cwd="/",
+    )
+    try:
+        assert server.stdin is not None
+        with server.stdin as settings:
+            settings.write(f"bind 127.0.0.1\nport {port}\nrequirepass {password}\nsave ''\n")
+        eventually(lambda: accepts(f"127.0.0.1:{port}"))
+        yield f"redis://:{password}@127.0.0.1:{port}/0"
+    finally:
+        server.kill()
+        server.wait()
