@@ -37,7 +37,7 @@ LEASE_SECONDS = 3.0
 _log = logging.getLogger("bankkit")
 
 
-class Rivals(RuntimeError):
+class ConflictingServers(RuntimeError):
     """Another server works on the same accounts, and a lock in one process cannot see it."""
 
 
@@ -134,12 +134,12 @@ class ServerLease:
     def claim(self) -> None:
         """Takes the lease; a rival that was killed is waited for until its own is over.
 
-        Raises `Rivals`, `StoreUnavailable`.
+        Raises `ConflictingServers`, `StoreUnavailable`.
         """
         deadline = time.monotonic() + LEASE_SECONDS + 0.5
         while (rivals := self._register().rivals) and not self._unsafe:
             if time.monotonic() >= deadline:
-                raise Rivals(self._about(rivals))
+                raise ConflictingServers(self._about(rivals))
             time.sleep(0.1)  # Redis tells nobody that a lease is over
 
     def keep(self) -> None:

@@ -55,8 +55,8 @@ class Server(Unique):
 
     `name` is for people: whom a lock on Redis shows as its holder. `port` 0 lets the system choose.
     `unsafe` permits a concurrency choice that cannot see the other servers of the same accounts;
-    otherwise `start` raises `Rivals` in that case. With `tls` no call comes in otherwise, but for
-    those of this user on this machine, over the socket at `local_address`.
+    otherwise `start` raises `ConflictingServers` in that case. With `tls` the server takes no call
+    without it, except over the socket at `local_address`, from this user on this machine.
     """
 
     def __init__(
@@ -113,8 +113,8 @@ class Server(Unique):
     def start(self) -> None:
         """Listens and serves; returns once it does.
 
-        Raises `PortTaken`, `Rivals`, `StoreUnavailable`, or ValueError for a host that is not
-        this machine.
+        Raises `PortTaken`, `ConflictingServers`, `StoreUnavailable`, or ValueError for a host that
+        is not this machine.
         """
         self._birthplace.check("server")
         channels.check_grpc()

@@ -22,7 +22,7 @@ from grpc_status import rpc_status
 from bankkit import accounts, money
 from bankkit.accounts import BankError
 from bankkit.pb import bank_pb2
-from bankkit.teller import Patience, Teller
+from bankkit.teller import CallDeadline, Teller
 
 DOMAIN = "bankkit"
 """`ErrorInfo.domain` of every error."""
@@ -120,7 +120,7 @@ class BankService(grpc.GenericRpcHandler):
     def GetBalance(
         self, request: bank_pb2.AccountRequest, context: grpc.ServicerContext
     ) -> bank_pb2.BalanceResponse:
-        cents = self.teller.balance(request.account_id, self._patience(context))
+        cents = self.teller.balance(request.account_id, self._deadline(context))
         return bank_pb2.BalanceResponse(
             account_id=request.account_id,
             message="Balance retrieved.",
@@ -131,7 +131,7 @@ class BankService(grpc.GenericRpcHandler):
         self, request: bank_pb2.DepositRequest, context: grpc.ServicerContext
     ) -> bank_pb2.TransactionResponse:
         cents = self.teller.deposit(
-            request.account_id, request.amount, request.request_id, self._patience(context)
+            request.account_id, request.amount, request.request_id, self._deadline(context)
         )
         return _transaction(request.account_id, "Deposit successful.", cents)
 
@@ -139,7 +139,7 @@ class BankService(grpc.GenericRpcHandler):
         self, request: bank_pb2.WithdrawRequest, context: grpc.ServicerContext
     ) -> bank_pb2.TransactionResponse:
         cents = self.teller.withdraw(
-            request.account_id, request.amount, request.request_id, self._patience(context)
+            request.account_id, request.amount, request.request_id, self._deadline(context)
         )
         return _transaction(request.account_id, "Withdrawal successful.", cents)
 
@@ -150,15 +150,15 @@ class BankService(grpc.GenericRpcHandler):
             request.account_id,
             request.annual_interest_rate,
             request.request_id,
-            self._patience(context),
+            self._deadline(context),
         )
         return _transaction(request.account_id, "Interest added.", cents)
 
-    def _patience(self, context: grpc.ServicerContext) -> Patience:
+    def _deadline(self, context: grpc.ServicerContext) -> CallDeadline:
         remaining = context.time_remaining()
         if remaining is None or remaining > _FOREVER:
             remaining = self._max_wait
-        return Patience(time.monotonic() + remaining, context.is_active)
+        return CallDeadline(time.monotonic() + remaining, context.is_active)
 
 
 def _transaction(account_id: str, message: str, cents: int) -> bank_pb2.TransactionResponse:

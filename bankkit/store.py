@@ -56,7 +56,7 @@ class Request(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Snapshot:
     """What the store knows when an operation starts."""
 
     account: Account
@@ -187,7 +187,7 @@ class OutOfBounds(Exception):
         super().__init__(balance)
 
 
-class Changed(Exception):
+class WriteConflict(Exception):
     """A commit found that the account is not as it was read, and left it alone."""
 
 
@@ -262,7 +262,9 @@ class Store(Unique):
             raise AccountExists
         return Account(account_id, account_type, 0)
 
-    def read(self, account_id: str, request: Request | None = None, generation: int = 0) -> Seen:
+    def read(
+        self, account_id: str, request: Request | None = None, generation: int = 0
+    ) -> Snapshot:
         """The account, and the reply to `request` if it was answered before.
 
         With a `generation` the account is read to be written by a server whose lease has that
@@ -286,7 +288,7 @@ class Store(Unique):
         if generation and stamped and int(stamped) > generation:
             raise Outranked(int(stamped))
         replied = None if reply is None else self._first_reply(account_id, request, reply)
-        return Seen(Account(account_id, account_type, int(balance)), replied, epoch or "")
+        return Snapshot(Account(account_id, account_type, int(balance)), replied, epoch or "")
 
     def commit(
         self,
@@ -299,8 +301,8 @@ class Store(Unique):
     ) -> int:
         """Sets the balance, whatever it is by now, unless `request` was answered before.
 
-        Returns the balance to answer with. Raises `Changed` if the account was fenced since it was
-        read in `epoch`, `LockLost` if `fence` is no longer that of the account's lock, and
+        Returns the balance to answer with. Raises `WriteConflict` if the account was fenced since
+        it was read in `epoch`, `LockLost` if `fence` is no longer that of the account's lock, and
         `Outranked` if a server of a generation later than this one has read it to write it.
         """
         token = fence.token if fence else ""
@@ -314,7 +316,7 @@ class Store(Unique):
         request: Request | None = None,
         generation: int = 0,
     ) -> int:
-        """Like `commit`, but raises `Changed` if the balance is not the expected one."""
+        """Like `commit`, but raises `WriteConflict` if the balance is not the expected one."""
         return self._change(_COMPARE_AND_SET, account_id, request, generation, balance, expected)
 
     def fence(self, account_id: str) -> None:
@@ -349,11 +351,12 @@ class Store(Unique):
     ) -> Registration:
         """Takes or renews a server's lease on the namespace, unless it has rivals.
 
-        `alone` says that its concurrency choice is safe only without other servers. Rivals are
-        servers of such a choice, and of any other than its own: a lock cannot keep out who does
-        not take it. With `force` the lease is taken all the same, and has no generation. A server
-        says which `generation` it has, and the latest that it has `seen` with an account. It gets a
-        later one than both if its lease was over, unless servers are there to share theirs.
+        `alone` says that its concurrency choice is safe only without other servers. It conflicts
+        with servers of such a choice, and with servers of any choice other than its own: a lock
+        keeps out only those who take it. With `force` the lease is taken all the same, and has no
+        generation. A server says which `generation` it has, and the latest that it has `seen` with
+        an account. It gets a later one than both if its lease was over, unless servers are there to
+        share theirs.
         """
         flags = ("1" if alone else "0", "1" if force else "0")
         got, *rivals = _REGISTER.run(
@@ -445,7 +448,7 @@ class Store(Unique):
             raise Outranked(int(rest[0]))
         if outcome == "refused":
             raise OutOfBounds(int(rest[0]))
-        raise Changed
+        raise WriteConflict
 
     def _first_reply(self, account_id: str, request: Request | None, reply: str) -> int:
         """The balance in it; replicas have the change that it speaks of."""

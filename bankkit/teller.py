@@ -35,7 +35,7 @@ from bankkit.locks import (
     RedisLocks,
 )
 from bankkit.namespace_lease import NO_LEASE, Lease
-from bankkit.store import Changed, OutOfBounds, Outranked, Request, Seen, Store
+from bankkit.store import OutOfBounds, Outranked, Request, Snapshot, Store, WriteConflict
 
 ACROSS_SERVERS = ("redis-read-write", "atomic")
 """Choices that are safe with any number of servers, as long as all of them have the same one."""
@@ -48,20 +48,20 @@ LEASE_SECONDS = 3.0
 
 
 @dataclass(slots=True)  # not frozen: made for every call, which that would slow down
-class Patience:
+class CallDeadline:
     """How long a caller waits for an operation, and whether they still do."""
 
-    deadline: float
+    at: float
     """On the clock of `time.monotonic`."""
     is_wanted: Callable[[], bool] = lambda: True
 
     def remaining(self) -> float:
         """Seconds, 0 at the least."""
-        return max(0.0, self.deadline - time.monotonic())
+        return max(0.0, self.at - time.monotonic())
 
     def check(self) -> None:
         """Raises `TooLate` once nobody waits for the answer."""
-        if time.monotonic() >= self.deadline or not self.is_wanted():
+        if time.monotonic() >= self.at or not self.is_wanted():
             raise TooLate
 
 
@@ -91,11 +91,11 @@ class Teller:
         self.lease.generation()
         return self.store.create(account_id, account_type)  # one step in Redis: needs no lock
 
-    def balance(self, account_id: str, patience: Patience) -> int:
+    def balance(self, account_id: str, deadline: CallDeadline) -> int:
         accounts.check_account_id(account_id)
         try:
-            with self.locks.read(account_id, patience.remaining()):
-                patience.check()
+            with self.locks.read(account_id, deadline.remaining()):
+                deadline.check()
                 balance = self.store.read(account_id).account.balance
         except LockTimeout:
             raise Busy from None
@@ -103,29 +103,33 @@ class Teller:
             pass  # on leaving: the balance was read, and in one step
         return balance
 
-    def deposit(self, account_id: str, dollars: float, request_id: str, patience: Patience) -> int:
+    def deposit(
+        self, account_id: str, dollars: float, request_id: str, deadline: CallDeadline
+    ) -> int:
         accounts.check_account_id(account_id)
         accounts.check_request_id(request_id)
         amount = accounts.check_amount(dollars)
         request = Request.of(request_id, "Deposit", amount)
-        return self._add(account_id, amount, accounts.deposit, request, patience)
+        return self._add(account_id, amount, accounts.deposit, request, deadline)
 
-    def withdraw(self, account_id: str, dollars: float, request_id: str, patience: Patience) -> int:
+    def withdraw(
+        self, account_id: str, dollars: float, request_id: str, deadline: CallDeadline
+    ) -> int:
         accounts.check_account_id(account_id)
         accounts.check_request_id(request_id)
         amount = accounts.check_amount(dollars)
         request = Request.of(request_id, "Withdraw", amount)
-        return self._add(account_id, -amount, accounts.withdraw, request, patience)
+        return self._add(account_id, -amount, accounts.withdraw, request, deadline)
 
     def add_interest(
-        self, account_id: str, percent: float, request_id: str, patience: Patience
+        self, account_id: str, percent: float, request_id: str, deadline: CallDeadline
     ) -> int:
         accounts.check_account_id(account_id)
         accounts.check_request_id(request_id)
         rate = accounts.check_rate(percent)
         request = Request.of(request_id, "CalculateInterest", rate)
         rule = partial(accounts.add_interest, percent=rate)
-        return self._apply(account_id, rule, request, patience)
+        return self._apply(account_id, rule, request, deadline)
 
     def _add(
         self,
@@ -133,17 +137,17 @@ class Teller:
         delta: int,
         rule: Callable[[int, int], int],
         request: Request | None,
-        patience: Patience,
+        deadline: CallDeadline,
     ) -> int:
         """`rule` takes the balance and the size of `delta`."""
-        return self._apply(account_id, lambda balance: rule(balance, abs(delta)), request, patience)
+        return self._apply(account_id, lambda balance: rule(balance, abs(delta)), request, deadline)
 
     def _apply(
-        self, account_id: str, rule: Rule, request: Request | None, patience: Patience
+        self, account_id: str, rule: Rule, request: Request | None, deadline: CallDeadline
     ) -> int:
         try:
-            with self.locks.write(account_id, patience.remaining()) as fence:
-                balance = self._change(account_id, rule, request, patience, fence)
+            with self.locks.write(account_id, deadline.remaining()) as fence:
+                balance = self._change(account_id, rule, request, deadline, fence)
         except LockTimeout:
             raise Busy from None
         except Outranked as refusal:
@@ -157,23 +161,23 @@ class Teller:
         account_id: str,
         rule: Rule,
         request: Request | None,
-        patience: Patience,
+        deadline: CallDeadline,
         fence: Fence | None,
     ) -> int:
         while True:
-            patience.check()
+            deadline.check()
             generation = self.lease.generation()
-            seen = self._read(account_id, request, generation)
-            if seen.replied is not None:
-                return seen.replied
-            balance = rule(seen.account.balance)
-            patience.check()
+            snapshot = self._read(account_id, request, generation)
+            if snapshot.replied is not None:
+                return snapshot.replied
+            balance = rule(snapshot.account.balance)
+            deadline.check()
             try:
-                return self._commit(seen, balance, request, fence, generation)
-            except Changed:
+                return self._commit(snapshot, balance, request, fence, generation)
+            except WriteConflict:
                 continue
 
-    def _read(self, account_id: str, request: Request | None, generation: int) -> Seen:
+    def _read(self, account_id: str, request: Request | None, generation: int) -> Snapshot:
         if account_id in self._in_doubt:
             self.store.fence(account_id)
             self._in_doubt.discard(account_id)
@@ -181,15 +185,17 @@ class Teller:
 
     def _commit(
         self,
-        seen: Seen,
+        snapshot: Snapshot,
         balance: int,
         request: Request | None,
         fence: Fence | None,
         generation: int,
     ) -> int:
-        account_id = seen.account.id
+        account_id = snapshot.account.id
         try:
-            return self.store.commit(account_id, balance, request, seen.epoch, fence, generation)
+            return self.store.commit(
+                account_id, balance, request, snapshot.epoch, fence, generation
+            )
         except StoreUnavailable:
             # It may still be on its way. If it arrived after the next operation had read the
             # balance, one of the two would be lost: that one fences it off first.
@@ -209,9 +215,9 @@ class AtomicTeller(Teller):
         delta: int,
         rule: Callable[[int, int], int],
         request: Request | None,
-        patience: Patience,
+        deadline: CallDeadline,
     ) -> int:
-        patience.check()
+        deadline.check()
         generation = self.lease.generation()
         try:
             return self.store.add(account_id, delta, 0, money.MAX_CENTS, request, generation)
@@ -223,7 +229,7 @@ class AtomicTeller(Teller):
 
     def _commit(
         self,
-        seen: Seen,
+        snapshot: Snapshot,
         balance: int,
         request: Request | None,
         fence: Fence | None,
@@ -231,7 +237,7 @@ class AtomicTeller(Teller):
     ) -> int:
         # Interest depends on the balance and Lua's doubles would misround it: computed here, and
         # stored only if the balance is still the one it was computed from.
-        before = seen.account
+        before = snapshot.account
         return self.store.compare_and_set(before.id, before.balance, balance, request, generation)
 
 

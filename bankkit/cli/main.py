@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         accounts.StoreUnavailable,  # a Redis that answered when it was looked at, and then no more
         redis_backend.RedisUnavailable,
         server.PortTaken,
-        namespace_lease.Rivals,
+        namespace_lease.ConflictingServers,
         supervised.NoSocket,
         open_files.TooFewFiles,
     ) as error:

@@ -11,12 +11,12 @@ else, so nothing is lost.
 
 from __future__ import annotations
 
-from bankkit.explorer.depth_first import Bound, Exhaustive, Step
+from bankkit.explorer.depth_first import Bound, DepthFirst, Step
 from bankkit.explorer.locations import here
 from bankkit.explorer.scheduler import READ, Op, Scheduler, Task
 
 
-class Remembering(Exhaustive):
+class BoundedSearch(DepthFirst):
     """One schedule of each trace within the bound."""
 
     # A trace prefix is known by a number that is made from its steps: each step's from its thread,

@@ -3,7 +3,7 @@
 A strategy makes the scheduler's decisions. It runs a scenario again and again: each run follows the
 path of decisions that is kept, changes the last one that has something left to try, and goes on
 from there (stateless search; Godefroid, "Model checking for programming languages using VeriSoft",
-POPL 1997). `Exhaustive` tries everything; the reductions in `remembering.py` (within a bound) and
+POPL 1997). `DepthFirst` tries everything; the reductions in `remembering.py` (within a bound) and
 `dpor.py` (without one) leave out what is equivalent.
 
 Two schedules are *equivalent* if one becomes the other by swapping neighbouring steps that do not
@@ -21,10 +21,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from bankkit.explorer import primitives
-from bankkit.explorer.locations import here, words
+from bankkit.explorer.locations import described, here
 from bankkit.explorer.outcomes import Ending
 from bankkit.explorer.scheduler import Op, Scheduler, Task
-from bankkit.lab.drawing.text import counted
+from bankkit.explorer.text import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ class Step:
         return self
 
 
-class Exhaustive:
+class DepthFirst:
     """Every schedule within the bound, depth first, the one with the fewest switches first."""
 
     def __init__(self, scheduler: Scheduler, bound: Bound) -> None:
@@ -253,7 +253,7 @@ def _divergence(task: Task, choice: Step) -> str:
         )
     if task.op is choice.op:
         return f"{here(task)} could {then}, and now it cannot"
-    now = words(task, 0)
+    now = described(task, 0)
     return f"{here(task)} is about to {now}, and with the same schedule before it was to {then}"
 
 
@@ -267,7 +267,7 @@ class Pct:
     """
 
     def __init__(self, scheduler: Scheduler, depth: int, seed: int) -> None:
-        self._all = Exhaustive(scheduler, Bound())
+        self._all = DepthFirst(scheduler, Bound())
         self.scheduler = scheduler
         self.cut = False
         self.fixed = 0

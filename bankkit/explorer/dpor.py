@@ -12,12 +12,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bankkit.explorer import primitives
-from bankkit.explorer.depth_first import Bound, Exhaustive, Step
+from bankkit.explorer.depth_first import Bound, DepthFirst, Step
 from bankkit.explorer.scheduler import READ, WRITE, Scheduler, Task
 
 
 @dataclass(slots=True)
-class _Node:
+class _DporNode:
     """What `SourceDpor` knows of a place on its path."""
 
     enabled: dict[int, list[Step]]
@@ -36,7 +36,7 @@ _Access = tuple[int, int]  # an object, and READ or WRITE
 _Use = tuple[int, int, bool]  # a step, READ or WRITE, and whether the object was available before
 
 
-class SourceDpor(Exhaustive):
+class SourceDpor(DepthFirst):
     """One schedule of each trace, or a little more, without a bound."""
 
     # Sets of steps are integers with a bit for each: bit i of `_past[j]` says that step i happens
@@ -44,7 +44,7 @@ class SourceDpor(Exhaustive):
 
     def __init__(self, scheduler: Scheduler) -> None:
         super().__init__(scheduler, Bound())
-        self._nodes: list[_Node] = []
+        self._nodes: list[_DporNode] = []
         self._past: list[int] = []
         self._accesses: list[list[_Access]] = []
         self._users: dict[int, list[_Use]] = {}
@@ -95,7 +95,7 @@ class SourceDpor(Exhaustive):
             return None
         first = awake[-1]
         clocks = {choice.task.index: self._clock(choice.task) for choice in choices}
-        self._nodes.append(_Node(enabled, clocks, {first}, sleep, []))
+        self._nodes.append(_DporNode(enabled, clocks, {first}, sleep, []))
         left = list(enabled[first])
         step = left.pop().unbounded(left)
         self.path.append(step)

@@ -39,14 +39,14 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Literal
 
-from bankkit.explorer.bounded import Remembering
-from bankkit.explorer.depth_first import Bound, Exhaustive, Pct
+from bankkit.explorer.bounded import BoundedSearch
+from bankkit.explorer.depth_first import Bound, DepthFirst, Pct
 from bankkit.explorer.dpor import SourceDpor
 from bankkit.explorer.laboratory import Found, Laboratory, Limits, Scenario
 from bankkit.explorer.replay_run import replay
 from bankkit.explorer.schedule import Outcome, Schedule
 from bankkit.explorer.scheduler import Scheduler
-from bankkit.lab.drawing.text import counted
+from bankkit.explorer.text import counted
 
 MINIMISING_SECONDS = 5.0
 """How long a found schedule is made shorter, at the most."""
@@ -128,9 +128,9 @@ def explore(
         elif strategy == "exhaustive":
             search = _search(scheduler, bound, reduction)
             found = laboratory.find(search, limits)
-            if isinstance(search, Remembering) and search.unseen:
+            if isinstance(search, BoundedSearch) and search.unseen:
                 unreduced, limits.reached = search.unseen, ""
-                found = laboratory.find(Exhaustive(scheduler, bound), limits)
+                found = laboratory.find(DepthFirst(scheduler, bound), limits)
         else:
             raise ValueError(f"strategy must be 'exhaustive' or 'pct', not {strategy!r}.")
         if found is not None:
@@ -148,10 +148,10 @@ def explore(
     )
 
 
-def _search(scheduler: Scheduler, bound: Bound, reduction: bool) -> Exhaustive:
+def _search(scheduler: Scheduler, bound: Bound, reduction: bool) -> DepthFirst:
     if not reduction:
-        return Exhaustive(scheduler, bound)
-    return SourceDpor(scheduler) if bound == Bound() else Remembering(scheduler, bound)
+        return DepthFirst(scheduler, bound)
+    return SourceDpor(scheduler) if bound == Bound() else BoundedSearch(scheduler, bound)
 
 
 def _shortened(laboratory: Laboratory, found: Found, timeouts: int | None) -> Schedule:
@@ -160,7 +160,7 @@ def _shortened(laboratory: Laboratory, found: Found, timeouts: int | None) -> Sc
 
     def look_for(preemptions: int, steps: int | None) -> Found | None:
         bound = Bound(preemptions, timeouts, steps)
-        search = Remembering(laboratory.scheduler, bound)
+        search = BoundedSearch(laboratory.scheduler, bound)
         return laboratory.find(search, limits, found.failure)
 
     best = found

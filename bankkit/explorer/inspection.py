@@ -16,7 +16,7 @@ from types import FrameType
 from typing import Any
 
 from bankkit.explorer import primitives
-from bankkit.explorer.locations import Place, name, places
+from bankkit.explorer.locations import Location, locations_of, name
 from bankkit.explorer.outcomes import waits
 from bankkit.explorer.replay_run import Run
 from bankkit.explorer.scheduler import Task
@@ -26,7 +26,7 @@ LONGEST = 90
 """Characters of a value that are shown."""
 
 
-class Inside:
+class Inspection:
     """Looks into one run, from its start on: `look` after every step."""
 
     def __init__(self, run: Run) -> None:
@@ -47,7 +47,7 @@ class Inside:
             if task.greenlet is not None and task.greenlet.gr_frame is not None:
                 self._frames[task.label] = list(frames(task.greenlet.gr_frame))
 
-    def variables(self, thread: str, stack: Sequence[Place]) -> list[dict[str, str]]:
+    def variables(self, thread: str, stack: Sequence[Location]) -> list[dict[str, str]]:
         """The local variables of a thread's calls, the innermost call first.
 
         A run that has ended has taken its calls along: what they held last is still known, but not
@@ -64,16 +64,16 @@ class Inside:
     def has_ended(self, thread: str) -> bool:
         return any(task.label == thread and task.done for task in self._tasks)
 
-    def failed(self) -> tuple[str, list[Place]]:
+    def failed(self) -> tuple[str, list[Location]]:
         """The thread that has raised, and where, the innermost call first; or nothing."""
         failure = self._run._laboratory.scheduler.failure
         if failure is None:
             return "", []
         task, error = failure
         calls = [
-            Place(frame.f_code.co_filename, frame.f_code.co_name, line)
+            Location(frame.f_code.co_filename, frame.f_code.co_name, line)
             for frame, line in walk_tb(error.__traceback__)
-            if next(places(frame), None) == _place(frame)
+            if next(locations_of(frame), None) == _place(frame)
         ]
         return task.label, calls[::-1]
 
@@ -140,9 +140,9 @@ def _waits_for(task: Task, thing: Any) -> bool:
 
 
 def frames(frame: FrameType | None) -> Iterator[FrameType]:
-    """The program's own calls, as `places` has them."""
+    """The program's own calls, as `locations_of` has them."""
     while frame is not None:
-        place = next(places(frame), None)
+        place = next(locations_of(frame), None)
         if place is None:
             return
         while _place(frame) != place:
@@ -152,8 +152,8 @@ def frames(frame: FrameType | None) -> Iterator[FrameType]:
         frame = frame.f_back
 
 
-def _place(frame: FrameType) -> Place:
-    return Place(frame.f_code.co_filename, frame.f_code.co_name, frame.f_lineno)
+def _place(frame: FrameType) -> Location:
+    return Location(frame.f_code.co_filename, frame.f_code.co_name, frame.f_lineno)
 
 
 def variables(frame: FrameType) -> dict[str, str]:

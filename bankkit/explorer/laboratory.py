@@ -10,14 +10,14 @@ from functools import partial
 from types import FrameType, ModuleType
 from typing import Any
 
-from bankkit.explorer.depth_first import Exhaustive, Pct
+from bankkit.explorer.depth_first import DepthFirst, Pct
 from bankkit.explorer.endable import Endable
 from bankkit.explorer.instrument import instrumented
-from bankkit.explorer.locations import places
+from bankkit.explorer.locations import locations_of
 from bankkit.explorer.outcomes import Ending
 from bankkit.explorer.schedule import Move, Schedule
 from bankkit.explorer.scheduler import Abandoned, Scheduler
-from bankkit.explorer.stall import watched
+from bankkit.explorer.stall import stalls_ended
 from bankkit.explorer.stand_in import Threading, patched
 
 Scenario = Callable[[Any], object]
@@ -53,7 +53,7 @@ class Limits:
     reached: str = ""
 
 
-Search = Exhaustive | Pct
+Search = DepthFirst | Pct
 Observer = Callable[[Search], object]
 Failure = tuple[str, type[BaseException] | None]
 """What two schedules have in common that show the same bug: the kind, and what was raised."""
@@ -92,7 +92,7 @@ class Laboratory:
 
     def __enter__(self) -> Laboratory:
         with ExitStack() as stack:
-            stack.enter_context(watched(self.scheduler, PATIENCE, self._stuck, self._watched))
+            stack.enter_context(stalls_ended(self.scheduler, PATIENCE, self._stuck, self._watched))
             stack.enter_context(patched(self._patch, self._threading, self.scheduler))
             stack.enter_context(instrumented(self._lines, self.scheduler))
             self._prepared = stack.pop_all()
@@ -169,7 +169,7 @@ class Laboratory:
 
     def _stuck(self, frame: FrameType | None) -> Stuck:
         task = self.scheduler.current
-        place = next(places(frame), None)
+        place = next(locations_of(frame), None)
         where = f" at {place} ({place.text})" if place else ""
         return Stuck(
             f"Thread {task.label}{where} has made no step for {PATIENCE:g} s. It waits for real, "

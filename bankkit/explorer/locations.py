@@ -23,7 +23,7 @@ _ASSIGNMENT = re.compile(r"(?:\w+\.)*(\w+)\s*(?::[^=]+)?=[^=]")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Location:
     """A line of code that a thread is about to run, or to go on with."""
 
     file: str
@@ -39,7 +39,7 @@ class Place:
         return f"{Path(self.file).name}:{self.line}"
 
 
-def stack(task: Task) -> list[Place]:
+def stack(task: Task) -> list[Location]:
     """Where the thread is, the innermost call first; empty before it runs and after it ended.
 
     Only the program's own calls: not those of the stand-ins, nor of what runs the scenario.
@@ -47,15 +47,15 @@ def stack(task: Task) -> list[Place]:
     if task.greenlet is None:
         return []
     running = task.greenlet is getcurrent()
-    return list(places(sys._getframe(1) if running else task.greenlet.gr_frame))
+    return list(locations_of(sys._getframe(1) if running else task.greenlet.gr_frame))
 
 
-def places(frame: FrameType | None) -> Iterator[Place]:
+def locations_of(frame: FrameType | None) -> Iterator[Location]:
     """The program's own calls from a frame outwards."""
     while frame is not None:
         code = frame.f_code
         if code.co_filename not in _OURS and frame.f_globals.get("__package__") != __package__:
-            yield Place(code.co_filename, code.co_name, frame.f_lineno)
+            yield Location(code.co_filename, code.co_name, frame.f_lineno)
         frame = frame.f_back
 
 
@@ -100,7 +100,7 @@ def name(target: Any) -> str:
     return str(getattr(target, "name_in_code", type(target).__name__.lower()))
 
 
-def words(task: Task, option: int) -> str:
+def described(task: Task, option: int) -> str:
     """What the task is about to do, if it does it this way."""
     op, target, arg = task.op, task.target, task.arg
     assert op is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bankkit.explorer import primitives
-from bankkit.explorer.locations import here, name, words
+from bankkit.explorer.locations import described, here, name
 from bankkit.explorer.schedule import End, Outcome, Schedule
 from bankkit.explorer.scheduler import Scheduler, Task
 
@@ -39,7 +39,7 @@ def waits(task: Task) -> str:
     """Where a blocked task waits, and for what."""
     if task.op is primitives.PAUSE and isinstance(task.target, primitives.Thread):
         return f"waits for {name(task.target)} to end"
-    what = words(task, 0)
+    what = described(task, 0)
     if task.op is primitives.WAKE and not task.notified:
         what = f"a notification of {name(task.arg)}"
     return f"waits at {here(task).partition(' at ')[2].partition(' ')[0]} to {what}".replace(

@@ -13,9 +13,9 @@ from typing import Literal
 
 from greenlet import getcurrent, greenlet
 
-from bankkit.explorer.depth_first import Bound, Exhaustive, Step
+from bankkit.explorer.depth_first import Bound, DepthFirst, Step
 from bankkit.explorer.laboratory import Laboratory, Scenario, ScenarioError
-from bankkit.explorer.locations import NamingScheduler, Place, here, stack, words
+from bankkit.explorer.locations import Location, NamingScheduler, described, here, stack
 from bankkit.explorer.outcomes import Ending, waits
 from bankkit.explorer.schedule import Move, Outcome, Schedule
 from bankkit.explorer.scheduler import Scheduler
@@ -52,7 +52,7 @@ def _outcome(given: Given) -> Outcome:
     return ending.outcome(Schedule(tuple(given.made), threads))
 
 
-class Given(Exhaustive):
+class Given(DepthFirst):
     """One schedule, as it was written down; after its last move no more preemptions."""
 
     def __init__(self, scheduler: Scheduler, moves: Sequence[Move]) -> None:
@@ -71,7 +71,7 @@ class Given(Exhaustive):
                 for choice in choices
                 if choice.task.label == move.thread and choice.option == move.option
             ]
-            if not found or move.does not in ("", words(found[0].task, move.option)):
+            if not found or move.does not in ("", described(found[0].task, move.option)):
                 self.diverged = (
                     f"The scenario does not do what the schedule says: {self._difference(move)}."
                 )
@@ -99,7 +99,7 @@ class Given(Exhaustive):
             if task.label == move.thread:
                 if task.op is None:
                     break
-                now = words(task, min(move.option, len(task.op.words) - 1))
+                now = described(task, min(move.option, len(task.op.words) - 1))
                 can = "" if now != move.does else ", and cannot"
                 return (
                     f"step {len(self.made) + 1} of the schedule is {move.thread!r}: {move.does}; "
@@ -117,7 +117,7 @@ def move_of(choice: Step) -> Move:
     file, function, line = (
         (places[0].file, places[0].function, places[0].line) if places else ("", "", 0)
     )
-    does = words(choice.task, choice.option)
+    does = described(choice.task, choice.option)
     return Move(choice.task.label, choice.option, does, file, function, line, bool(choice.preempts))
 
 
@@ -132,7 +132,7 @@ class ThreadView:
     """The operation that it is about to do, or waits for: `acquire mutex`. Empty once ended."""
     waits: str
     """If it is blocked: where, and for what."""
-    stack: tuple[Place, ...]
+    stack: tuple[Location, ...]
     """The lines that it is at, the innermost call first."""
 
 
@@ -292,7 +292,7 @@ class _Driven(Given):
             if task.op is None:
                 views.append(ThreadView(task.label, "ended", "", "", ()))
                 continue
-            does = words(task, choice.option if choice else 0)
+            does = described(task, choice.option if choice else 0)
             state: Literal["ready", "blocked"] = "ready" if choice else "blocked"
             view = ThreadView(
                 task.label, state, does, "" if choice else waits(task), tuple(stack(task))

@@ -23,7 +23,7 @@ TICK = 0.25
 
 
 @contextmanager
-def watched(
+def stalls_ended(
     scheduler: Scheduler,
     patience: float,
     report: Callable[[FrameType | None], BaseException],

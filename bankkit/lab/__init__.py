@@ -18,7 +18,7 @@ In a lesson:
 
     lab.be_the_scheduler("lose 100")            # step two threads into it by hand
 
-    lab.act_out(MyLock, "ann reads, ben writes")    # a lock, step by step
+    lab.run_lock_script(MyLock, "ann reads, ben writes")    # a lock, step by step
 
     result = lab.holder_paused(fencing=False)       # a server that sleeps through its lease
 
@@ -51,13 +51,13 @@ from bankkit.lab.faults.crash_experiments import (
     two_servers,
 )
 from bankkit.lab.faults.crash_result import CrashResult
-from bankkit.lab.faults.lossy_proxy import Line
-from bankkit.lab.racing.lock_script import act_out
+from bankkit.lab.faults.lossy_proxy import LossyProxy
+from bankkit.lab.racing.lock_script import run_lock_script
 from bankkit.lab.racing.loss_rate import loss_rate
 from bankkit.lab.racing.panel import RacePanel, race_panel
 from bankkit.lab.racing.race import race
 from bankkit.lab.racing.race_result import RaceResult
-from bankkit.lab.racing.starvation import phases, rush_hour, waits
+from bankkit.lab.racing.starvation import measure_starvation, phases, waits
 from bankkit.lab.racing.tradeoff import tradeoff
 from bankkit.lab.recording.export import chrome_trace, to_csv
 from bankkit.lab.recording.recorder import Recording, after_read, record
@@ -91,7 +91,7 @@ __all__ = [
     "CrashResult",
     "Diverged",
     "Exercise",
-    "Line",
+    "LossyProxy",
     "Outcome",
     "Prediction",
     "RacePanel",
@@ -106,7 +106,6 @@ __all__ = [
     "Stepper",
     "Stuck",
     "Wrong",
-    "act_out",
     "after_read",
     "answer",
     "be_the_scheduler",
@@ -120,6 +119,7 @@ __all__ = [
     "holder_paused",
     "life",
     "loss_rate",
+    "measure_starvation",
     "outage",
     "overlaps",
     "phases",
@@ -135,7 +135,7 @@ __all__ = [
     "reset",
     "reset_progress",
     "reveal",
-    "rush_hour",
+    "run_lock_script",
     "schedule_timeline",
     "slots",
     "system",

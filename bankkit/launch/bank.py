@@ -44,7 +44,7 @@ class Bank(RunningBank):
     tls_ca        file of the CA that must have signed a client's certificate; without it clients
                   need none
 
-    Raises ValueError for arguments that are none, `RedisUnavailable`, `PortTaken`, `Rivals`,
+    Raises ValueError for a bad argument, `RedisUnavailable`, `PortTaken`, `ConflictingServers`,
     `NoSocket`, `TooFewFiles`.
     """
 

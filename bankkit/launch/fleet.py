@@ -31,7 +31,7 @@ from bankkit.runtime.arguments import check_flag, check_whole
 from bankkit.runtime.open_files import check_files
 from bankkit.server import MAX_CALLS, THREADS, check_numbers
 from bankkit.service import MAX_WAIT_SECONDS
-from bankkit.supervisor.supervised import NotRunning, Watchdog, WatchedProcess, same_imports
+from bankkit.supervisor.supervised import NotRunning, SupervisedProcess, Supervisor, same_imports
 
 DEFAULT = "redis-read-write"
 """The choice of a fleet that is not told another."""
@@ -52,7 +52,7 @@ class ServerProcess:
     """One server of a fleet, in a process of its own. It is there again after `restart`."""
 
     def __init__(
-        self, name: str, command: Sequence[str], env: Mapping[str, str], watchdog: Watchdog
+        self, name: str, command: Sequence[str], env: Mapping[str, str], supervisor: Supervisor
     ) -> None:
         self.name = name
         self.address = ""
@@ -60,12 +60,12 @@ class ServerProcess:
         self._command = list(command)
         self._closing = threading.Event()
         self._restarting = threading.Lock()
-        self._process = WatchedProcess(
+        self._process = SupervisedProcess(
             [*command, "--port", "0"],
             env=env,
             what=name,
             error=ServerNotRunning,
-            watchdog=watchdog,
+            supervisor=supervisor,
         )
 
     @property
@@ -188,7 +188,7 @@ class Fleet(RunningBank):
         check_flag("unsafe", unsafe)
         check_files()
         with self._opening(redis, namespace, data_dir, appendfsync, wait_replicas) as stack:
-            self._watchdog = stack.enter_context(Watchdog())
+            self._supervisor = stack.enter_context(Supervisor())
             command = [sys.executable, "-m", "bankkit", "serve", "--concurrency", concurrency]
             command += ["--namespace", self.store.namespace, "--lease", str(lease)]
             command += ["--wait-replicas", str(wait_replicas)]
@@ -197,7 +197,7 @@ class Fleet(RunningBank):
             env = {VARIABLE: self._engine.url, **same_imports()}
             self.servers: Mapping[str, ServerProcess] = MappingProxyType(
                 {
-                    name: ServerProcess(name, [*command, "--name", name], env, self._watchdog)
+                    name: ServerProcess(name, [*command, "--name", name], env, self._supervisor)
                     for name in (f"server {number}" for number in range(1, servers + 1))
                 }
             )
@@ -270,7 +270,7 @@ class Fleet(RunningBank):
         for server in self.servers.values():
             server.stop_waiting()
         with contextlib.suppress(NotRunning):  # they are gone already
-            self._watchdog.stop([server._process for server in self.servers.values()], grace)
+            self._supervisor.stop([server._process for server in self.servers.values()], grace)
 
     def __repr__(self) -> str:
         return f"<Fleet {self.concurrency} at {self.address} on {self.engine}>"

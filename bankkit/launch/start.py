@@ -13,7 +13,7 @@ from typing import Any, Literal, overload
 from bankkit import namespace_lease, teller
 from bankkit.launch.bank import Bank
 from bankkit.launch.fleet import Fleet
-from bankkit.namespace_lease import LEASE_SECONDS, Rivals
+from bankkit.namespace_lease import LEASE_SECONDS, ConflictingServers
 from bankkit.redis_backend import SETUPS, UserRedis, choose, find_binary, fresh_namespace
 from bankkit.redis_backend.connection import check_replicas, connect
 from bankkit.redis_backend.private import check_unlocked
@@ -138,7 +138,7 @@ def _check_rivals(store: Store, concurrency: str, running: Bank | Fleet) -> None
         and (alone or teller.is_alone(concurrency) or choice != concurrency)
     ]:
         if time.monotonic() >= deadline:
-            raise Rivals(
+            raise ConflictingServers(
                 f"Another server ({', '.join(sorted(rivals))}) works on the accounts in namespace "
                 f"{store.namespace}, and {concurrency} is not safe beside it. The bank that was "
                 f"started before still runs. Stop the other server, or choose another namespace."

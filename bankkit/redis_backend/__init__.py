@@ -22,7 +22,7 @@ from bankkit.redis_backend.binary import (
 from bankkit.redis_backend.janitor import Janitor, sweep_at_death
 from bankkit.redis_backend.private import PrivateRedis, usable_directory
 from bankkit.redis_backend.private_cluster import PrivateCluster
-from bankkit.redis_backend.private_nodes import Node, PrivateNodes
+from bankkit.redis_backend.private_nodes import PrivateNodes, RedisNode
 from bankkit.redis_backend.private_sentinel import PrivateSentinel
 from bankkit.redis_backend.user import UserRedis, parse
 
@@ -33,12 +33,12 @@ __all__ = [
     "VARIABLE",
     "Engine",
     "Janitor",
-    "Node",
     "PrivateCluster",
     "PrivateNodes",
     "PrivateRedis",
     "PrivateSentinel",
     "RedisBinary",
+    "RedisNode",
     "RedisNotFound",
     "RedisUnavailable",
     "UserRedis",

@@ -56,7 +56,7 @@ class RedisBinary(NamedTuple):
     """Where it was found, in words."""
 
 
-class _Unfit(Exception):
+class _BadBinary(Exception):
     """What is wrong with a file that might have been a server binary."""
 
 
@@ -81,8 +81,8 @@ def find_binary(oldest: tuple[int, int] = OLDEST) -> RedisBinary:
         try:
             flavour, version = _identify(path)
             if is_older(flavour, version, oldest):
-                raise _Unfit(f"is Redis {version}, and {at_least(oldest)} is needed")
-        except _Unfit as error:
+                raise _BadBinary(f"is Redis {version}, and {at_least(oldest)} is needed")
+        except _BadBinary as error:
             tried.append(f"{source}: {path} {error}")
             continue
         return RedisBinary(Path(path), flavour, version, source)
@@ -125,13 +125,13 @@ def _identify(path: str) -> tuple[Literal["redis", "valkey"], str]:
             check=True,
         )
     except OSError as error:
-        raise _Unfit(f"does not run ({error.strerror})") from None
+        raise _BadBinary(f"does not run ({error.strerror})") from None
     except subprocess.TimeoutExpired:
-        raise _Unfit(f"does not tell its version within {VERSION_SECONDS:g} s") from None
+        raise _BadBinary(f"does not tell its version within {VERSION_SECONDS:g} s") from None
     except subprocess.CalledProcessError as error:
         last = " ".join(["", *error.stderr.strip().splitlines()[-1:]])
-        raise _Unfit(f"does not run (exit code {error.returncode}){last}") from None
+        raise _BadBinary(f"does not run (exit code {error.returncode}){last}") from None
     found = re.match(r"(Redis|Valkey) server v=(\S+)", ran.stdout)
     if found is None:
-        raise _Unfit("is no Redis by what --version prints")
+        raise _BadBinary("is no Redis by what --version prints")
     return ("valkey" if found[1] == "Valkey" else "redis"), found[2]

@@ -138,15 +138,15 @@ def renew_map(client: redis.Redis) -> None:
         client.nodes_manager.initialize(disconnect_startup_nodes_pools=False)
 
 
-class Gate(Protocol):
-    """Says whether something may be used: see `bankkit.rpc.channels`."""
+class Usable(Protocol):
+    """Says whether something may be used; `bankkit.rpc.channels.Gate` is one."""
 
     closed: str
 
     def check(self) -> None: ...
 
 
-def put_behind(gate: Gate, found: redis.Redis) -> None:
+def put_behind(gate: Usable, found: redis.Redis) -> None:
     """Has the client, and all that shares its pools, raise what `gate` does."""
     client: Any = found
     execute = client.execute_command
@@ -419,7 +419,7 @@ class _ByKey:
             self._refreshing.release()
 
 
-class _Line:
+class _PooledConnection:
     """One connection to a server, in one pair of hands. None is made before it is used.
 
     If it gets lost (an Interrupt may fall between any two steps) it returns by itself.
@@ -437,7 +437,7 @@ class _Line:
         free = self.free()
         if free is not None:
             connection = self.connection if self.clean else None
-            free.give(_Line(self.free, connection))
+            free.give(_PooledConnection(self.free, connection))
         elif self.connection is not None:
             self.connection.disconnect()
 
@@ -446,22 +446,22 @@ class _Free:
     """The lines that nobody uses: a stack, so that as few as possible are ever opened.
 
     Made of parts whose every step is whole, instead of a mutex: an Interrupt would leave that
-    locked, and `_Line.__del__` may run inside of any step.
+    locked, and `_PooledConnection.__del__` may run inside of any step.
     """
 
     def __init__(self, number: int) -> None:
         me = weakref.ref(self)
-        self._stack = deque(_Line(me) for _ in range(number))
-        self._waiting: deque[SimpleQueue[_Line]] = deque()
+        self._stack = deque(_PooledConnection(me) for _ in range(number))
+        self._waiting: deque[SimpleQueue[_PooledConnection]] = deque()
 
-    def take(self, seconds: float) -> _Line | None:
+    def take(self, seconds: float) -> _PooledConnection | None:
         """The one that was used last; None if there is none for so long."""
         try:
             return self._stack.pop()
         except IndexError:
             return self._wait(seconds)
 
-    def give(self, line: _Line) -> None:
+    def give(self, line: _PooledConnection) -> None:
         """To the one who has waited longest."""
         while True:
             if self._waiting:
@@ -476,8 +476,8 @@ class _Free:
             except IndexError:
                 return
 
-    def _wait(self, seconds: float) -> _Line | None:
-        handed: SimpleQueue[_Line] = SimpleQueue()
+    def _wait(self, seconds: float) -> _PooledConnection | None:
+        handed: SimpleQueue[_PooledConnection] = SimpleQueue()
         self._waiting.append(handed)
         try:
             with suppress(IndexError):  # one that was given before anybody knew of us
@@ -535,7 +535,7 @@ class _Lines:
             if line is not None:
                 self._free_to_block.give(line)
 
-    def _send(self, line: _Line, commands: _Commands) -> list[Any]:
+    def _send(self, line: _PooledConnection, commands: _Commands) -> list[Any]:
         connection = line.connection
         if connection is None:
             connection = line.connection = self._make()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bankkit.redis_backend.connection import ERRORS, connect
 from bankkit.store import sweep
-from bankkit.supervisor.parent_pipe import Lifeline
+from bankkit.supervisor.parent_pipe import ParentPipe
 
 STOP_SECONDS = 10.0
 """How long the child process may take to end; it needs a fraction of a second."""
@@ -34,7 +34,7 @@ class Janitor:
         self._namespace = namespace
         self._lock = threading.Lock()
         self._closed = False
-        self._process = Lifeline(Path(__file__).with_name("janitor_script.py"))
+        self._process = ParentPipe(Path(__file__).with_name("janitor_script.py"))
         # What this process imports from is not always in site-packages: think of a clone.
         here = str(Path(__file__).parents[2])
         order = {"url": url, "namespace": namespace, "path": [here, *sys.path]}

@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from bankkit.redis_backend.binary import RedisUnavailable, find_binary
-from bankkit.supervisor.supervised import NoSocket, WatchedProcess, printable, socket_directory
+from bankkit.supervisor.supervised import NoSocket, SupervisedProcess, printable, socket_directory
 
 START_SECONDS = 10.0
 """How long a private Redis may be silent before its start has failed."""
@@ -55,7 +55,7 @@ class PrivateRedis:
             self.description += f", data in {printable(data)} (appendfsync {appendfsync})"
         self._lock = threading.Lock()  # a restart is one step to the others
         self._closing = threading.Event()
-        self._process = WatchedProcess(
+        self._process = SupervisedProcess(
             self._command(data, appendfsync),
             directory=self._directory,
             data_dir=data,
@@ -73,7 +73,7 @@ class PrivateRedis:
 
     def close(self) -> None:
         """Stops Redis and removes its directory; a data directory stays. Safe to call again."""
-        if self._process.watchdog.forked:  # where the lock may be held by nobody that is here
+        if self._process.supervisor.forked:  # where the lock may be held by nobody that is here
             return
         self._closing.set()  # a restart that is waiting for a long load gives up
         with self._lock:
@@ -145,7 +145,7 @@ class PrivateRedis:
                 raise RedisUnavailable(f"Redis was silent for {START_SECONDS:g} s after its start.")
             if self._closing.wait(0.002):
                 raise RedisUnavailable("This Redis was closed while it started.")
-        self._process.status()  # the watchdog knows the socket, and can put it back
+        self._process.status()  # the supervisor knows the socket, and can put it back
 
 
 def usable_directory(path: str | os.PathLike[str]) -> Path:
@@ -164,8 +164,8 @@ def usable_directory(path: str | os.PathLike[str]) -> Path:
 
 
 def check_unlocked(data_dir: Path) -> None:
-    """Raises `RedisUnavailable` if another bank has it, as its watchdog will."""
-    import fcntl  # Windows has none, and the watchdog needs it
+    """Raises `RedisUnavailable` if another bank has it, as its supervisor will."""
+    import fcntl  # Windows has none, and the supervisor needs it
 
     from bankkit.supervisor import supervisor_script
 

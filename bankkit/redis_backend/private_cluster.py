@@ -16,8 +16,8 @@ from bankkit.redis_backend.private_nodes import (
     FAILOVER_SECONDS,
     HOST,
     START_SECONDS,
-    Node,
     PrivateNodes,
+    RedisNode,
     Role,
     State,
     free_ports,
@@ -44,7 +44,7 @@ class PrivateCluster(PrivateNodes):
         super().__init__(f"Cluster, {MASTERS} masters and {REPLICAS} replicas", names)
 
     @property
-    def nodes(self) -> tuple[Node, ...]:
+    def nodes(self) -> tuple[RedisNode, ...]:
         states = self._states()
         views = [
             view for name in states if states[name] == "running" and (view := self._view(name))
@@ -147,9 +147,9 @@ class PrivateCluster(PrivateNodes):
             identity = self._clients[master].execute_command("CLUSTER", "MYID")
             self._clients[replica].execute_command("CLUSTER", "REPLICATE", identity)
 
-    def _nodes(self, view: _View, states: dict[str, State]) -> tuple[Node, ...]:
+    def _nodes(self, view: _View, states: dict[str, State]) -> tuple[RedisNode, ...]:
         return tuple(
-            Node(
+            RedisNode(
                 name,
                 seen.role,
                 f"{HOST}:{self._ports[name]}",
@@ -169,7 +169,7 @@ class PrivateCluster(PrivateNodes):
             return {}
         ports = {line["node_id"]: _port(address) for address, line in lines.items()}
         return {
-            _port(address): _Seen(
+            _port(address): _NodeView(
                 "replica" if "slave" in line["flags"] else "master",
                 tuple((int(part[0]), int(part[-1])) for part in line["slots"]),
                 ports.get(line["master_id"], 0),
@@ -197,7 +197,7 @@ class PrivateCluster(PrivateNodes):
         return replication["role"] == "master" or replication["master_link_status"] == "up"
 
 
-class _Seen(NamedTuple):
+class _NodeView(NamedTuple):
     """A node as another one sees it."""
 
     role: Role
@@ -208,8 +208,8 @@ class _Seen(NamedTuple):
     """Of its latest change of slots: the greater one is right."""
 
 
-_View = dict[int, _Seen]
-_STRANGER = _Seen("replica", (), 0, 0)
+_View = dict[int, _NodeView]
+_STRANGER = _NodeView("replica", (), 0, 0)
 """A node that the others do not know yet."""
 
 

@@ -27,7 +27,7 @@ import redis
 from bankkit.redis_backend.binary import OLDEST, RedisUnavailable, find_binary
 from bankkit.redis_backend.connection import ERRORS, connect
 from bankkit.redis_backend.private import ENVIRONMENT
-from bankkit.supervisor.supervised import NoSocket, Watchdog, WatchedProcess, socket_directory
+from bankkit.supervisor.supervised import NoSocket, SupervisedProcess, Supervisor, socket_directory
 
 START_SECONDS = 20.0
 """How long nodes may take to start and find each other; alone they need two."""
@@ -58,7 +58,7 @@ State = Literal["running", "paused", "gone"]
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class RedisNode:
     """One server at one moment, as most of the others see it."""
 
     name: str
@@ -119,16 +119,16 @@ class PrivateNodes(ABC):
         self._names = tuple(names)
         self._password = secrets.token_urlsafe(24)
         self._ports: dict[str, int] = {}
-        self._processes: dict[str, WatchedProcess] = {}
+        self._processes: dict[str, SupervisedProcess] = {}
         self._clients: dict[str, redis.Redis] = {}
         version = f"{self._binary.flavour.capitalize()} {self._binary.version}"
         self.description = f"{version} {what}, private ({self._binary.source})"
         for attempt in range(1, _ATTEMPTS + 1):
-            self._watchdog = Watchdog()
+            self._supervisor = Supervisor()
             try:
                 self._start()
                 return
-            except _PortTaken:
+            except _NodePortTaken:
                 self.close()
                 if attempt == _ATTEMPTS:
                     raise
@@ -138,7 +138,7 @@ class PrivateNodes(ABC):
 
     @property
     @abstractmethod
-    def nodes(self) -> tuple[Node, ...]:
+    def nodes(self) -> tuple[RedisNode, ...]:
         """All of them as they are now, by name."""
 
     @abstractmethod
@@ -161,7 +161,7 @@ class PrivateNodes(ABC):
         """Before a restart of a node that does not run and has no files: returns once another one
         has its part. Raises `RedisUnavailable` if none can."""
 
-    def node(self, name: str) -> Node:
+    def node(self, name: str) -> RedisNode:
         self._process(name)
         return next(node for node in self.nodes if node.name == name)
 
@@ -196,17 +196,17 @@ class PrivateNodes(ABC):
 
     def close(self) -> None:
         """Ends all nodes; nothing is left of them. Safe to call again."""
-        if self._watchdog.forked:
+        if self._supervisor.forked:
             return
         for client in self._clients.values():
             client.close()
         with contextlib.suppress(RedisUnavailable, RuntimeError):  # it was closed before
-            self._watchdog.stop(self._processes.values())
-        self._watchdog.close()
+            self._supervisor.stop(self._processes.values())
+        self._supervisor.close()
         for process in self._processes.values():
             process.close()
 
-    def _process(self, name: str | None) -> WatchedProcess:
+    def _process(self, name: str | None) -> SupervisedProcess:
         if name is None:
             raise ValueError(f"There are several nodes; say which: {', '.join(self._names)}.")
         if name not in self._processes:
@@ -228,14 +228,14 @@ class PrivateNodes(ABC):
             f"bind {HOST}\nport {self._ports[name]}\nrequirepass {self._password}\n"
             'daemonize no\nproc-title-template "{title} {config-file} {server-mode}"\n'
         )
-        process = WatchedProcess(
+        process = SupervisedProcess(
             [str(self._binary.path), str(directory / configuration), *arguments],
             directory=directory,
             env=ENVIRONMENT,
             files={configuration: common + settings},
             what=name,
             error=RedisUnavailable,
-            watchdog=self._watchdog,
+            supervisor=self._supervisor,
         )
         self._processes[name] = process
         self._clients[name] = connect(
@@ -300,13 +300,13 @@ class PrivateNodes(ABC):
         try:
             return bool(self._clients[name].ping())
         except redis.AuthenticationError:
-            raise _PortTaken(f"The port of {name} was taken by another program.") from None
+            raise _NodePortTaken(f"The port of {name} was taken by another program.") from None
         except (redis.ConnectionError, redis.TimeoutError):
             try:
                 self._processes[name].status()
             except RedisUnavailable as error:
                 if "in use" in self._processes[name].log:
-                    raise _PortTaken(str(error)) from None
+                    raise _NodePortTaken(str(error)) from None
                 raise
             return False
 
@@ -340,7 +340,7 @@ def _quoted(path: Path) -> str:
     return "".join(chr(c) if c in plain else f"\\x{c:02x}" for c in os.fsencode(path))
 
 
-class _PortTaken(RedisUnavailable):
+class _NodePortTaken(RedisUnavailable):
     """Somebody else was quicker."""
 
 

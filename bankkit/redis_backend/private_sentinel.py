@@ -14,8 +14,8 @@ from bankkit.redis_backend.private_nodes import (
     FAILOVER_SECONDS,
     HOST,
     START_SECONDS,
-    Node,
     PrivateNodes,
+    RedisNode,
     Role,
     State,
     free_ports,
@@ -45,7 +45,7 @@ class PrivateSentinel(PrivateNodes):
         super().__init__("with two replicas and three Sentinels", DATA + SENTINELS)
 
     @property
-    def nodes(self) -> tuple[Node, ...]:
+    def nodes(self) -> tuple[RedisNode, ...]:
         states = self._states()
         master = self._master()
         return tuple(self._node(name, states[name], master) for name in self._names)
@@ -179,7 +179,7 @@ class PrivateSentinel(PrivateNodes):
             return ""
         return self._name_at(int(replication["master_port"]))
 
-    def _node(self, name: str, state: State, master: str) -> Node:
+    def _node(self, name: str, state: State, master: str) -> RedisNode:
         role: Role = "sentinel" if name in SENTINELS else "master" if name == master else "replica"
         follows = master if role == "replica" else ""
-        return Node(name, role, f"{HOST}:{self._ports[name]}", state, (), follows)
+        return RedisNode(name, role, f"{HOST}:{self._ports[name]}", state, (), follows)

@@ -35,7 +35,7 @@ again the next time."""
 _QUICK = {"socket_timeout": ANSWER_SECONDS, "socket_connect_timeout": ANSWER_SECONDS}
 
 
-class Unfit(Exception):
+class UnfitRedis(Exception):
     """A Redis that answers, but not one to work with; the text ends a sentence."""
 
 
@@ -108,20 +108,20 @@ _CODES = {
 def identify(url: str, parsed: RedisUrl, namespace: str) -> str:
     """Its kind and version. A bank of this namespace can work there.
 
-    Raises `Unfit`, `Unreached`, or what redis-py raises; TypeError for an option it does not know.
+    Raises `UnfitRedis`, `Unreached`, or what redis-py raises; TypeError for an unknown option.
     """
     if parsed.kind == "cluster":
         return _identify_cluster(parsed, namespace)
     if parsed.kind == "sentinel":
         return _identify_behind_sentinels(url, parsed, namespace)
     with closing(connect(url)) as client:
-        seen = _look(client, namespace)
-    if seen.mode == "cluster":
-        raise Unfit(f"it is a node of a Redis Cluster: use redis+cluster://{parsed.address}")
-    if seen.mode == "sentinel":
-        raise Unfit(f"it is a Sentinel: use redis+sentinel://{parsed.address}/SERVICE")
-    _check(seen, parsed, namespace)
-    return seen.name
+        facts = _look(client, namespace)
+    if facts.mode == "cluster":
+        raise UnfitRedis(f"it is a node of a Redis Cluster: use redis+cluster://{parsed.address}")
+    if facts.mode == "sentinel":
+        raise UnfitRedis(f"it is a Sentinel: use redis+sentinel://{parsed.address}/SERVICE")
+    _check(facts, parsed, namespace)
+    return facts.name
 
 
 def evicts(client: redis.Redis, seconds: float = EVICTION_SECONDS) -> str | None:
@@ -157,7 +157,7 @@ def refusal(error: Exception) -> str | None:
     return _NO_WRITES.get(code)
 
 
-class _Seen(NamedTuple):
+class _ServerFacts(NamedTuple):
     """A server's answers."""
 
     name: str
@@ -174,7 +174,7 @@ class _Seen(NamedTuple):
 
 def _look(
     client: redis.Redis, namespace: str, fits: Callable[[int], bool] = lambda slot: True
-) -> _Seen:
+) -> _ServerFacts:
     """Of one server; `fits` says which slots it has, in a Cluster."""
     key = _key(namespace, fits)
     if client.ping() is not True:
@@ -192,7 +192,7 @@ def _look(
     server, replication, memory = ({} if isinstance(a, Exception) else a for a in answers[:3])
     version = str(server.get("valkey_version") or server.get("redis_version") or "")
     flavour = "valkey" if "valkey_version" in server else "redis"
-    return _Seen(
+    return _ServerFacts(
         f"{flavour.capitalize()} {version}" if version else _UNTOLD,
         is_older(flavour, version),
         str(server.get("redis_mode") or server.get("server_mode") or ""),
@@ -202,22 +202,26 @@ def _look(
     )
 
 
-def _check(seen: _Seen, parsed: RedisUrl, namespace: str) -> None:
-    """Raises `Unfit` for a server that a bank of this namespace cannot work with."""
-    if seen.too_old:
-        raise Unfit(f"it is {seen.name}: a bank needs {at_least(OLDEST)}")
-    if seen.replication.get("role") == "slave":
+def _check(facts: _ServerFacts, parsed: RedisUrl, namespace: str) -> None:
+    """Raises `UnfitRedis` for a server that a bank of this namespace cannot work with."""
+    if facts.too_old:
+        raise UnfitRedis(f"it is {facts.name}: a bank needs {at_least(OLDEST)}")
+    if facts.replication.get("role") == "slave":
         if parsed.kind != "single":
-            raise Unfit("it is a replica at this moment, so a failover is under way: try again")
-        master = address_of(seen.replication["master_host"], seen.replication["master_port"])
-        raise Unfit(f"it is a replica and takes no writes: use the URL of its master, {master}")
-    if sentence := _eviction(seen.memory):
-        raise Unfit(f"it {sentence}")
-    by_sha, by_text, blocking, leases = seen.rehearsal
+            raise UnfitRedis(
+                "it is a replica at this moment, so a failover is under way: try again"
+            )
+        master = address_of(facts.replication["master_host"], facts.replication["master_port"])
+        raise UnfitRedis(
+            f"it is a replica and takes no writes: use the URL of its master, {master}"
+        )
+    if sentence := _eviction(facts.memory):
+        raise UnfitRedis(f"it {sentence}")
+    by_sha, by_text, blocking, leases = facts.rehearsal
     for answer in (by_text, by_sha):
         if isinstance(answer, redis.exceptions.ClusterError):
             if parsed.kind == "single":
-                raise Unfit(
+                raise UnfitRedis(
                     f"it is a node of a Redis Cluster: use redis+cluster://{parsed.address}"
                 )
             if not isinstance(answer, redis.exceptions.ClusterDownError):
@@ -226,23 +230,23 @@ def _check(seen: _Seen, parsed: RedisUrl, namespace: str) -> None:
             continue
         if isinstance(answer, Exception):
             if sentence := refusal(answer):
-                raise Unfit(f"it {sentence}")
+                raise UnfitRedis(f"it {sentence}")
             if not isinstance(answer, redis.exceptions.NoPermissionError):
                 raise answer
-            raise Unfit(_forbidden(["EVAL", "EVALSHA"], str(answer), parsed, namespace))
+            raise UnfitRedis(_forbidden(["EVAL", "EVALSHA"], str(answer), parsed, namespace))
     refused = [(by_text[at], by_text[at + 1].lstrip("-")) for at in range(0, len(by_text), 2)]
     for command, error in refused:
         if sentence := refusal(redis.ResponseError(error)):
-            raise Unfit(f"it {sentence}")
+            raise UnfitRedis(f"it {sentence}")
         if not _is_about_permission(error):
-            raise Unfit(f"a bank needs the command {command}, and that Redis says: {error}")
+            raise UnfitRedis(f"a bank needs the command {command}, and that Redis says: {error}")
     if isinstance(blocking, redis.exceptions.NoPermissionError):
         refused.append(("BLPOP", str(blocking)))
     if isinstance(leases, redis.exceptions.NoPermissionError):
         refused.append(("EXISTS", str(leases)))
     if refused:
         commands = list(dict.fromkeys(command for command, _ in refused))
-        raise Unfit(_forbidden(commands, refused[0][1], parsed, namespace))
+        raise UnfitRedis(_forbidden(commands, refused[0][1], parsed, namespace))
 
 
 def _forbidden(commands: list[str], error: str, parsed: RedisUrl, namespace: str) -> str:
@@ -300,14 +304,14 @@ def _identify_cluster(parsed: RedisUrl, namespace: str) -> str:
         # Not `cluster_slots_ok`: one node's suspicion of a slow one is enough to lower that.
         served = SLOTS - int(info["cluster_slots_fail"])
         if assigned < SLOTS:
-            raise Unfit(f"the Cluster is half-formed: {assigned} of {SLOTS} slots have a node")
+            raise UnfitRedis(f"the Cluster is half-formed: {assigned} of {SLOTS} slots have a node")
         if info["cluster_state"] != "ok" or served < SLOTS:
-            raise Unfit(
+            raise UnfitRedis(
                 f"the Cluster is down (cluster_state {info['cluster_state']}): {served} of "
                 f"{SLOTS} slots are served"
             )
         nodes = cast("dict[str, dict[str, Any]]", node.execute_command("CLUSTER NODES"))
-    masters = {address: seen["slots"] for address, seen in nodes.items() if seen["slots"]}
+    masters = {address: facts["slots"] for address, facts in nodes.items() if facts["slots"]}
     names = []
     for address, slots in masters.items():
         host, _, port = address.rpartition(":")
@@ -318,11 +322,11 @@ def _identify_cluster(parsed: RedisUrl, namespace: str) -> str:
 
         with closing(_client((host or parsed.places[0][0], int(port)), parsed.options)) as client:
             try:
-                seen = _look(client, namespace, has)
-                _check(seen, parsed, namespace)
-            except (redis.RedisError, OSError, Unfit) as error:
+                facts = _look(client, namespace, has)
+                _check(facts, parsed, namespace)
+            except (redis.RedisError, OSError, UnfitRedis) as error:
                 raise Unreached(address, error, sent_by="the Cluster") from error
-        names.append(seen.name)
+        names.append(facts.name)
     return f"{names[0]} Cluster of {len(masters)} master{'s' * (len(masters) > 1)}"
 
 
@@ -333,18 +337,20 @@ def _identify_behind_sentinels(url: str, parsed: RedisUrl, namespace: str) -> st
     ):
         if parsed.service not in watched:
             known = ", ".join(sorted(watched)) or "none"
-            raise Unfit(f"the Sentinel knows no service of the name in the URL (it knows {known})")
+            raise UnfitRedis(
+                f"the Sentinel knows no service of the name in the URL (it knows {known})"
+            )
         master = watched[parsed.service]
         if "down" in master["flags"]:
-            raise Unfit("the service has no master at this moment: try again")
+            raise UnfitRedis("the service has no master at this moment: try again")
     place = (master["ip"], master["port"])
     with closing(connect(url, **_QUICK)) as client:
         try:
-            seen = _look(client, namespace)
-            _check(seen, parsed, namespace)
-        except (redis.RedisError, OSError, Unfit) as error:
+            facts = _look(client, namespace)
+            _check(facts, parsed, namespace)
+        except (redis.RedisError, OSError, UnfitRedis) as error:
             raise Unreached(address_of(*place), error, sent_by="the Sentinel") from error
-    return f"{seen.name} behind Sentinels"
+    return f"{facts.name} behind Sentinels"
 
 
 @contextmanager

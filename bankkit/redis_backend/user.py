@@ -13,7 +13,7 @@ import redis
 from bankkit.redis_backend import url as redis_url
 from bankkit.redis_backend.binary import HOW_TO_GET_ONE, VARIABLE, RedisUnavailable
 from bankkit.redis_backend.connection import ERRORS
-from bankkit.redis_backend.probe import Unfit, Unreached, identify, refusal
+from bankkit.redis_backend.probe import UnfitRedis, Unreached, identify, refusal
 from bankkit.redis_backend.url import RedisUrl
 
 CHECK_SECONDS = 5.0
@@ -99,7 +99,7 @@ class UserRedis:
             return outcome
         if isinstance(outcome, TypeError):  # an option in the URL that redis-py does not know
             raise ValueError(f"{_capital(self._source)} has an unknown option after the ?.")
-        if isinstance(outcome, (Unfit, Unreached, *ERRORS, UnicodeError)):
+        if isinstance(outcome, (UnfitRedis, Unreached, *ERRORS, UnicodeError)):
             raise RedisUnavailable(self._parsed.without_secrets(self._explain(outcome)))
         raise outcome
 
@@ -114,7 +114,7 @@ class UserRedis:
                 where = f"{_capital(self._source)} leads to {error.address}"
             error = error.error
         where += ", but"
-        if isinstance(error, Unfit):
+        if isinstance(error, UnfitRedis):
             return f"{where} {error}."
         if sentence := refusal(error):
             return f"{where} it {sentence}."

@@ -254,12 +254,12 @@ class _AfterFork:
         self.proving = threading.Lock()
 
 
-class _Server(Protocol):
+class _HasAddress(Protocol):
     @property
     def load(self) -> int: ...
 
 
-servers: weakref.WeakSet[_Server] = weakref.WeakSet()
+servers: weakref.WeakSet[_HasAddress] = weakref.WeakSet()
 """Those of this process; a call that one of them serves is in flight, too."""
 
 _callers: set[int] = set()

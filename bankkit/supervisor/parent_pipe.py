@@ -15,11 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
-_open: set[Lifeline] = set()
+_open: set[ParentPipe] = set()
 _fork_lock = threading.Lock()  # no fork happens between the making of a pipe and its entry in _open
 
 
-class Lifeline:
+class ParentPipe:
     """Runs a script of the standard library's Python and holds the other ends of its pipes.
 
     The script runs in a session of its own, so that neither Ctrl-C nor the Interrupt button
@@ -78,8 +78,8 @@ class Lifeline:
 
 
 def _in_forked_child() -> None:
-    for lifeline in _open:
-        lifeline._forked()
+    for pipe in _open:
+        pipe._forked()
     _open.clear()
     _fork_lock.release()
 

@@ -1,12 +1,13 @@
 """Commands that end with this process, however this process ends.
 
-    redis = WatchedProcess([path, "--port", "7000"])
+    redis = SupervisedProcess([path, "--port", "7000"])
     redis.start()
     redis.kill()
     redis.close()
 
-A `Watchdog`, a small process of its own, starts them, sees this process die, and ends them: running
-or paused, and without their help. It takes 12 MB, so several commands share one where they can.
+A `Supervisor`, a small process of its own, starts them, notices when this process dies, and ends
+them: running or paused, and without their help. It takes 12 MB, so several commands share one
+where they can.
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from bankkit.runtime.signals import interrupt_later
-from bankkit.supervisor.parent_pipe import Lifeline
+from bankkit.supervisor.parent_pipe import ParentPipe
 
 ANSWER_SECONDS = 10.0
-"""How long a watchdog may be silent; it needs a fraction of a second."""
+"""How long a supervisor may be silent; it needs a fraction of a second."""
 
 
 LOG = "output.log"
@@ -42,8 +43,8 @@ class NotRunning(RuntimeError):
     """A process is not in the state that is needed; the text says why."""
 
 
-class Watchdog:
-    """Runs any number of `WatchedProcess`es, and outlives this process just long enough to end
+class Supervisor:
+    """Runs any number of `SupervisedProcess`es, and outlives this process just long enough to end
     them.
 
     Constructing one does not wait for it. Safe for threads; it does one thing at a time. In a child
@@ -51,32 +52,32 @@ class Watchdog:
     """
 
     def __init__(self) -> None:
-        self._lifeline = Lifeline(Path(__file__).with_name("supervisor_script.py"))
+        self._pipe = ParentPipe(Path(__file__).with_name("supervisor_script.py"))
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
 
     @property
     def pid(self) -> int:
-        return self._lifeline.pid
+        return self._pipe.pid
 
     @property
     def forked(self) -> bool:
         """True in a copy that a fork left in a child."""
-        return self._lifeline.forked
+        return self._pipe.forked
 
-    def stop(self, processes: Iterable[WatchedProcess], grace: float = 0.0) -> None:
+    def stop(self, processes: Iterable[SupervisedProcess], grace: float = 0.0) -> None:
         """Ends several at the same time: SIGTERM, and SIGKILL after `grace` seconds.
 
         Returns when they are gone. With a grace of 0 it is SIGKILL at once.
         """
         order = {"do": "stop", "names": [process.name for process in processes], "grace": grace}
-        self.ask(order, "The watchdog", NotRunning, grace)
+        self.ask(order, "The supervisor", NotRunning, grace)
 
     def close(self) -> None:
         """Ends all that is left and returns when it is gone. Safe to call again."""
-        if not self._lifeline.forked:
+        if not self._pipe.forked:
             with self._lock:
-                self._lifeline.close(ANSWER_SECONDS)
+                self._pipe.close(ANSWER_SECONDS)
 
     def ask(
         self, order: Mapping[str, Any], what: str, error: type[RuntimeError], wait: float = 0.0
@@ -86,20 +87,20 @@ class Watchdog:
         Raises `error`, in whose text the process is called `what`. `wait` is how many seconds the
         order may take by its nature.
         """
-        if self._lifeline.forked:
+        if self._pipe.forked:
             raise error(f"{what} belongs to the process that this one is a fork of.")
         with self._lock:
-            if self._lifeline.stdin.closed:
+            if self._pipe.stdin.closed:
                 raise error(f"{what} is closed.")
             number = next(self._numbers)
             # An Interrupt may have left the line before this one without its end.
             line = f"\n{json.dumps({'number': number, **order})}\n"
             try:
-                self._lifeline.stdin.write(line.encode())
+                self._pipe.stdin.write(line.encode())
                 answer = self._answer(number, ANSWER_SECONDS + wait)
             except OSError:
                 raise error(
-                    f"The watchdog of {what} is gone, and {what} with it: start a new bank."
+                    f"The supervisor of {what} is gone, and {what} with it: start a new bank."
                 ) from None
         if not answer.startswith("ok"):
             raise error(answer.removeprefix("failed").strip())
@@ -108,11 +109,11 @@ class Watchdog:
     def _answer(self, number: int, seconds: float) -> str:
         """The one of this number: an Interrupt may have left older ones unread."""
         poll = select.poll()
-        poll.register(self._lifeline.stdout, select.POLLIN)
+        poll.register(self._pipe.stdout, select.POLLIN)
         while True:
             if not poll.poll(seconds * 1000):
                 raise TimeoutError
-            line = self._lifeline.stdout.readline().decode(errors="backslashreplace")
+            line = self._pipe.stdout.readline().decode(errors="backslashreplace")
             if not line:
                 raise BrokenPipeError
             found, _, answer = line.strip().partition(" ")
@@ -132,7 +133,7 @@ class Watchdog:
 
 
 class KeptDirectory:
-    """A directory of temporary files, which a watchdog removes once this process is dead.
+    """A directory of temporary files, which a supervisor removes once this process is dead.
 
     Entered by nobody but this user. One of the `sockets` that this process makes there is put
     back if somebody removes it: see `supervisor_script.py`. Safe for threads; in a child made with
@@ -142,7 +143,7 @@ class KeptDirectory:
     def __init__(self, sockets: Sequence[str] = ()) -> None:
         self.path = socket_directory()
         self._sockets = list(sockets)
-        self._watchdog = Watchdog()
+        self._supervisor = Supervisor()
         try:
             self.look()
         except BaseException:
@@ -150,20 +151,20 @@ class KeptDirectory:
             raise
 
     def look(self) -> None:
-        """Has the watchdog look at once, as at a socket that is new."""
+        """Has the supervisor look at once, as at a socket that is new."""
         order = {
             "do": "keep",
             "name": str(self.path),
             "directory": _for_watchdog(self.path),
             "sockets": self._sockets,
         }
-        self._watchdog.ask(order, "The directory", NotRunning)
+        self._supervisor.ask(order, "The directory", NotRunning)
 
     def close(self) -> None:
         """Removes it. Safe to call again."""
-        if not self._watchdog.forked:
-            self._watchdog.close()
-            shutil.rmtree(self.path, ignore_errors=True)  # where the watchdog was killed
+        if not self._supervisor.forked:
+            self._supervisor.close()
+            shutil.rmtree(self.path, ignore_errors=True)  # where the supervisor was killed
 
 
 class NoSocket(RuntimeError):
@@ -240,7 +241,7 @@ def same_imports() -> dict[str, str]:
     return {"PYTHONPATH": os.pathsep.join([here, *filter(None, sys.path)])}
 
 
-class WatchedProcess:
+class SupervisedProcess:
     """A command that ends with this process; it can be killed and started again and again.
 
     command    a program's path and its arguments; may be changed between two starts, as `files`
@@ -257,7 +258,7 @@ class WatchedProcess:
                process dies; by default it is killed at once
     what       what messages call it
     error      what is raised with those messages, by every method
-    watchdog   to share with other commands; by default it has one of its own
+    supervisor   to share with other commands; by default it has one of its own
 
     Safe for threads. In a child made with `os.fork` the copy is inert: `close` does nothing, all
     else raises.
@@ -275,12 +276,12 @@ class WatchedProcess:
         grace: float = 0.0,
         what: str = "Redis",
         error: type[RuntimeError] = NotRunning,
-        watchdog: Watchdog | None = None,
+        supervisor: Supervisor | None = None,
     ) -> None:
         self.command = list(command)
         self.directory = directory or fresh_directory()
         self.name = str(self.directory)
-        """By which its watchdog knows it."""
+        """By which its supervisor knows it."""
         self.pid = 0
         """Of the latest start; of a leader of a process group."""
         self._data_dir = data_dir
@@ -290,10 +291,10 @@ class WatchedProcess:
         self._grace = grace
         self._what = what
         self._error = error
-        self._own = watchdog is None
+        self._own = supervisor is None
         self._closed = False
         self._lock = threading.Lock()  # of closing
-        self.watchdog = watchdog or Watchdog()
+        self.supervisor = supervisor or Supervisor()
 
     def start(self) -> None:
         """Runs the command, which must not run yet; returns once it has a process."""
@@ -357,19 +358,19 @@ class WatchedProcess:
 
     def close(self) -> None:
         """Ends it and removes its directory; a data directory stays. Safe to call again."""
-        if self.watchdog.forked:
+        if self.supervisor.forked:
             return
         with self._lock:
             if self._own:
-                self.watchdog.close()
+                self.supervisor.close()
             elif not self._closed:
-                with contextlib.suppress(self._error):  # the watchdog is gone, and all with it
+                with contextlib.suppress(self._error):  # the supervisor is gone, and all with it
                     self.stop()
                     self._ask({"do": "forget"})
             self._closed = True
-            shutil.rmtree(self.directory, ignore_errors=True)  # where the watchdog was killed
+            shutil.rmtree(self.directory, ignore_errors=True)  # where the supervisor was killed
 
     def _ask(self, order: Mapping[str, Any], wait: float = 0.0) -> str:
         if self._closed:
             raise self._error(f"{self._what} is closed.")
-        return self.watchdog.ask({"name": self.name, **order}, self._what, self._error, wait)
+        return self.supervisor.ask({"name": self.name, **order}, self._what, self._error, wait)

@@ -1,11 +1,11 @@
 """Runs commands and surely ends them; a script, run by `watched.py`.
 
-    python -I -S watchdog.py
+    python -I -S supervisor.py
 
 It obeys orders on its standard input, and at EOF, which is what the death of its parent looks
 like, ends every command and removes their directories. Only the standard library, and only one
-thread: `PR_SET_PDEATHSIG` then means "when the watchdog dies", so that not even SIGKILL of the
-watchdog leaves a command running (Linux only).
+thread: `PR_SET_PDEATHSIG` then means "when the supervisor dies", so that not even SIGKILL of the
+supervisor leaves a command running (Linux only).
 
 An order is a line, a JSON object with a `number`, the order in `do`, and in `name` a command's
 name. It is answered with `NUMBER ok TEXT` or `NUMBER failed TEXT`:
@@ -47,7 +47,7 @@ PAUSE_SECONDS = 1.0
 """How long a command may take to stop after SIGSTOP; the kernel needs no more than a moment."""
 
 LOCK_SECONDS = 2.0
-"""How long to wait for a data directory: the watchdog of a dead kernel needs a moment."""
+"""How long to wait for a data directory: the supervisor of a dead kernel needs a moment."""
 
 LOOK_SECONDS = 1.0
 """How long a directory may go without a look whether all is there."""
@@ -69,7 +69,7 @@ NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}
 _PR_SET_PDEATHSIG = 1
 
 
-class Failed(Exception):
+class CommandFailed(Exception):
     """An order could not be carried out; its text goes to the parent."""
 
 
@@ -83,7 +83,7 @@ def _prctl() -> Callable[..., int] | None:
         prctl: Callable[..., int] = ctypes.CDLL(None).prctl
         return prctl
     except (ImportError, OSError, AttributeError):
-        return None  # a Python without ctypes: the watchdog's own SIGKILL is then not covered
+        return None  # a Python without ctypes: the supervisor's own SIGKILL is then not covered
 
 
 class Directory:
@@ -105,7 +105,7 @@ class Directory:
         self._sockets = dict.fromkeys(sockets, -1)  # what keeps each of them
 
     def make(self) -> None:
-        """Makes what is not there. Raises `Failed` if it is somebody else's by now."""
+        """Makes what is not there. Raises `CommandFailed` if it is somebody else's by now."""
         parent = os.path.dirname(self.path)
         if not os.path.isdir(parent):
             os.makedirs(parent, 0o700, exist_ok=True)
@@ -186,8 +186,8 @@ class Directory:
         with contextlib.suppress(OSError):  # without locks, the second way will do
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
-    def _not_ours(self) -> Failed:
-        return Failed(
+    def _not_ours(self) -> CommandFailed:
+        return CommandFailed(
             f"{self.path} was removed, and what is there now is not ours: start a new bank."
         )
 
@@ -200,7 +200,7 @@ class Command:
 
     what       what messages call it
     command    the program's path and its arguments
-    env        what its environment has beyond the watchdog's own
+    env        what its environment has beyond the supervisor's own
     directory  made for it, kept, and removed in the end
     files      text by file name, put into the directory
     sockets    names of the sockets that it makes there
@@ -237,11 +237,11 @@ class Command:
         flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_NOFOLLOW
         self._out = os.open(order["log"], flags, 0o600)
         place = order["data_dir"] or self.directory.path
-        watchdog = os.getpid()
+        supervisor = os.getpid()
         pid = os.fork()
         if pid == 0:
             try:
-                self._become(place, watchdog, prctl)
+                self._become(place, supervisor, prctl)
             except OSError as error:
                 text = f"{error.strerror}: {error.filename or self._argv[0]}\n"
                 os.write(2, text.encode(errors="surrogateescape"))
@@ -253,9 +253,9 @@ class Command:
         self.paused = False
 
     def check(self) -> None:
-        """Raises `Failed` that says how it ended, unless it runs."""
+        """Raises `CommandFailed` that says how it ended, unless it runs."""
         if not self.pid:
-            raise Failed(f"{self.what} is not running: {self._ending}. {self._last_words()}")
+            raise CommandFailed(f"{self.what} is not running: {self._ending}. {self._last_words()}")
 
     def send(self, number: signal.Signals) -> None:
         """The process id is safe to use: only `observe` frees it, and sets it to 0."""
@@ -289,7 +289,7 @@ class Command:
             self.directory.remove()
             self.directory = None
 
-    def _become(self, place: str, watchdog: int, prctl: Callable[..., int] | None) -> None:
+    def _become(self, place: str, supervisor: int, prctl: Callable[..., int] | None) -> None:
         """In the forked child: never returns."""
         os.setpgid(0, 0)  # one signal then reaches it and whatever it forks or is wrapped in
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -302,7 +302,7 @@ class Command:
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         if prctl is not None:
             prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-            if os.getppid() != watchdog:  # it died before the line above
+            if os.getppid() != supervisor:  # it died before the line above
                 os._exit(127)
         os.chdir(place)
         os.execve(self._argv[0], self._argv, self._env)
@@ -358,7 +358,7 @@ class Claim:
             fcntl.flock(fd, fcntl.LOCK_EX)
         except TimeoutError:
             os.close(fd)
-            raise Failed(in_use(self._data_dir)) from None
+            raise CommandFailed(in_use(self._data_dir)) from None
         except BaseException:
             os.close(fd)
             raise
@@ -372,7 +372,7 @@ class Claim:
         deadline = time.monotonic() + LOCK_SECONDS
         while there := living_owner(self._data_dir):
             if time.monotonic() > deadline or _is_elsewhere(there):
-                raise Failed(in_use(self._data_dir, there))
+                raise CommandFailed(in_use(self._data_dir, there))
             time.sleep(0.05)
         mine = f"{self._path}.{os.getpid()}"
         with open(mine, "w", encoding="utf-8", opener=_for_its_user) as file:
@@ -380,7 +380,7 @@ class Claim:
         os.rename(mine, self._path)
         time.sleep(SETTLE_SECONDS)
         if self._signed() != name:
-            raise Failed(in_use(self._data_dir, self._signed()))
+            raise CommandFailed(in_use(self._data_dir, self._signed()))
         self._name = name
 
     def _signed(self) -> str:
@@ -440,7 +440,7 @@ def _is_elsewhere(name: str) -> bool:
     return name.partition(" ")[0] != os.uname().nodename
 
 
-class Watchdog:
+class CommandRunner:
     """Obeys orders, one after the other."""
 
     def __init__(self) -> None:
@@ -491,10 +491,10 @@ class Watchdog:
             return
         try:
             text = f"ok {getattr(self, '_do_' + order['do'])(order) or ''}"
-        except Failed as error:
+        except CommandFailed as error:
             text = f"failed {error}"
         except OSError as error:
-            place = error.filename or order.get("directory") or "The watchdog"
+            place = error.filename or order.get("directory") or "The supervisor"
             text = f"failed {place}: {error.strerror}."
         answer = f"{order['number']} {' '.join(text.split())}\n"
         with contextlib.suppress(BrokenPipeError):  # the parent is dead; EOF comes next
@@ -550,7 +550,7 @@ class Watchdog:
         of_commands = (command.directory for command in self._commands.values())
         for directory in (*of_commands, *self._kept.values()):
             if directory is not None:
-                with contextlib.suppress(Failed, OSError):  # there is nobody to tell it to
+                with contextlib.suppress(CommandFailed, OSError):  # there is nobody to tell it to
                     directory.look()
                     if touching:
                         directory.touch()
@@ -559,7 +559,7 @@ class Watchdog:
         """The command, which runs."""
         command = self._commands.get(order["name"])
         if command is None:
-            raise Failed(f"{order['name']} was never started.")
+            raise CommandFailed(f"{order['name']} was never started.")
         command.observe()
         command.check()
         return command
@@ -598,4 +598,4 @@ class Watchdog:
 
 
 if __name__ == "__main__":
-    Watchdog().serve()
+    CommandRunner().serve()

@@ -14,7 +14,7 @@ import pytest
 
 import bankkit
 from bankkit.pb import bank_pb2, bank_pb2_grpc
-from bankkit.store import Seen
+from bankkit.store import Snapshot
 from tests.support.paths import ROOT
 from tests.support.waiting import eventually, eventually_idle
 
@@ -174,7 +174,7 @@ def deposit_while_another_has_read(
     both_have_read = threading.Barrier(2)
     read = bank.server.teller.store.read
 
-    def read_together(*arguments: Any) -> Seen:
+    def read_together(*arguments: Any) -> Snapshot:
         seen = read(*arguments)
         with suppress(threading.BrokenBarrierError):
             both_have_read.wait(seconds)
@@ -210,7 +210,7 @@ def test_atomic_interest_is_computed_again_when_the_balance_changed(
         read = bank.server.store.read
         reads: list[int] = []
 
-        def read_then_deposit(*arguments: Any) -> Seen:
+        def read_then_deposit(*arguments: Any) -> Snapshot:
             seen = read(*arguments)
             reads.append(seen.account.balance)
             if len(reads) == 1:

@@ -16,7 +16,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 import bankkit
 from bankkit import accounts
 from bankkit.pb import bank_pb2
-from bankkit.teller import Patience
+from bankkit.teller import CallDeadline
 from tests.support.waiting import eventually, eventually_idle
 
 FIELDS = {
@@ -296,7 +296,7 @@ def test_an_idle_account_is_not_called_busy() -> None:
     with bankkit.Bank() as bank:
         bank.client.create_account("idle")
         with pytest.raises(accounts.TooLate, match="The deadline passed before the operation"):
-            bank.server.teller.deposit("idle", 1, "", Patience(time.monotonic()))
+            bank.server.teller.deposit("idle", 1, "", CallDeadline(time.monotonic()))
         assert bank.client.get_balance("idle").balance == 0
 
 

@@ -14,11 +14,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 import bankkit
 from bankkit import lab, namespace_lease
-from bankkit.namespace_lease import Rivals
+from bankkit.namespace_lease import ConflictingServers
 from bankkit.pb import bank_pb2
 from bankkit.redis_backend import PrivateRedis
 from bankkit.redis_backend.connection import connect
-from bankkit.store import Changed, OutOfBounds, Outranked, Registration, Request, Store
+from bankkit.store import OutOfBounds, Outranked, Registration, Request, Store, WriteConflict
 from tests.support.processes import LONG_ENOUGH, command, home, needs_proc
 from tests.support.waiting import eventually
 
@@ -135,7 +135,7 @@ def test_what_is_refused_leaves_the_account_to_whom_it_belonged(store: Store) ->
     store.read("alice", None, 1)
     with pytest.raises(OutOfBounds):
         store.add("alice", -300, 0, 1000, None, 2)
-    with pytest.raises(Changed):
+    with pytest.raises(WriteConflict):
         store.compare_and_set("alice", 5, 300, None, 2)
     assert store.commit("alice", 100, generation=1) == 100
 
@@ -145,7 +145,7 @@ def test_a_mark_that_a_failover_lost_has_the_account_read_again(
 ) -> None:
     store.read("alice", None, 2)
     redis.hset(f"{NAMESPACE}:{{alice}}:account", "generation", 1)
-    with pytest.raises(Changed):
+    with pytest.raises(WriteConflict):
         store.commit("alice", 100, generation=2)
 
 
@@ -324,7 +324,7 @@ def test_the_lease_outlives_what_redis_says(
             eventually(lambda: refusal(bank) == "UNAVAILABLE STORE_UNAVAILABLE")
         eventually(lambda: is_serving(bank))
         eventually(lambda: not refusal(bank))
-        with pytest.raises(Rivals):
+        with pytest.raises(ConflictingServers):
             bank_on(redis)
 
 

@@ -18,7 +18,7 @@ import bankkit
 from bankkit.pb import bank_pb2
 from bankkit.redis_backend import PrivateRedis
 from bankkit.redis_backend.connection import connect as connect_redis
-from bankkit.store import REPLY_SECONDS, Seen
+from bankkit.store import REPLY_SECONDS, Snapshot
 from tests.support.paths import ROOT
 
 AFTER = {"deposit": 125.0, "withdraw": 75.0, "calculate_interest": 125.0}
@@ -312,7 +312,7 @@ def test_two_copies_that_both_start_before_either_commits(
         both_have_read = threading.Barrier(2)
         read = bank.server.store.read
 
-        def read_together(*arguments: Any) -> Seen:
+        def read_together(*arguments: Any) -> Snapshot:
             seen = read(*arguments)
             both_have_read.wait(20)
             return seen

@@ -16,7 +16,7 @@ from contextlib import closing
 from typing import Any
 
 from bankkit import lab
-from bankkit.explorer.depth_first import Bound, Exhaustive
+from bankkit.explorer.depth_first import Bound, DepthFirst
 from bankkit.explorer.laboratory import Laboratory, Limits
 from bankkit.explorer.scheduler import Scheduler
 from bankkit.locks import ReadWriteLock
@@ -57,7 +57,7 @@ def our_rate(seconds: float) -> float:
         limits = Limits(10**9, time.monotonic() + 3600)
         started = time.perf_counter()
         while (elapsed := time.perf_counter() - started) < seconds:
-            assert laboratory.find(Exhaustive(scheduler, Bound()), limits) is None
+            assert laboratory.find(DepthFirst(scheduler, Bound()), limits) is None
     return limits.ran / elapsed
 
 

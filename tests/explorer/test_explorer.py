@@ -24,11 +24,11 @@ from bankkit.locks import (
     ReadWriteLock,
 )
 from bankkit.redis_backend import PrivateRedis, connection
-from bankkit.teller import Patience, Teller
+from bankkit.teller import CallDeadline, Teller
 from tests.explorer.specimens import together
 from tests.explorer.test_corpus import CORPUS
 from tests.support import random_scenarios
-from tests.support.traces import exhaustive, remembering, source_dpor, traces
+from tests.support.traces import bounded_search, depth_first, source_dpor, traces
 
 Scenario = Callable[[Any], None]
 
@@ -205,13 +205,13 @@ def test_two_deposits_add_up_but_without_a_lock(accounts: store.Store, kind: str
         table = LockTable(lambda _: locks[kind](threading), threading=threading)
         teller = Teller(threading.points(accounts, "read", "commit"), table)
         teller.create(account_id, "savings")
-        patience = Patience(time.monotonic() + 60)
+        deadline = CallDeadline(time.monotonic() + 60)
 
         def deposit() -> None:
-            teller.deposit(account_id, 100.0, "", patience)
+            teller.deposit(account_id, 100.0, "", deadline)
 
         together(threading, deposit, deposit)
-        assert teller.balance(account_id, patience) == 200_00
+        assert teller.balance(account_id, deadline) == 200_00
 
     result = lab.explore(scenario, preemptions=1, timeouts=0)  # nobody gives up
     if kind == "none":
@@ -234,8 +234,8 @@ def test_two_deposits_add_up_but_without_a_lock(accounts: store.Store, kind: str
 @pytest.mark.parametrize("specimen", CORPUS, ids=lambda specimen: str(specimen.name))
 def test_a_reduction_keeps_every_trace_of_the_corpus(specimen: Any) -> None:
     for bound in (0, 1, 2):
-        every, _ = traces(specimen.corrected, exhaustive(Bound(bound)))
-        reduced, _ = traces(specimen.corrected, remembering(Bound(bound)))
+        every, _ = traces(specimen.corrected, depth_first(Bound(bound)))
+        reduced, _ = traces(specimen.corrected, bounded_search(Bound(bound)))
         assert reduced == every
     unbounded, _ = traces(specimen.corrected, source_dpor)
     assert every <= unbounded
@@ -244,12 +244,12 @@ def test_a_reduction_keeps_every_trace_of_the_corpus(specimen: Any) -> None:
 @pytest.mark.parametrize("policy", POLICIES)
 def test_a_reduction_keeps_every_trace_of_the_lock(policy: str) -> None:
     scenario = readers_and_writers(read_write_lock(policy), 1, 1, timeout=1.0)
-    every, _ = traces(scenario, exhaustive(Bound()))
-    assert traces(scenario, remembering(Bound()))[0] == every
+    every, _ = traces(scenario, depth_first(Bound()))
+    assert traces(scenario, bounded_search(Bound()))[0] == every
     assert traces(scenario, source_dpor)[0] == every
     scenario = readers_and_writers(read_write_lock(policy), 2, 2)
-    bounded = [traces(scenario, exhaustive(Bound(bound)))[0] for bound in (0, 1)]
-    assert [traces(scenario, remembering(Bound(bound)))[0] for bound in (0, 1)] == bounded
+    bounded = [traces(scenario, depth_first(Bound(bound)))[0] for bound in (0, 1)]
+    assert [traces(scenario, bounded_search(Bound(bound)))[0] for bound in (0, 1)] == bounded
 
 
 def test_a_reduction_keeps_every_trace_of_random_programs() -> None:
@@ -260,9 +260,9 @@ def test_a_reduction_keeps_every_trace_of_random_programs() -> None:
         if ran == 200:
             continue  # too large a program to run all its schedules
         for bound in (Bound(0), Bound(1), Bound(2), Bound(), Bound(1, timeouts=1)):
-            every, ran = traces(scenario, exhaustive(bound), most=300)
+            every, ran = traces(scenario, depth_first(bound), most=300)
             if ran < 300:
-                assert traces(scenario, remembering(bound))[0] == every, (seed, bound)
+                assert traces(scenario, bounded_search(bound))[0] == every, (seed, bound)
                 assert every <= unbounded, (seed, bound)
                 if bound == Bound():
                     assert every == unbounded, seed
@@ -272,7 +272,7 @@ def test_a_reduction_keeps_every_trace_of_random_programs() -> None:
 
 def test_a_reduction_pays() -> None:
     scenario = readers_and_writers(read_write_lock("writers"), 2, 2)
-    every, all_of_them = traces(scenario, exhaustive(Bound(4)))
+    every, all_of_them = traces(scenario, depth_first(Bound(4)))
     reduced, few = traces(scenario, source_dpor)
     assert every <= reduced
     assert all_of_them >= 5 * few

@@ -24,7 +24,7 @@ from jupyter_core.utils import ensure_event_loop
 
 import bankkit
 from bankkit.launch import start
-from bankkit.namespace_lease import Rivals
+from bankkit.namespace_lease import ConflictingServers
 from bankkit.pb import bank_pb2
 from bankkit.redis_backend import PrivateRedis, RedisUnavailable
 from bankkit.server import PortTaken
@@ -181,7 +181,7 @@ def test_a_redis_that_is_not_fit_is_refused_before_the_running_bank_is_stopped(
         text = refused(ValueError, redis=redis.url, wait_replicas=1)
         assert "no write would be acknowledged" in text
         with bankkit.Bank(redis=redis.url, namespace="shared"):
-            text = refused(Rivals, "mutex", redis=redis.url, namespace="shared")
+            text = refused(ConflictingServers, "mutex", redis=redis.url, namespace="shared")
             assert "still runs" in text
             assert "read-write" in text
             redis.kill()
@@ -473,7 +473,7 @@ from bankkit.lab.faults import crash_experiments
 def stay(stage, what):
     print('there', flush=True)
     signal.pause()
-crash_experiments.Stage.note_redis = stay
+crash_experiments.FaultRig.note_redis = stay
 crash_experiments.redis_restarted()
 """,
 }
@@ -702,7 +702,7 @@ class Notebook:
 
     def of_bank(self) -> list[str]:
         """The processes that a bank has started."""
-        names = ("redis", "valkey", "watchdog")
+        names = ("redis", "valkey", "supervisor")
         return [
             command for command in self.place.processes() if any(name in command for name in names)
         ]

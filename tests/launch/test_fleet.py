@@ -24,7 +24,7 @@ from bankkit.locks import RedisLocks
 from bankkit.pb import bank_pb2
 from bankkit.redis_backend import PrivateRedis
 from bankkit.redis_backend.connection import Link, connect
-from bankkit.supervisor.supervised import NotRunning, Watchdog, WatchedProcess
+from bankkit.supervisor.supervised import NotRunning, SupervisedProcess, Supervisor
 from tests.benchmarks import fleet_soak
 from tests.support.processes import (
     LONG_ENOUGH,
@@ -370,18 +370,18 @@ import signal, threading, bankkit
 from bankkit.launch import start
 from bankkit.supervisor import supervised
 
-ask = supervised.Watchdog.ask
+ask = supervised.Supervisor.ask
 def ask_and_be_interrupted(self, order, *arguments):
     if order["do"] == "start" and order["what"] == "server 2":
         signal.raise_signal(signal.SIGINT)
     return ask(self, order, *arguments)
 
-supervised.Watchdog.ask = ask_and_be_interrupted
+supervised.Supervisor.ask = ask_and_be_interrupted
 try:
     bankkit.start(servers=2)
 except KeyboardInterrupt:
     print("interrupted", flush=True)
-supervised.Watchdog.ask = ask
+supervised.Supervisor.ask = ask
 bankkit.start().stop()
 print("started again", flush=True)
 input()
@@ -458,24 +458,24 @@ def test_a_short_soak() -> None:
     assert result.acknowledged + result.never_told == 1600
 
 
-# What all of it stands on: commands under one watchdog
+# What all of it stands on: commands under one supervisor
 
 
-def says(process: WatchedProcess, text: str) -> bool:
+def says(process: SupervisedProcess, text: str) -> bool:
     return process.log == text
 
 
 def test_commands_share_a_watchdog(tmp_path: Path) -> None:
-    with Watchdog() as watchdog:
+    with Supervisor() as supervisor:
         one, two = (
-            WatchedProcess(
+            SupervisedProcess(
                 # exec: a shell that is stopped while it starts a child does not count as stopped.
                 ["/bin/sh", "-c", 'echo $SECRET $(cat note); trap "" TERM; exec sleep 600'],
                 directory=tmp_path / name,
                 env={"SECRET": f"secret of {name}"},
                 files={"note": f"note for {name}"},
                 what=name,
-                watchdog=watchdog,
+                supervisor=supervisor,
             )
             for name in ("one", "two")
         )
@@ -509,7 +509,7 @@ def test_commands_share_a_watchdog(tmp_path: Path) -> None:
 
 
 def test_a_command_that_is_none(tmp_path: Path) -> None:
-    with closing(WatchedProcess([str(tmp_path / "nowhere")], what="It")) as process:
+    with closing(SupervisedProcess([str(tmp_path / "nowhere")], what="It")) as process:
         process.start()
         eventually(lambda: not process.alive, LONG_ENOUGH)
         with pytest.raises(NotRunning, match=r"exit code 127\. .*No such file.*nowhere"):

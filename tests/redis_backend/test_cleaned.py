@@ -61,7 +61,7 @@ def answers(url: str) -> bool:
 
 
 def test_what_a_killed_program_left_is_not_put_back_while_the_next_one_starts(here: Home) -> None:
-    """That one removes it, then binds a socket of its own, and the watchdog may look between."""
+    """That one removes it, then binds a socket of its own, and the supervisor may look between."""
     path = here.folder / "s"
     directory = Directory(str(here.folder), ["s"])
     directory.make()
@@ -161,10 +161,10 @@ def test_what_somebody_puts_in_its_place_is_not_entered(here: Home) -> None:
             place.chmod(0o777)
 
         def refused(put: Callable[[], None]) -> None:
-            os.kill(private._process.watchdog.pid, signal.SIGSTOP)  # or it might be quicker
+            os.kill(private._process.supervisor.pid, signal.SIGSTOP)  # or it might be quicker
             (place.unlink if place.is_symlink() or place.is_file() else partial(rmtree, place))()
             put()
-            os.kill(private._process.watchdog.pid, signal.SIGCONT)
+            os.kill(private._process.supervisor.pid, signal.SIGCONT)
             with pytest.raises(RedisUnavailable, match=r"is not ours: start a new bank"):
                 private.restart()
 

@@ -16,8 +16,8 @@ import bankkit
 from bankkit.accounts import StoreUnavailable
 from bankkit.pb.bank_pb2 import DepositRequest
 from bankkit.redis_backend import (
-    Node,
     PrivateCluster,
+    RedisNode,
     RedisUnavailable,
     UserRedis,
     private_cluster,
@@ -53,7 +53,7 @@ def link(cluster: PrivateCluster) -> Iterator[Link]:
         yield Link(client)
 
 
-def owner(cluster: PrivateCluster, key: str) -> Node:
+def owner(cluster: PrivateCluster, key: str) -> RedisNode:
     """The master that has the key."""
     slot = key_slot(key.encode())
     return next(
@@ -61,7 +61,7 @@ def owner(cluster: PrivateCluster, key: str) -> Node:
     )
 
 
-def replica_of(cluster: PrivateCluster, master: Node) -> Node:
+def replica_of(cluster: PrivateCluster, master: RedisNode) -> RedisNode:
     return next(node for node in cluster.nodes if node.master == master.name)
 
 

@@ -81,7 +81,7 @@ def redis_pid(url: str) -> int:
 
 
 def watchdog_pid(private: PrivateRedis) -> int:
-    return private._process.watchdog.pid
+    return private._process.supervisor.pid
 
 
 @pytest.fixture
@@ -144,7 +144,7 @@ mine = open_redis(data_dir=os.environ.get("DATA_DIR"))
 tell({
     "url": mine.url,
     "redis": connect(mine.url).info("server")["process_id"],
-    "watchdog": mine._process.watchdog.pid,
+    "supervisor": mine._process.supervisor.pid,
     "directory": str(mine._directory),
 })
 sys.stdin.readline()
@@ -153,7 +153,7 @@ sys.stdin.readline()
 
 def all_gone(story: Any) -> Callable[[], bool]:
     return lambda: (
-        gone(story["redis"]) and gone(story["watchdog"]) and not Path(story["directory"]).exists()
+        gone(story["redis"]) and gone(story["supervisor"]) and not Path(story["directory"]).exists()
     )
 
 
@@ -230,7 +230,7 @@ def test_survives_the_interrupt_button() -> None:
         os.killpg(kernel.pid, signal.SIGINT)  # as Jupyter does: to the whole group
         assert told(kernel) == "interrupted"
         assert redis_pid(story["url"]) == story["redis"]
-        assert not gone(story["watchdog"])
+        assert not gone(story["supervisor"])
 
 
 def test_survives_the_thread_that_started_it() -> None:
@@ -248,7 +248,7 @@ def test_not_even_the_death_of_the_watchdog_leaves_a_redis(private: PrivateRedis
     pid = redis_pid(private.url)
     os.kill(watchdog_pid(private), signal.SIGKILL)
     eventually(lambda: gone(pid), LIVENESS)
-    with pytest.raises(RedisUnavailable, match=r"watchdog .* is gone"):
+    with pytest.raises(RedisUnavailable, match=r"supervisor .* is gone"):
         private.restart()
     private.close()
     assert not directory_of(private).exists()
@@ -315,7 +315,7 @@ def test_killed_and_back(private: PrivateRedis, client: redis.Redis) -> None:
 def test_killed_by_someone_else_and_back(private: PrivateRedis, client: redis.Redis) -> None:
     pid = redis_pid(private.url)
     os.kill(pid, signal.SIGKILL)
-    eventually(lambda: vanished(pid), LIVENESS)  # the watchdog buries it without being asked
+    eventually(lambda: vanished(pid), LIVENESS)  # the supervisor buries it without being asked
     private.restart()
     assert client.ping()
 
@@ -397,7 +397,7 @@ def test_two_banks_do_not_share_a_data_directory(tmp_path: Path) -> None:
 
 @pytest.fixture
 def without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In watchdogs: what this process has loaded, it keeps."""
+    """In supervisors: what this process has loaded, it keeps."""
     library = preloaded(tmp_path, NO_LOCKS.replace("FAILURE", "ENOLCK"))
     monkeypatch.setenv("LD_PRELOAD", library)
 

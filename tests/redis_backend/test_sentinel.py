@@ -6,7 +6,7 @@ from contextlib import closing
 import pytest
 
 import bankkit
-from bankkit.redis_backend import Node, PrivateSentinel, RedisUnavailable, UserRedis
+from bankkit.redis_backend import PrivateSentinel, RedisNode, RedisUnavailable, UserRedis
 from bankkit.redis_backend.connection import Link, connect
 from tests.support.failovers import depositors, make_whole
 from tests.support.processes import LONG_ENOUGH
@@ -27,7 +27,7 @@ def nodes(whole: PrivateSentinel) -> Iterator[PrivateSentinel]:
     make_whole(whole)
 
 
-def master_of(nodes: PrivateSentinel) -> Node:
+def master_of(nodes: PrivateSentinel) -> RedisNode:
     return next(node for node in nodes.nodes if node.role == "master")
 
 

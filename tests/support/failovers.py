@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import grpc
 
 import bankkit
-from bankkit.redis_backend import Node, PrivateNodes
+from bankkit.redis_backend import PrivateNodes, RedisNode
 from tests.support.processes import LONG_ENOUGH
 from tests.support.waiting import eventually
 
@@ -80,7 +80,7 @@ def depositors(bank: bankkit.Bank | bankkit.Fleet, accounts: list[str]) -> Itera
         at_work.stop()
 
 
-def cut_off(nodes: PrivateNodes, master: Node) -> list[str]:
+def cut_off(nodes: PrivateNodes, master: RedisNode) -> list[str]:
     """Stops all replicas of a master, which does not know; they get nothing from it any more."""
     replicas = [node.name for node in nodes.nodes if node.master == master.name]
     for name in replicas:

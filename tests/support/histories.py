@@ -2,7 +2,7 @@
 
 import random
 
-from bankkit.lab.recording.history import Event, EventKind, History
+from bankkit.lab.recording.history import EventKind, History, RecordedEvent
 
 
 def crowded(clients: int, spans: int, *, with_lock: bool = True) -> History:
@@ -12,13 +12,13 @@ def crowded(clients: int, spans: int, *, with_lock: bool = True) -> History:
     updates get lost. Times are those of a quick machine: holds take some 50 µs.
     """
     dice = random.Random(spans)
-    events: list[Event] = []
+    events: list[RecordedEvent] = []
     free = [0] * clients  # from when on each client is
     last_write = last_read = 0
     touches: list[tuple[int, bool, str]] = []  # when, whether it is a commit, and whose
 
     def add(at: int, kind: EventKind, value: int | None = None, note: str = "") -> None:
-        events.append(Event(at, call, kind, "alice", value, note))
+        events.append(RecordedEvent(at, call, kind, "alice", value, note))
 
     for number in range(1, spans // 2 + 1):
         client = min(range(clients), key=free.__getitem__)
@@ -62,11 +62,11 @@ def killed() -> History:
     return History(
         [
             *_call("client 1#1", "server 1", 0, 1, read=(2, 0)),
-            Event(60 * MS, "", "killed", server="server 1"),
-            Event(61 * MS, "client 1#1", "received", note="UNAVAILABLE"),
-            Event(500 * MS, "client 1#1", "expired", "alice", None, "write", "server 1"),
+            RecordedEvent(60 * MS, "", "killed", server="server 1"),
+            RecordedEvent(61 * MS, "client 1#1", "received", note="UNAVAILABLE"),
+            RecordedEvent(500 * MS, "client 1#1", "expired", "alice", None, "write", "server 1"),
             *_call("client 2#2", "server 2", 40, 510, read=(511, 0), wrote=(512, 100_00), ends=513),
-            Event(600 * MS, "", "started", server="server 1"),
+            RecordedEvent(600 * MS, "", "started", server="server 1"),
         ]
     )
 
@@ -75,23 +75,23 @@ def paused(*, fencing: bool) -> History:
     """A server is paused past its lease, and wakes up after another one has written."""
     history = [
         *_call("client 1#1", "server 1", 0, 1, read=(2, 0)),
-        Event(60 * MS, "", "paused", server="server 1"),
-        Event(500 * MS, "client 1#1", "expired", "alice", None, "write", "server 1"),
+        RecordedEvent(60 * MS, "", "paused", server="server 1"),
+        RecordedEvent(500 * MS, "client 1#1", "expired", "alice", None, "write", "server 1"),
         *_call("client 2#2", "server 2", 70, 510, read=(511, 0), wrote=(540, 100_00), ends=541),
-        Event(700 * MS, "", "resumed", server="server 1"),
-        Event(710 * MS, "client 1#1", "committing", "alice", 100_00, "commit", "server 1"),
+        RecordedEvent(700 * MS, "", "resumed", server="server 1"),
+        RecordedEvent(710 * MS, "client 1#1", "committing", "alice", 100_00, "commit", "server 1"),
     ]
     if fencing:
         history += [
-            Event(740 * MS, "client 1#1", "failed", "alice", None, "LOCK_LOST", "server 1"),
-            Event(742 * MS, "client 1#1", "released", "alice", None, "write", "server 1"),
-            Event(750 * MS, "client 1#1", "received", note="ABORTED"),
+            RecordedEvent(740 * MS, "client 1#1", "failed", "alice", None, "LOCK_LOST", "server 1"),
+            RecordedEvent(742 * MS, "client 1#1", "released", "alice", None, "write", "server 1"),
+            RecordedEvent(750 * MS, "client 1#1", "received", note="ABORTED"),
         ]
         return History(history, {"client 1#1": "LOCK_LOST"})
     history += [
-        Event(740 * MS, "client 1#1", "committed", "alice", 100_00, "commit", "server 1"),
-        Event(742 * MS, "client 1#1", "released", "alice", None, "write", "server 1"),
-        Event(750 * MS, "client 1#1", "received", note="OK"),
+        RecordedEvent(740 * MS, "client 1#1", "committed", "alice", 100_00, "commit", "server 1"),
+        RecordedEvent(742 * MS, "client 1#1", "released", "alice", None, "write", "server 1"),
+        RecordedEvent(750 * MS, "client 1#1", "received", note="OK"),
     ]
     return History(history)
 
@@ -105,14 +105,16 @@ def _call(
     read: tuple[float, int],
     wrote: tuple[float, int] | None = None,
     ends: float | None = None,
-) -> list[Event]:
+) -> list[RecordedEvent]:
     """A deposit in a server, in milliseconds and cents, as far as it comes."""
 
-    def event(at: float, kind: EventKind, value: int | None = None, note: str = "") -> Event:
-        return Event(round(at * MS), call, kind, "alice", value, note, server)
+    def event(
+        at: float, kind: EventKind, value: int | None = None, note: str = ""
+    ) -> RecordedEvent:
+        return RecordedEvent(round(at * MS), call, kind, "alice", value, note, server)
 
     found = [
-        Event(round(asked * MS) - 10, call, "sent", "alice", None, "Deposit"),
+        RecordedEvent(round(asked * MS) - 10, call, "sent", "alice", None, "Deposit"),
         event(asked, "asked", None, "write"),
         event(granted, "granted", None, "write"),
         event(read[0] - 0.1, "reading"),
@@ -123,5 +125,5 @@ def _call(
         found.append(event(wrote[0], "committed", wrote[1], "commit"))
     if ends:
         found.append(event(ends, "released", None, "write"))
-        found.append(Event(round(ends * MS) + 10, call, "received", note="OK"))
+        found.append(RecordedEvent(round(ends * MS) + 10, call, "received", note="OK"))
     return found

@@ -9,17 +9,17 @@ from collections.abc import Callable, Hashable
 from contextlib import closing
 from typing import Any
 
-from bankkit.explorer.bounded import Remembering
-from bankkit.explorer.depth_first import Bound, Exhaustive, Step
+from bankkit.explorer.bounded import BoundedSearch
+from bankkit.explorer.depth_first import Bound, DepthFirst, Step
 from bankkit.explorer.dpor import SourceDpor
 from bankkit.explorer.laboratory import Laboratory, Limits, Search
 from bankkit.explorer.scheduler import READ, Scheduler
 
-MakeSearch = Callable[[Scheduler], Exhaustive]
+MakeSearch = Callable[[Scheduler], DepthFirst]
 NOTHING = ("no failure is like this", None)
 
 
-class EverySchedule(Exhaustive):
+class EverySchedule(DepthFirst):
     """Without reduction, and says which object each step uses."""
 
     def choices(self) -> list[Step]:
@@ -29,15 +29,15 @@ class EverySchedule(Exhaustive):
         return found
 
 
-def exhaustive(bound: Bound) -> MakeSearch:
+def depth_first(bound: Bound) -> MakeSearch:
     return lambda scheduler: EverySchedule(scheduler, bound)
 
 
-def remembering(bound: Bound) -> MakeSearch:
-    return lambda scheduler: Remembering(scheduler, bound)
+def bounded_search(bound: Bound) -> MakeSearch:
+    return lambda scheduler: BoundedSearch(scheduler, bound)
 
 
-def source_dpor(scheduler: Scheduler) -> Exhaustive:
+def source_dpor(scheduler: Scheduler) -> DepthFirst:
     return SourceDpor(scheduler)
 
 

@@ -44,7 +44,7 @@ class Card:
     def __init__(self, kind: style.Kind, title: str, blocks: Sequence[str], text: str) -> None:
         self.kind = kind
         self.html = style.card(kind, title, *blocks)
-        self.inside = style.inside(kind, title, *blocks)
+        self.body = style.body(kind, title, *blocks)
         self.text = text
 
     def __repr__(self) -> str:
@@ -134,7 +134,7 @@ class PredictionCard(LiveCard):
         )
         self.radio.observe(on_choice, "value")
         self.button.on_click(on_click)
-        question = style.inside(self.kind, self._prediction.question)
+        question = style.body(self.kind, self._prediction.question)
         return _frame(self.kind, question, self.radio, self.button, self.status)
 
 
@@ -170,7 +170,7 @@ class ExerciseCard(LiveCard):
                 ]
             ),
         )
-        self._task = style.inside(
+        self._task = style.body(
             style.EXERCISE,
             exercise.title,
             style.prose(exercise.task),
@@ -186,10 +186,10 @@ class ExerciseCard(LiveCard):
         self.status = widgets.HTML(style.aside(self._standing) if self._standing else "")
 
         def on_hint(button: Any) -> None:
-            self.help.value = self._hint().inside
+            self.help.value = self._hint().body
 
         def on_answer(button: Any) -> None:
-            self.help.value = self._answer().inside
+            self.help.value = self._answer().body
 
         self.hint_button.on_click(on_hint)
         self.answer_button.on_click(on_answer)

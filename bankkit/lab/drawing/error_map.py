@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MoveName = Literal["fix the request", "fix the state", "retry", "give up"]
 
 
-class Failed(Protocol):
+class FailedCall(Protocol):
     """An error of a call, or a future that has failed."""
 
     def code(self) -> grpc.StatusCode: ...
@@ -52,17 +52,17 @@ MEANINGS: dict[str, Meaning] = {
 _OTHER = Meaning("give up", "not a code of this bank", False)
 
 
-class _Look(NamedTuple):
+class _MoveStyle(NamedTuple):
     symbol: str
     colour: str
     why: str
 
 
-_LOOKS: dict[MoveName, _Look] = {
-    "fix the request": _Look("✎", style.ORANGE, "As it is, it will\nnever work."),
-    "fix the state": _Look("⇄", style.GREEN, "The request is fine,\nthe account not ready."),
-    "retry": _Look("↻", style.SKY_BLUE, "Later, under the\nsame request id."),
-    "give up": _Look("■", style.GREY, "You wanted it so, or\nonly others can help."),
+_LOOKS: dict[MoveName, _MoveStyle] = {
+    "fix the request": _MoveStyle("✎", style.ORANGE, "As it is, it will\nnever work."),
+    "fix the state": _MoveStyle("⇄", style.GREEN, "The request is fine,\nthe account not ready."),
+    "retry": _MoveStyle("↻", style.SKY_BLUE, "Later, under the\nsame request id."),
+    "give up": _MoveStyle("■", style.GREY, "You wanted it so, or\nonly others can help."),
 }
 
 
@@ -71,7 +71,7 @@ def meaning(code: str) -> Meaning:
     return MEANINGS.get(code, _OTHER)
 
 
-def error_map(errors: Iterable[Failed]) -> Picture:
+def error_map(errors: Iterable[FailedCall]) -> Picture:
     """Draw the codes of these errors, each under the move that it asks for.
 
     ValueError if there is none.

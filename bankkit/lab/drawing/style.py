@@ -1,4 +1,4 @@
-"""How everything the lab shows looks: one card, a few kinds of it, plain text inside.
+"""How everything the lab shows looks: one card, a few kinds of it, plain text body.
 
 Only inline styles, because JupyterLab and GitHub strip style sheets from outputs not yet run.
 No text colour is ever set outside a badge: text inherits the theme's, so light and dark both work.
@@ -97,7 +97,7 @@ def source(text: str) -> str:
     )
 
 
-def inside(kind: Kind, title: str, *blocks: str) -> str:
+def body(kind: Kind, title: str, *blocks: str) -> str:
     """The content of a card without its frame: badge, title, and blocks of HTML."""
     badge = (
         f'<span style="background:{kind.colour};color:{kind.ink};border-radius:10px;'
@@ -116,5 +116,5 @@ def card(kind: Kind, title: str, *blocks: str) -> str:
     return (
         f'<div style="border:1px solid {HAIRLINE};border-left:6px solid {kind.colour};'
         f'border-radius:6px;padding:10px 14px;margin:4px 0;max-width:800px;box-sizing:content-box">'
-        f"{inside(kind, title, *blocks)}</div>"
+        f"{body(kind, title, *blocks)}</div>"
     )

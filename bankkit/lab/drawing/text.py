@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bankkit.explorer.text import counted
 
-def counted(number: int, what: str) -> str:
-    """`1 write`, `1,200 writes`."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+__all__ = ["counted", "listed"]
 
 
 def listed(names: Sequence[str]) -> str:

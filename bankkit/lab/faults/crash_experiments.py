@@ -15,7 +15,7 @@ from typing import cast
 
 from bankkit import teller
 from bankkit.lab.faults.crash_result import CrashResult
-from bankkit.lab.faults.rig import ACCOUNT, Stage
+from bankkit.lab.faults.rig import ACCOUNT, FaultRig
 from bankkit.lab.faults.server_processes import until
 from bankkit.redis_backend import PrivateRedis
 from bankkit.supervisor.supervised import KeptDirectory
@@ -30,20 +30,20 @@ def two_servers(concurrency: str = "read-write") -> CrashResult:
     teller.check_choice(concurrency)
     if concurrency == "atomic":
         raise ValueError("atomic takes no lock and does not read: there is nothing to see.")
-    with Stage(concurrency) as stage:
-        first, second = stage.servers
+    with FaultRig(concurrency) as rig:
+        first, second = rig.servers
         first.hold_up()
         second.hold_up()
-        one = stage.deposit("client 1", first)
+        one = rig.deposit("client 1", first)
         first.wait_for("read", "client 1")
-        two = stage.deposit("client 2", second)
-        until(lambda: second.noted("read", "client 2") or stage.lock().waiting_writers)
+        two = rig.deposit("client 2", second)
+        until(lambda: second.noted("read", "client 2") or rig.lock().waiting_writers)
         kept_out = second.noted("read", "client 2") is None
         first.let_go()
         one.result()
         second.let_go()
         two.result()
-        return stage.result(
+        return rig.result(
             f"While server 1 had the lock of {ACCOUNT}, server 2 "
             + ("had to wait for it." if kept_out else "read the balance as well.")
         )
@@ -51,18 +51,18 @@ def two_servers(concurrency: str = "read-write") -> CrashResult:
 
 def holder_killed() -> CrashResult:
     """A server is killed (SIGKILL) between its read and its commit, with the lock in its hands."""
-    with Stage("redis-read-write") as stage:
-        first, second = stage.servers
+    with FaultRig("redis-read-write") as rig:
+        first, second = rig.servers
         first.hold_up()
-        one = stage.deposit("client 1", first)
+        one = rig.deposit("client 1", first)
         first.wait_for("read", "client 1")
-        two = stage.deposit("client 2", second)
-        until(lambda: stage.lock().waiting_writers)
+        two = rig.deposit("client 2", second)
+        until(lambda: rig.lock().waiting_writers)
         first.kill()
-        stage.note_lease(first, "client 1")
+        rig.note_lease(first, "client 1")
         one.result()
         two.result()
-        return stage.result(
+        return rig.result(
             f"Server 1 was killed while it held the lock of {ACCOUNT}. "
             "Its lease ran out, and server 2 was let in."
         )
@@ -74,19 +74,19 @@ def holder_paused(*, fencing: bool = True) -> CrashResult:
     When it goes on (SIGCONT), somebody else has had the lock and changed the balance. With
     `fencing` Redis refuses its commit; without, it overwrites what it does not know of.
     """
-    with Stage("redis-read-write", fencing=fencing) as stage:
-        first, second = stage.servers
+    with FaultRig("redis-read-write", fencing=fencing) as rig:
+        first, second = rig.servers
         first.hold_up()
-        one = stage.deposit("client 1", first)
+        one = rig.deposit("client 1", first)
         first.wait_for("read", "client 1")
         first.pause()
-        stage.note_lease(first, "client 1")
-        two = stage.deposit("client 2", second)
+        rig.note_lease(first, "client 1")
+        two = rig.deposit("client 2", second)
         two.result()
         first.let_go()
         first.resume()
         one.result()
-        return stage.result(
+        return rig.result(
             f"Server 1 was paused while it held the lock of {ACCOUNT}. Its lease ran out, "
             f"server 2 was let in, and then server 1 went on{'' if fencing else ', unfenced'}."
         )
@@ -100,25 +100,25 @@ def redis_restarted() -> CrashResult:
     """
     with (
         closing(KeptDirectory()) as folder,
-        Stage("redis-read-write", data_dir=str(folder.path)) as stage,
+        FaultRig("redis-read-write", data_dir=str(folder.path)) as rig,
     ):
-        redis = cast(PrivateRedis, stage.redis)
-        first, second = stage.servers
-        stage.deposit("client 1", first).result()
+        redis = cast(PrivateRedis, rig.redis)
+        first, second = rig.servers
+        rig.deposit("client 1", first).result()
         second.hold_up()
-        unlucky = stage.deposit("client 2", second, "in the middle")
+        unlucky = rig.deposit("client 2", second, "in the middle")
         second.wait_for("read", "client 2")
-        stage.note_redis("killed")
+        rig.note_redis("killed")
         redis.kill()
         second.let_go()
         unlucky.result()
-        stage.deposit("client 1", first, "too early").result()
+        rig.deposit("client 1", first, "too early").result()
         redis.restart()
-        stage.note_redis("started")
-        stage.note_lease(second, "client 2")  # which could not give it back
-        stage.deposit("client 2", second, "in the middle").result()
-        stage.deposit("client 1", first, "too early").result()
-        return stage.result(
+        rig.note_redis("started")
+        rig.note_lease(second, "client 2")  # which could not give it back
+        rig.deposit("client 2", second, "in the middle").result()
+        rig.deposit("client 1", first, "too early").result()
+        return rig.result(
             "Redis was killed between the read and the commit of client 2, and started again "
             "with what was on its disk. Who was not told the outcome sent the deposit again."
         )

@@ -12,10 +12,10 @@ from bankkit.server import make_grpc_server
 Kind = Literal["request", "reply"]
 
 
-class Line(grpc.GenericRpcHandler):
+class LossyProxy(grpc.GenericRpcHandler):
     """A line to a bank that loses what it is told to lose.
 
-        with Line(bank.address) as line:
+        with LossyProxy(bank.address) as line:
             client = bankkit.connect(line.address)
             line.lose("reply")
             client.deposit("alice", 10)  # arrives and is applied; the reply is lost

@@ -15,15 +15,15 @@ import grpc
 
 from bankkit.client import error_info
 from bankkit.lab.faults.crash_result import Answer, CrashResult
-from bankkit.lab.faults.server_processes import ServerProcess
-from bankkit.lab.recording.history import REDIS, Event, EventKind, History
+from bankkit.lab.faults.server_processes import FaultyServer
+from bankkit.lab.recording.history import REDIS, EventKind, History, RecordedEvent
 from bankkit.lab.recording.lost_updates import lost_updates
 from bankkit.lab.recording.recorder import Entry, Log, RecordedChannel
 from bankkit.locks import RedisLocks, RedisLockStatistics
 from bankkit.pb import bank_pb2, bank_pb2_grpc
 from bankkit.redis_backend import PRIVATE, connection, own_namespace
 from bankkit.store import Store
-from bankkit.supervisor.supervised import Watchdog
+from bankkit.supervisor.supervised import Supervisor
 
 ACCOUNT = "alice"
 DOLLARS = 100
@@ -35,7 +35,7 @@ LEASE_SECONDS = 0.5
 CALL_SECONDS = 20.0
 
 
-class Stage:
+class FaultRig:
     """A context manager that leaves nothing behind; nor does this process, if it is killed.
 
     With a `data_dir` the Redis is a private one that has every write on the disk there before it
@@ -50,8 +50,10 @@ class Stage:
         self._entries: list[Entry] = []
         self._log = Log(self._entries)
         self._answers: list[Future[Answer]] = []
-        self._befell: list[Event] = []
-        self._leases: list[tuple[int, Event]] = []  # when noted, and the end that is reckoned
+        self._faults: list[RecordedEvent] = []
+        self._leases: list[
+            tuple[int, RecordedEvent]
+        ] = []  # when noted, and the end that is reckoned
         with ExitStack() as stack:
             engine, namespace = stack.enter_context(
                 own_namespace(
@@ -63,12 +65,12 @@ class Stage:
             self._store = Store(client, namespace)
             self._store.create(ACCOUNT, "savings")
             self._pool = stack.enter_context(ThreadPoolExecutor(8, "client"))
-            watchdog = stack.enter_context(Watchdog())
+            supervisor = stack.enter_context(Supervisor())
             arguments = [namespace, concurrency, str(LEASE_SECONDS)]
             arguments += [] if fencing else ["--without-fencing"]
             self.servers = tuple(
                 stack.enter_context(
-                    closing(ServerProcess(f"server {n}", watchdog, engine.url, arguments))
+                    closing(FaultyServer(f"server {n}", supervisor, engine.url, arguments))
                 )
                 for n in (1, 2)
             )
@@ -79,7 +81,7 @@ class Stage:
             self._resources = stack.pop_all()
 
     def deposit(
-        self, client: str, server: ServerProcess, request_id: str | None = None
+        self, client: str, server: FaultyServer, request_id: str | None = None
     ) -> Future[Answer]:
         """Deposit $100, once and without retry. It never fails: the answer says what came of it."""
         request_id = request_id or uuid.uuid4().hex
@@ -106,16 +108,18 @@ class Stage:
 
     def note_redis(self, kind: EventKind) -> None:
         """What befalls Redis now."""
-        self._befell.append(Event(time.monotonic_ns(), "", kind, server=REDIS))
+        self._faults.append(RecordedEvent(time.monotonic_ns(), "", kind, server=REDIS))
 
-    def note_lease(self, server: ServerProcess, client: str) -> None:
+    def note_lease(self, server: FaultyServer, client: str) -> None:
         """When the lease that the server holds for a client runs out, as nobody renews it now."""
         now = time.monotonic_ns()
         call = str(server.wait_for("granted", client)["call"])
         for party in self.lock().holders:
             if party.owner == server.name:
                 end = now + round(party.seconds_left * 1e9)
-                expired = Event(end, call, "expired", ACCOUNT, None, party.mode, server.name)
+                expired = RecordedEvent(
+                    end, call, "expired", ACCOUNT, None, party.mode, server.name
+                )
                 self._leases.append((now, expired))
 
     def result(self, story: str) -> CrashResult:
@@ -135,8 +139,8 @@ class Stage:
 
     def _history(self) -> History:
         whole = History.merge(
-            History(itertools.starmap(Event, self._entries), self._log.reasons),
-            History(self._befell),
+            History(itertools.starmap(RecordedEvent, self._entries), self._log.reasons),
+            History(self._faults),
             *(server.history for server in self.servers),
         )
         grants = [event.at for event in whole.events if event.kind == "granted"]

@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from bankkit.lab.recording.history import Event, EventKind, History, client_of
+from bankkit.lab.recording.history import EventKind, History, RecordedEvent, client_of
 from bankkit.redis_backend import VARIABLE
-from bankkit.supervisor.supervised import LOG, Watchdog, WatchedProcess, same_imports
+from bankkit.supervisor.supervised import LOG, SupervisedProcess, Supervisor, same_imports
 
 LOOK_SECONDS = 0.002
 """How often to look for news of another process: those in a file survive it."""
@@ -22,26 +22,26 @@ PATIENCE_SECONDS = 30.0
 T = TypeVar("T")
 
 
-class ServerProcess:
+class FaultyServer:
     """A server in a process of its own, which ends with this one.
 
     It starts at once and in the background. Raises `NotRunning` where the process is not in the
     state that a method needs, TimeoutError for what does not come about.
     """
 
-    def __init__(self, name: str, watchdog: Watchdog, redis: str, arguments: list[str]) -> None:
+    def __init__(self, name: str, supervisor: Supervisor, redis: str, arguments: list[str]) -> None:
         self.name = name
-        self._process = WatchedProcess(
+        self._process = SupervisedProcess(
             [sys.executable, "-m", "bankkit.lab.faults.server_script", name, *arguments],
             # Not on the command line, which everybody may read: the URL may hold a password.
             env={VARIABLE: redis, **same_imports()},
             files={"gate": ""},
             what=name,
-            watchdog=watchdog,
+            supervisor=supervisor,
         )
         self._rows: list[dict[str, Any]] = []
         self._read = 0  # bytes of what it wrote
-        self._befell: list[Event] = []
+        self._faults: list[RecordedEvent] = []
         self._process.start()
         self._gate = (self._process.directory / "gate").open()
 
@@ -98,13 +98,13 @@ class ServerProcess:
 
     @property
     def history(self) -> History:
-        """What it noted, and what befell it."""
+        """What it noted, and its faults."""
         self._take_news()
         rows = (row for row in self._rows if row["kind"] != "started")  # it serves from the start
-        return History.merge(History.from_rows(rows), History(self._befell))
+        return History.merge(History.from_rows(rows), History(self._faults))
 
     def _note(self, kind: EventKind) -> None:
-        self._befell.append(Event(time.monotonic_ns(), "", kind, server=self.name))
+        self._faults.append(RecordedEvent(time.monotonic_ns(), "", kind, server=self.name))
 
     def _take_news(self) -> None:
         with (self._process.directory / LOG).open("rb") as log:

@@ -7,7 +7,7 @@ import grpc
 
 from bankkit import Bank
 from bankkit.lab.course.exercises import Exercise, Prediction, Wrong
-from bankkit.lab.faults.lossy_proxy import Enough, Line, Witness
+from bankkit.lab.faults.lossy_proxy import Enough, LossyProxy, Witness
 from bankkit.pb import bank_pb2_grpc
 
 TITLE = "Deposit"
@@ -164,7 +164,7 @@ MAX_TRIES = 20
 def check_deposit_once(deposit_once: Any, bank: Any) -> None:
     bank.client.create_account("eve")
     witness = Witness(MAX_TRIES)
-    with Line(bank.address) as line, grpc.insecure_channel(line.address) as channel:
+    with LossyProxy(bank.address) as line, grpc.insecure_channel(line.address) as channel:
         stub = bank_pb2_grpc.BankServiceStub(grpc.intercept_channel(channel, witness))
 
         def pay_in(amount: float) -> Any:
@@ -205,7 +205,9 @@ def _calm_day(pay_in: Callable[[float], Any], bank: Any) -> None:
         )
 
 
-def _lost_replies(pay_in: Callable[[float], Any], bank: Any, line: Line, witness: Witness) -> None:
+def _lost_replies(
+    pay_in: Callable[[float], Any], bank: Any, line: LossyProxy, witness: Witness
+) -> None:
     line.lose("reply", times=2)
     try:
         got = pay_in(50)

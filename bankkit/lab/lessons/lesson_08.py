@@ -6,7 +6,7 @@ from typing import Any
 
 from bankkit.lab.course.exercises import Exercise, Prediction, Wrong
 from bankkit.lab.drawing.text import listed
-from bankkit.lab.racing.lock_driver import Stage
+from bankkit.lab.racing.lock_driver import LockDriver
 from bankkit.lab.racing.race import Race
 
 TITLE = "The read–write lock"
@@ -181,57 +181,57 @@ def _expect_guarded(lock: ReadWriteLock) -> None:
 
 def check_acquire_read(acquire_read: Any) -> None:
     lock = _with("acquire_read", acquire_read)()
-    with Stage(lock) as stage:
-        _readers_come(lock, stage, "`acquire_read`")
-        stage.tell("carl", "writes")
-        stage.tell("dora", "reads")
-        if stage.trespass():
+    with LockDriver(lock) as driver:
+        _readers_come(lock, driver, "`acquire_read`")
+        driver.tell("carl", "writes")
+        driver.tell("dora", "reads")
+        if driver.trespass():
             raise Wrong(
                 "carl writes, dora comes to read, and is let in. Wait while `self.writing` is true."
             )
-        stage.tell("erin", "reads")
+        driver.tell("erin", "reads")
         lock.nudge()
-        stage.settle()
-        if stage.trespass():
+        driver.settle()
+        if driver.trespass():
             raise Wrong(
                 "dora waited while carl wrote, and was woken for some other reason: carl still "
                 "writes, and she went in. An `if` looks once. Who wakes up must look again: "
                 "`while`."
             )
-        stage.tell("carl", "leaves")
-        if stage.states()["carl"] == "cannot leave":
+        driver.tell("carl", "leaves")
+        if driver.states()["carl"] == "cannot leave":
             raise Wrong(
                 "carl wants to end his write and cannot: dora waits and holds `self.changed` all "
                 "the while. `self.changed.wait()` gives it back until she is woken."
             )
-        if waiting := stage.waiting():
+        if waiting := driver.waiting():
             raise Wrong(
                 f"carl has ended his write and woken everybody. Nobody writes any more, and "
                 f"{listed(waiting)} still {'waits' if len(waiting) == 1 else 'wait'}."
             )
 
 
-def _readers_come(lock: ReadWriteLock, stage: Stage, name: str) -> None:
+def _readers_come(lock: ReadWriteLock, driver: LockDriver, name: str) -> None:
     """ann and ben read together and leave, where no writer is near."""
-    stage.tell("ann", "reads")
+    driver.tell("ann", "reads")
     _expect_guarded(lock)
-    if stage.waiting():
+    if driver.waiting():
         raise Wrong("Nobody writes, ann comes to read, and is not let in. Nobody will wake her.")
     if lock._readers != 1:
         raise Wrong(
             f"ann reads, and `self.readers` is {lock._readers!r}. {name} must count her, or a "
             "writer will not know that she is in there."
         )
-    stage.tell("ben", "reads")
-    if stage.waiting():
+    driver.tell("ben", "reads")
+    if driver.waiting():
         raise Wrong(
             "ann reads, ben comes to read too, and has to wait. Readers do not disturb one "
             "another: do not wait because of `self.readers`."
         )
     if lock._readers != 2:
         raise Wrong(f"ann and ben read, and `self.readers` is {lock._readers!r}. Count up by one.")
-    stage.tell("ann", "leaves")
-    stage.tell("ben", "leaves")
+    driver.tell("ann", "leaves")
+    driver.tell("ben", "leaves")
 
 
 # --- release_write -------------------------------------------------------------------------------
@@ -240,11 +240,11 @@ def _readers_come(lock: ReadWriteLock, stage: Stage, name: str) -> None:
 def check_release_write(release_write: Any) -> None:
     make_lock = _with("release_write", release_write)
     lock = make_lock()
-    with Stage(lock) as stage:
-        stage.tell("ann", "writes")
-        stage.tell("ann", "leaves")
+    with LockDriver(lock) as driver:
+        driver.tell("ann", "writes")
+        driver.tell("ann", "leaves")
         _expect_guarded(lock)
-        if stage.waiting():
+        if driver.waiting():
             raise Wrong("ann wants to end her write, and never gets out of `release_write`.")
         if lock._writing:
             raise Wrong(
@@ -256,11 +256,11 @@ def check_release_write(release_write: Any) -> None:
                 f"Nobody reads, and after a write `self.readers` is {lock._readers!r}. The count "
                 "of readers is none of a writer's business."
             )
-        stage.tell("ann", "writes")
+        driver.tell("ann", "writes")
         for name in ("ben", "carl", "dora"):
-            stage.tell(name, "reads")
-        stage.tell("ann", "leaves")
-        waiting = stage.waiting()
+            driver.tell(name, "reads")
+        driver.tell("ann", "leaves")
+        waiting = driver.waiting()
         if len(waiting) == 3:
             raise Wrong(
                 "ann has ended her write, and ben, carl and dora still wait to read. They sleep in "
@@ -272,11 +272,11 @@ def check_release_write(release_write: Any) -> None:
                 f"{'waits' if len(waiting) == 1 else 'wait'} to read, though nobody writes. "
                 "`notify()` wakes one of those who wait, `notify_all()` wakes them all."
             )
-    with Stage(make_lock()) as stage:
-        stage.tell("ann", "writes")
-        stage.tell("ben", "writes")
-        stage.tell("ann", "leaves")
-        if stage.waiting():
+    with LockDriver(make_lock()) as driver:
+        driver.tell("ann", "writes")
+        driver.tell("ben", "writes")
+        driver.tell("ann", "leaves")
+        if driver.waiting():
             raise Wrong("ann has ended her write, and ben, who wants to write, still waits.")
     _race(make_lock)
 
@@ -296,41 +296,41 @@ def _race(make_lock: Callable[[], object]) -> None:
 
 def check_polite_read(polite_read: Any) -> None:
     lock = _with("acquire_read", polite_read)()
-    with Stage(lock) as stage:
-        _readers_come(lock, stage, "`polite_read`")
-        stage.tell("ann", "reads")
-        stage.tell("carl", "writes")
-        stage.tell("ben", "reads")
-        if "ben" not in stage.waiting():
+    with LockDriver(lock) as driver:
+        _readers_come(lock, driver, "`polite_read`")
+        driver.tell("ann", "reads")
+        driver.tell("carl", "writes")
+        driver.tell("ben", "reads")
+        if "ben" not in driver.waiting():
             raise Wrong(
                 "ann reads, carl waits to write, and ben, who came after carl, is let in to read. "
                 "So carl starves as long as readers keep coming. Wait while anybody waits to write."
             )
         lock.nudge()
-        stage.settle()
-        if "ben" not in stage.waiting():
+        driver.settle()
+        if "ben" not in driver.waiting():
             raise Wrong(
                 "ben waited behind carl, was woken for some other reason, and went in, although "
                 "carl still waits to write. An `if` looks once. Who wakes up must look again: "
                 "`while`."
             )
-        stage.tell("ann", "leaves")
-        _expect_apart(stage)
-        if "carl" in stage.waiting():
+        driver.tell("ann", "leaves")
+        _expect_apart(driver)
+        if "carl" in driver.waiting():
             raise Wrong(
                 "ann has left, and nobody moves any more: ben waits for carl, and carl for ben, "
                 "who has counted himself as a reader before he was let in. Count up after the wait."
             )
         lock.nudge()
-        stage.settle()
-        _expect_apart(stage)
-        stage.tell("carl", "leaves")
-        if "ben" in stage.waiting():
+        driver.settle()
+        _expect_apart(driver)
+        driver.tell("carl", "leaves")
+        if "ben" in driver.waiting():
             raise Wrong("carl has ended his write, nobody else wants to, and ben still waits.")
 
 
-def _expect_apart(stage: Stage) -> None:
-    if stage.trespass():
+def _expect_apart(driver: LockDriver) -> None:
+    if driver.trespass():
         raise Wrong(
             "carl writes, ben wakes up, and reads at the same time. Wait because of `self.writing` "
             "as well, and look at both again after each wake-up."

@@ -1,4 +1,4 @@
-"""A stage for locks: threads that take and leave a lock one step at a time, as they are told.
+"""A driver for locks: threads that take and leave a lock one step at a time, as they are told.
 
 Real threads and the real lock, but nothing by chance: the next one moves when the last one is in,
 or is seen to wait.
@@ -26,11 +26,11 @@ nobody looks either."""
 LOOK_SECONDS = 0.002
 
 
-class Curtain(BaseException):
-    """Ends a thread that waits when the stage is closed."""
+class DriverClosed(BaseException):
+    """Ends a thread that waits when the driver is closed."""
 
 
-class Stage:
+class LockDriver:
     """Threads around one lock, known by name; they come into being when they are first told to act.
 
     A context manager: it ends its threads, those too that wait in vain. An error that the lock
@@ -83,7 +83,7 @@ class Stage:
         return {actor.name: actor.state for actor in self._actors.values()}
 
     def inside(self) -> list[str]:
-        """Who has the lock, in the order in which they first came on the stage."""
+        """Who has the lock, in the order in which they first came on the driver."""
         return [name for name, state in self.states().items() if state in ("reads", "writes")]
 
     def waiting(self) -> list[str]:
@@ -109,7 +109,7 @@ class Stage:
             return f"{listed(readers)} {_verb('wait', readers)}, and no writer is near"
         return ""
 
-    def __enter__(self) -> Stage:
+    def __enter__(self) -> LockDriver:
         return self
 
     def __exit__(
@@ -144,8 +144,8 @@ class _Actor:
         self.error: BaseException | None = None
         self._wants: Verb | Literal[""] = ""
         self._orders: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
-        self._order = Endable(Curtain)
-        self._thread = threading.Thread(target=self._act, name=f"stage {name}", daemon=True)
+        self._order = Endable(DriverClosed)
+        self._thread = threading.Thread(target=self._act, name=f"driver {name}", daemon=True)
         self._thread.start()
 
     @property
@@ -180,7 +180,7 @@ class _Actor:
         while (order := self._orders.get()) is not None:
             try:
                 self._order.run(order)
-            except Curtain:
+            except DriverClosed:
                 return
             except Exception as error:
                 self.error = error

@@ -1,6 +1,6 @@
 """Act out who comes and who leaves at a lock, step by step, and see what the lock lets happen.
 
-    lab.act_out(MyLock, "ann reads, ben reads, carl writes, ann leaves, ben leaves")
+    lab.run_lock_script(MyLock, "ann reads, ben reads, carl writes, ann leaves, ben leaves")
 
 A table like this, one column for each thread, is how Lincheck shows a failing run:
 https://kotlinlang.org/docs/lincheck-guide.html.
@@ -17,7 +17,7 @@ from typing import Any, get_args
 from bankkit.lab.course.cards import Bundle
 from bankkit.lab.drawing import style
 from bankkit.lab.drawing.text import listed
-from bankkit.lab.racing.lock_driver import Stage, Verb
+from bankkit.lab.racing.lock_driver import LockDriver, Verb
 
 MAX_STEPS = 40
 
@@ -49,7 +49,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class ActedOut:
+class LockScriptResult:
     """What a lock let happen. Shown as a table in a notebook; the same at every run."""
 
     rows: tuple[Row, ...]
@@ -130,7 +130,7 @@ class ActedOut:
         )
 
 
-def act_out(make_lock: Callable[[], object], script: str) -> ActedOut:
+def run_lock_script(make_lock: Callable[[], object], script: str) -> LockScriptResult:
     """Let threads come and leave at a lock of its own, in this order, and watch who gets in.
 
     make_lock  a class, or anything else to call, that makes the lock: your own, or one of
@@ -146,18 +146,18 @@ def act_out(make_lock: Callable[[], object], script: str) -> ActedOut:
     """
     steps = _parsed(script)
     rows: list[Row] = []
-    with Stage(make_lock()) as stage:
+    with LockDriver(make_lock()) as driver:
         for name, verb in steps:
-            late = "" if stage.tell(name, verb) else " (waits still)"
-            rows.append(_row(f"{name} {verb}{late}", stage))
-        while (inside := stage.inside()) and len(rows) < 2 * MAX_STEPS:
-            stage.tell(inside[0], "leaves")
-            rows.append(_row(f"{inside[0]} leaves", stage))
-        return ActedOut(tuple(rows), tuple(stage.waiting()))
+            late = "" if driver.tell(name, verb) else " (waits still)"
+            rows.append(_row(f"{name} {verb}{late}", driver))
+        while (inside := driver.inside()) and len(rows) < 2 * MAX_STEPS:
+            driver.tell(inside[0], "leaves")
+            rows.append(_row(f"{inside[0]} leaves", driver))
+        return LockScriptResult(tuple(rows), tuple(driver.waiting()))
 
 
-def _row(step: str, stage: Stage) -> Row:
-    return Row(step, stage.states(), stage.trespass(), stage.needless())
+def _row(step: str, driver: LockDriver) -> Row:
+    return Row(step, driver.states(), driver.trespass(), driver.needless())
 
 
 def _parsed(script: str) -> list[tuple[str, Verb]]:

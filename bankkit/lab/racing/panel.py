@@ -65,7 +65,7 @@ class RacePanel(LiveCard):
         self.comparison = widgets.HTML()
         sides = widgets.HBox([self.left.widget(), self.right.widget()])
         sides.layout.flex_flow = "row wrap"
-        head = widgets.HTML(LIVE_CSS + PANEL_CSS + style.inside(style.RACE, TITLE))
+        head = widgets.HTML(LIVE_CSS + PANEL_CSS + style.body(style.RACE, TITLE))
         box = widgets.VBox([head, sides, self.comparison])
         box.add_class("bankkit-card")
         box.add_class("bankkit-race-panel")

@@ -1,6 +1,6 @@
 """A rush hour at one account: how long readers and writers wait, under each policy of the lock.
 
-    rush = {policy: lab.rush_hour(policy) for policy in ("readers", "writers", "fair")}
+    rush = {policy: lab.measure_starvation(policy) for policy in ("readers", "writers", "fair")}
     lab.waits(rush)
 
 Clients that merely go as fast as they can do not starve anybody for sure: now and then all of them
@@ -45,7 +45,7 @@ _LOOKS: dict[Mode, tuple[str, str, str]] = {
 }
 
 
-def rush_hour(policy: str) -> History:
+def measure_starvation(policy: str) -> History:
     """Four clients read 60 times and two deposit 20 times, without a gap, at a bank of their own.
 
     Each call dwells 3 ms in the lock or longer, until it has a successor. One reader is first.

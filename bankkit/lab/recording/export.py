@@ -6,9 +6,9 @@
 The trace has three kinds of processes. Under `clients`, a thread for each lane has the calls,
 within them the waits, reads and writes, and arrows from a release to whom it let in. Under each
 account are its lock's holds, its balance, and the updates that were lost. Under `servers`, where
-there are several, a thread for each has when it ran or was paused, and what befell it.
+there are several, a thread for each has when it ran or was paused, and its faults.
 
-Source: Duca and Sinclair, "Trace Event Format",
+Source: Duca and Sinclair, "Trace RecordedEvent Format",
 https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU. Slices of one
 thread must nest there, so calls that one client has in flight together get a thread each.
 """
@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-from bankkit.lab.recording.history import OF_SERVERS, Call, Event, History, Span
+from bankkit.lab.recording.history import OF_SERVERS, Call, History, RecordedEvent, Span
 from bankkit.lab.recording.lost_updates import dollars, lost_updates, writes
 from bankkit.lab.timelines.lanes import Recorded, history_of, rows_of
 
@@ -149,7 +149,7 @@ class _Trace:
             "ts": self._time(start), "dur": (end - start) / 1e3, "args": args,
         }  # fmt: skip
 
-    def _instant(self, name: str, call: str, event: Event) -> TraceEvent:
+    def _instant(self, name: str, call: str, event: RecordedEvent) -> TraceEvent:
         return {
             "ph": "i", "s": "t", "name": name, "pid": CLIENTS,
             "cat": "lock" if event.value is None else "balance",

@@ -28,9 +28,9 @@ __all__ = [
     "OF_SERVERS",
     "REDIS",
     "Call",
-    "Event",
     "EventKind",
     "History",
+    "RecordedEvent",
     "ServerSpan",
     "Span",
     "SpanKind",
@@ -76,7 +76,7 @@ FENCED_OFF = "LOCK_LOST"
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class RecordedEvent:
     """Something that happened to a call. Balances are in cents."""
 
     at: int
@@ -98,7 +98,7 @@ class Call:
     id: str
     method: str
     account: str
-    events: tuple[Event, ...]
+    events: tuple[RecordedEvent, ...]
     reason: str = ""
     """The ErrorInfo's, of a call that the bank refused."""
 
@@ -118,11 +118,11 @@ class Call:
                     return event.note
         return ""
 
-    def find(self, kind: EventKind) -> Event | None:
+    def find(self, kind: EventKind) -> RecordedEvent | None:
         """The first event of this kind, if there is one."""
         return next((event for event in self.events if event.kind == kind), None)
 
-    def find_last(self, kind: EventKind) -> Event | None:
+    def find_last(self, kind: EventKind) -> RecordedEvent | None:
         """The last one: a call that gRPC has tried again has several."""
         return next((event for event in reversed(self.events) if event.kind == kind), None)
 
@@ -130,8 +130,10 @@ class Call:
 class History:
     """Events in the order of their times, and what follows from them."""
 
-    def __init__(self, events: Iterable[Event], reasons: Mapping[str, str] | None = None) -> None:
-        self.events: tuple[Event, ...] = tuple(sorted(events, key=lambda event: event.at))
+    def __init__(
+        self, events: Iterable[RecordedEvent], reasons: Mapping[str, str] | None = None
+    ) -> None:
+        self.events: tuple[RecordedEvent, ...] = tuple(sorted(events, key=lambda event: event.at))
         self._reasons = dict(reasons or {})
 
     @staticmethod
@@ -162,7 +164,7 @@ class History:
                 if kind not in get_args(EventKind):
                     raise ValueError(f"there are no events of the kind {kind!r}")
                 value = None if row["value"] in (None, "") else int(row["value"])
-                event = Event(
+                event = RecordedEvent(
                     int(row["at"]), row["call"], kind, row["account"], value, row["note"],
                     row.get("server") or "",
                 )  # fmt: skip
@@ -178,7 +180,7 @@ class History:
     @cached_property
     def calls(self) -> tuple[Call, ...]:
         """All calls in the order in which they began."""
-        by_call: dict[str, list[Event]] = {}
+        by_call: dict[str, list[RecordedEvent]] = {}
         for event in self.events:
             if event.call:
                 by_call.setdefault(event.call, []).append(event)
@@ -222,9 +224,9 @@ class History:
         )
 
     @cached_property
-    def _of_servers(self) -> dict[str, list[Event]]:
+    def _of_servers(self) -> dict[str, list[RecordedEvent]]:
         """What happened to each."""
-        found: dict[str, list[Event]] = {server: [] for server in self.servers}
+        found: dict[str, list[RecordedEvent]] = {server: [] for server in self.servers}
         for event in self.events:
             if event.kind in OF_SERVERS:
                 found[event.server].append(event)

@@ -13,7 +13,7 @@ from itertools import accumulate
 from math import inf
 
 from bankkit.accounts import StoreUnavailable
-from bankkit.lab.recording.history import Call, Event, History, client_of
+from bankkit.lab.recording.history import Call, History, RecordedEvent, client_of
 from bankkit.lab.recording.linearization import Operation, linearize
 
 BEFORE = -1
@@ -141,22 +141,22 @@ def _moments(order: list[Operation]) -> list[int]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Step:
+class _RegisterStep:
     call: Call
     operation: Operation
     blind: bool = False  # committed whatever the balance was by then
 
 
-def _steps(history: History, account: str) -> Iterator[_Step]:
+def _steps(history: History, account: str) -> Iterator[_RegisterStep]:
     for call in history.calls:
-        asked: Event | None = None
+        asked: RecordedEvent | None = None
         for event in call.events:
             if event.account != account:
                 continue
             if event.kind in ("reading", "committing"):
                 asked = event
             elif event.kind == "read" and asked is not None:
-                yield _Step(call, Operation("read", event.value, asked.at, event.at))
+                yield _RegisterStep(call, Operation("read", event.value, asked.at, event.at))
                 asked = None
             elif event.kind == "committed" and asked is not None:
                 # A balance that it did not write is the reply to a request answered before.
@@ -172,9 +172,11 @@ def _steps(history: History, account: str) -> Iterator[_Step]:
             yield _change(call, asked, None)
 
 
-def _change(call: Call, asked: Event, answer: Event | None) -> _Step:
+def _change(call: Call, asked: RecordedEvent, answer: RecordedEvent | None) -> _RegisterStep:
     end = inf if answer is None else answer.at
     if asked.note == "add":
         left = None if answer is None else answer.value
-        return _Step(call, Operation("add", left, asked.at, end, asked.value or 0))
-    return _Step(call, Operation("write", asked.value, asked.at, end), asked.note == "commit")
+        return _RegisterStep(call, Operation("add", left, asked.at, end, asked.value or 0))
+    return _RegisterStep(
+        call, Operation("write", asked.value, asked.at, end), asked.note == "commit"
+    )

@@ -26,12 +26,12 @@ from typing import Any, Protocol, cast
 import grpc
 
 from bankkit.client import error_info
-from bankkit.lab.recording.history import Call, Event, EventKind, History, Span, client_of
+from bankkit.lab.recording.history import Call, EventKind, History, RecordedEvent, Span, client_of
 from bankkit.launch.bank import Bank
 from bankkit.locks import Fence, LockStatistics, LockTable, LockTimeout
 from bankkit.pb import bank_pb2_grpc
 from bankkit.server import Server
-from bankkit.store import Request, Seen, Store
+from bankkit.store import Request, Snapshot, Store
 
 CALL_ID = "x-call-id"
 """The metadata key that carries a call's id."""
@@ -72,13 +72,13 @@ class Recording:
 
     @property
     def history(self) -> History:
-        """What was seen until now, as a value that does not change any more."""
+        """What was snapshot until now, as a value that does not change any more."""
         if self._history is not None:
             return self._history
-        return History(itertools.starmap(Event, tuple(self._entries)), self._log.reasons)
+        return History(itertools.starmap(RecordedEvent, tuple(self._entries)), self._log.reasons)
 
     @property
-    def events(self) -> tuple[Event, ...]:
+    def events(self) -> tuple[RecordedEvent, ...]:
         """All events in the order of their times."""
         return self.history.events
 
@@ -342,20 +342,20 @@ class _RecordedStore:
         self._store = store
         self._log = log
 
-    def read(self, account_id: str, *rest: Any) -> Seen:
+    def read(self, account_id: str, *rest: Any) -> Snapshot:
         log = self._log
         call = log.serving.call
         if call is None:
             return self._store.read(account_id, *rest)
         log.add(call, "reading", account_id)
         try:
-            seen = self._store.read(account_id, *rest)
+            snapshot = self._store.read(account_id, *rest)
         except Exception as error:
             log.add(call, "failed", account_id, None, _reason(error))
             raise
-        note = "" if seen.replied is None else "replied"
-        log.add(call, "read", account_id, seen.account.balance, note)
-        return seen
+        note = "" if snapshot.replied is None else "replied"
+        log.add(call, "read", account_id, snapshot.account.balance, note)
+        return snapshot
 
     def create(self, account_id: str, *rest: Any, **named: Any) -> Any:
         return self._change("create", account_id, rest, named)
@@ -415,10 +415,10 @@ class _DwellingStore:
         self._store = store
         self._do = do
 
-    def read(self, account_id: str, *rest: Any) -> Seen:
-        seen = self._store.read(account_id, *rest)
+    def read(self, account_id: str, *rest: Any) -> Snapshot:
+        snapshot = self._store.read(account_id, *rest)
         self._do(account_id)
-        return seen
+        return snapshot
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:  # which imports this file
-    from bankkit.lab.recording.history import Call, Event
+    from bankkit.lab.recording.history import Call, RecordedEvent
 
 SpanKind = Literal[
     "waiting",
@@ -67,14 +67,16 @@ class WakeUp:
     granted: int
 
 
-def spans_of(calls: Iterable[Call], servers: dict[str, list[Event]], last: int) -> list[Span]:
+def spans_of(
+    calls: Iterable[Call], servers: dict[str, list[RecordedEvent]], last: int
+) -> list[Span]:
     """The spans of all calls, in the order of their starts, with who stood in the way.
 
     `servers` has what happened to each server; what had not ended by `last` is cut off there.
     """
     by_account: dict[str, list[Span]] = defaultdict(list)
     for call in calls:
-        by_server: dict[str, list[Event]] = defaultdict(list)
+        by_server: dict[str, list[RecordedEvent]] = defaultdict(list)
         for event in call.events:
             by_server[event.server].append(event)
         for server, events in by_server.items():
@@ -87,7 +89,7 @@ def spans_of(calls: Iterable[Call], servers: dict[str, list[Event]], last: int) 
 
 
 def server_spans_of(
-    server: str, events: Iterable[Event], first: int, last: int
+    server: str, events: Iterable[RecordedEvent], first: int, last: int
 ) -> list[ServerSpan]:
     """What happened to a server, as stretches of its life; it is up when nothing else is known."""
     kinds: dict[str, Literal["up", "paused", "down"]] = {
@@ -115,7 +117,7 @@ def wake_ups_of(spans: Iterable[Span]) -> list[WakeUp]:
     return sorted(found, key=lambda wake_up: wake_up.granted)
 
 
-def _spans(call: Call, events: list[Event], last: int) -> list[Span]:
+def _spans(call: Call, events: list[RecordedEvent], last: int) -> list[Span]:
     """Of the call's life in one server. `events` are the call's there and the server's own.
 
     What the server holds itself ends with it; a lease ends when it has expired, even if it was
@@ -123,12 +125,12 @@ def _spans(call: Call, events: list[Event], last: int) -> list[Span]:
     """
     is_lease = any(event.kind == "expired" for event in events)
     found: list[Span] = []
-    asked: Event | None = None  # for what it holds or waits for
-    released: Event | None = None
+    asked: RecordedEvent | None = None  # for what it holds or waits for
+    released: RecordedEvent | None = None
     kind: SpanKind | None = None
     since = last
 
-    def add(what: SpanKind, asked: Event, start: int, end: int) -> None:
+    def add(what: SpanKind, asked: RecordedEvent, start: int, end: int) -> None:
         mode: Literal["read", "write"] = "read" if asked.note == "read" else "write"
         found.append(
             Span(

@@ -34,7 +34,7 @@ LEAVE_SECONDS = 10.0
 """How long a client may go on after the run is over, to have its last request settled."""
 
 
-class Call(NamedTuple):
+class LoggedCall(NamedTuple):
     """One try, by the clock of `time.monotonic_ns`."""
 
     account: str
@@ -48,7 +48,7 @@ class Call(NamedTuple):
         return self.code == "OK"
 
 
-class Mark(NamedTuple):
+class LoggedEvent(NamedTuple):
     """Something that was done to the bank or seen in it."""
 
     at: int
@@ -59,8 +59,8 @@ class CallLog:
     """What clients asked of a bank and were told, try by try. Safe for any number of threads."""
 
     def __init__(self) -> None:
-        self._calls: list[Call] = []
-        self._marks: list[Mark] = []
+        self._calls: list[LoggedCall] = []
+        self._marks: list[LoggedEvent] = []
         self._accounts: tuple[str, ...] = ()
         self._changed = threading.Condition()
         self._deadline: float | None = None
@@ -77,20 +77,20 @@ class CallLog:
         return tuple(dict.fromkeys((*self._accounts, *(call.account for call in self.calls))))
 
     @property
-    def calls(self) -> tuple[Call, ...]:
+    def calls(self) -> tuple[LoggedCall, ...]:
         """In the order in which they ended."""
         with self._changed:
             return tuple(self._calls)
 
     @property
-    def marks(self) -> tuple[Mark, ...]:
+    def marks(self) -> tuple[LoggedEvent, ...]:
         with self._changed:
             return tuple(self._marks)
 
     def call(self, method: Callable[..., Any], request: Any) -> str:
         """Makes one call of a stub and returns the name of its status, which is noted."""
         if self._deadline is not None and time.monotonic() > self._deadline:
-            raise _TooLate
+            raise _LogFrozen
         began = time.monotonic_ns()
         code = "OK"
         try:
@@ -98,14 +98,14 @@ class CallLog:
         except grpc.RpcError as error:
             code = error.code().name
         with self._changed:
-            self._calls.append(Call(request.account_id, began, time.monotonic_ns(), code))
+            self._calls.append(LoggedCall(request.account_id, began, time.monotonic_ns(), code))
             self._changed.notify_all()
         return code
 
     def mark(self, words: str) -> None:
         """Notes that something happens now."""
         with self._changed:
-            self._marks.append(Mark(time.monotonic_ns(), words))
+            self._marks.append(LoggedEvent(time.monotonic_ns(), words))
 
     def acknowledged(self, account: str) -> int:
         """How many calls were answered OK."""
@@ -127,7 +127,7 @@ class CallLog:
         def run(account: str) -> None:
             try:
                 work(account)
-            except _TooLate:
+            except _LogFrozen:
                 pass
             except BaseException as error:
                 errors.append(error)
@@ -166,5 +166,5 @@ class CallLog:
                 raise TimeoutError(f"Not every account was served within {WAIT_SECONDS:g} s.")
 
 
-class _TooLate(Exception):
+class _LogFrozen(Exception):
     """The run is over, and a client still tries."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from bankkit.lab.drawing import figures, style
 from bankkit.lab.drawing.figures import INK, QUIET, Picture
 from bankkit.lab.drawing.text import listed
-from bankkit.lab.replication.call_log import Call, CallLog
+from bankkit.lab.replication.call_log import CallLog, LoggedCall
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,11 +46,11 @@ def outage(log: CallLog, **homes: str) -> Picture:
     return Picture(figure, _line(log))
 
 
-def _calls_for(log: CallLog, account: str) -> list[Call]:
+def _calls_for(log: CallLog, account: str) -> list[LoggedCall]:
     return [call for call in log.calls if call.account == account]
 
 
-def _gaps(calls: Sequence[Call]) -> Iterator[tuple[int, int]]:
+def _gaps(calls: Sequence[LoggedCall]) -> Iterator[tuple[int, int]]:
     """Around each row of failures: from the acknowledgement before it to the one after it.
 
     Where there is none, from the first or to the last call of the row.

@@ -14,7 +14,7 @@ from bankkit.lab.drawing.figures import INK, QUIET, Picture
 from bankkit.lab.drawing.text import counted, listed
 from bankkit.launch.running_bank import RunningBank
 from bankkit.redis_backend.connection import renew_map
-from bankkit.redis_backend.private_nodes import Node
+from bankkit.redis_backend.private_nodes import RedisNode
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -61,7 +61,7 @@ def _named(bank: RunningBank, keys: Sequence[str]) -> Iterable[tuple[str, str]]:
     return [(tag[1], key) for key in found if (tag := _TAG.search(key))]
 
 
-def _owner(nodes: Iterable[Node], slot: int) -> str:
+def _owner(nodes: Iterable[RedisNode], slot: int) -> str:
     for node in nodes:
         if any(first <= slot <= last for first, last in node.slots):
             return node.name
@@ -71,7 +71,7 @@ def _owner(nodes: Iterable[Node], slot: int) -> str:
 # --- How it is drawn ------------------------------------------------------------------------------
 
 
-def _draw(nodes: Sequence[Node], pins: Mapping[int, list[str]]) -> Figure:
+def _draw(nodes: Sequence[RedisNode], pins: Mapping[int, list[str]]) -> Figure:
     levels = _levels(pins)
     lines = [0.0]  # how high each level stands above the stems
     for level in range(max(levels.values(), default=0) + 1):
@@ -98,7 +98,7 @@ def _draw(nodes: Sequence[Node], pins: Mapping[int, list[str]]) -> Figure:
     return figure
 
 
-def _draw_bar(axes: Axes, nodes: Sequence[Node]) -> None:
+def _draw_bar(axes: Axes, nodes: Sequence[RedisNode]) -> None:
     masters = [node for node in nodes if node.slots]
     copies = {
         master.name: [node.name for node in nodes if node.master == master.name and node.alive]
@@ -164,7 +164,7 @@ def _side(slot: int, names: Sequence[str]) -> str:
 # --- What it says ---------------------------------------------------------------------------------
 
 
-def _finding(nodes: Sequence[Node], pins: Mapping[int, list[str]], are_keys: bool) -> str:
+def _finding(nodes: Sequence[RedisNode], pins: Mapping[int, list[str]], are_keys: bool) -> str:
     masters = sum(bool(node.slots) for node in nodes)
     if not are_keys:
         return f"{SLOTS:,} slots on {counted(masters, 'master')}: each account is on one of them"
@@ -177,7 +177,7 @@ def _finding(nodes: Sequence[Node], pins: Mapping[int, list[str]], are_keys: boo
     return ", ".join(told)
 
 
-def _line(nodes: Sequence[Node], pins: Mapping[int, list[str]], are_keys: bool) -> str:
+def _line(nodes: Sequence[RedisNode], pins: Mapping[int, list[str]], are_keys: bool) -> str:
     if are_keys:
         said = [
             f"slot {slot} of {_owner(nodes, slot)} has {listed(names)}"

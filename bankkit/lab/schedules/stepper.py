@@ -17,7 +17,7 @@ from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from bankkit.explorer.exploration import Result, explore
-from bankkit.explorer.inspection import Inside
+from bankkit.explorer.inspection import Inspection
 from bankkit.explorer.laboratory import Scenario, ScenarioError
 from bankkit.explorer.replay_run import Run
 from bankkit.explorer.schedule import Outcome, Schedule
@@ -117,7 +117,7 @@ class Stepper:
         self.proof: Result | None = None
         """What the explorer said, once it was asked."""
         self._run: Run | None = None
-        self._inside: Inside | None = None
+        self._inspection: Inspection | None = None
         self._ahead: list[Turn] = []
         """What is still to come of a schedule that is shown step by step."""
         self._message = ""
@@ -237,13 +237,13 @@ class Stepper:
     def _start(self) -> None:
         puzzle = self.puzzle
         run = Run(puzzle.scenario, patch=puzzle.patch, lines=puzzle.lines)
-        self._run, self._inside = run, Inside(run)
-        self._inside.look()
+        self._run, self._inspection = run, Inspection(run)
+        self._inspection.look()
 
     def _leave(self) -> None:
         if self._run is not None:
             self._run.close()
-        self._run = self._inside = None
+        self._run = self._inspection = None
 
     def _turns(self) -> list[Turn]:
         return [(move.thread, move.option) for move in self._going().schedule.moves]
@@ -268,8 +268,8 @@ class Stepper:
         except ScenarioError:
             self._play(before)
             raise
-        assert self._inside is not None
-        self._inside.look()
+        assert self._inspection is not None
+        self._inspection.look()
 
     def _play(self, turns: Sequence[Turn]) -> None:
         """These steps, from the start."""
@@ -382,10 +382,10 @@ class Stepper:
 
     def _view(self) -> dict[str, Any]:
         run = self._going()
-        assert self._inside is not None
+        assert self._inspection is not None
         return {
             **stepper_view.head(self.puzzle),
-            **stepper_view.scene(self.puzzle, run, self._inside),
+            **stepper_view.scene(self.puzzle, run, self._inspection),
             "verdict": stepper_view.verdict(
                 self.puzzle, self.goal_reached, run.schedule, run.outcome, self.proof
             ),

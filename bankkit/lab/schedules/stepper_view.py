@@ -8,8 +8,8 @@ from typing import Any
 
 from bankkit.explorer.depth_first import Bound
 from bankkit.explorer.exploration import Result
-from bankkit.explorer.inspection import Inside, code_at
-from bankkit.explorer.locations import Place
+from bankkit.explorer.inspection import Inspection, code_at
+from bankkit.explorer.locations import Location
 from bankkit.explorer.replay_run import Run, ThreadView
 from bankkit.explorer.schedule import Outcome, Schedule
 from bankkit.lab.drawing.text import counted
@@ -31,7 +31,7 @@ def head(puzzle: Puzzle) -> dict[str, Any]:
     }
 
 
-def scene(puzzle: Puzzle, run: Run, inside: Inside) -> dict[str, Any]:
+def scene(puzzle: Puzzle, run: Run, inspection: Inspection) -> dict[str, Any]:
     """Where everything stands, and how it came there.
 
     The main thread, which starts the others and waits for them, is left out while it does nothing
@@ -41,9 +41,9 @@ def scene(puzzle: Puzzle, run: Run, inside: Inside) -> dict[str, Any]:
     acting = {move.thread for move in (*schedule.moves, *run.enabled)}
     threads = [each for each in run.threads if each.name != "main" or "main" in acting]
     return {
-        "state": list(_state(puzzle, inside).items()),
-        "locks": list(inside.locks().items()),
-        "threads": [_thread(puzzle, run, inside, each) for each in threads],
+        "state": list(_state(puzzle, inspection).items()),
+        "locks": list(inspection.locks().items()),
+        "threads": [_thread(puzzle, run, inspection, each) for each in threads],
         "steps": [
             {"thread": move.thread, "does": move.does, "at": move.at, "preempts": move.preempts}
             for move in schedule.moves
@@ -90,34 +90,34 @@ def _told(outcome: Outcome) -> str:
     return " ".join([text if text.endswith(".") else f"{text}.", *others])
 
 
-def _state(puzzle: Puzzle, inside: Inside) -> Mapping[str, str]:
+def _state(puzzle: Puzzle, inspection: Inspection) -> Mapping[str, str]:
     if puzzle.look is None:
-        return inside.scenario()
+        return inspection.scenario()
     try:
         return {str(name): str(words) for name, words in puzzle.look().items()}
     except Exception as error:  # the learner's own code
         return {"look() fails": f"{type(error).__name__}: {error}"}
 
 
-def _thread(puzzle: Puzzle, run: Run, inside: Inside, view: ThreadView) -> dict[str, Any]:
-    stack: Sequence[Place] = view.stack
-    does, waits = view.does, view.waits or inside.waits(view.name)
+def _thread(puzzle: Puzzle, run: Run, inspection: Inspection, view: ThreadView) -> dict[str, Any]:
+    stack: Sequence[Location] = view.stack
+    does, waits = view.does, view.waits or inspection.waits(view.name)
     state: str = "waiting" if waits else view.state
     if run.outcome is not None:
-        failed, where = inside.failed()
+        failed, where = inspection.failed()
         waits = run.outcome.waiting.get(view.name, "")
         if view.name == failed:
             state, stack = "failed", where
             does = f"raised {type(run.outcome.error).__name__}"
         elif waits:
             state = "stuck"
-        elif inside.has_ended(view.name):
+        elif inspection.has_ended(view.name):
             state, stack = "ended", ()
         else:
             state = "left"
     passes = {(inspect.getsourcefile(each), each.__name__) for each in puzzle.passes}
     looked_at = [(each.file, each.function) not in passes for each in stack]
-    variables = inside.variables(view.name, stack)
+    variables = inspection.variables(view.name, stack)
     return {
         "name": view.name,
         "state": state,
@@ -136,7 +136,7 @@ def _thread(puzzle: Puzzle, run: Run, inside: Inside, view: ThreadView) -> dict[
     }
 
 
-def _call(place: Place) -> dict[str, Any]:
+def _call(place: Location) -> dict[str, Any]:
     code = code_at(place.file, place.line)
     return {
         "function": place.function,

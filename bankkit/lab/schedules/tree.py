@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from bankkit.explorer.depth_first import Bound, Exhaustive
+from bankkit.explorer.depth_first import Bound, DepthFirst
 from bankkit.explorer.laboratory import Laboratory, Limits, Scenario, Search
 from bankkit.explorer.scheduler import Scheduler
 from bankkit.lab.drawing import figures, style
@@ -34,15 +34,15 @@ _LOOKS = (
 
 
 @dataclass(slots=True)
-class Node:
+class TreeNode:
     """A place in the tree: what can follow, by the thread that steps and the option it takes."""
 
-    children: dict[tuple[str, int], Node] = field(default_factory=dict)
+    children: dict[tuple[str, int], TreeNode] = field(default_factory=dict)
     fails: bool = False
     """Of a leaf: whether the schedule that ends here shows the bug."""
     x: float = 0.0
 
-    def leaves(self) -> Iterator[Node]:
+    def leaves(self) -> Iterator[TreeNode]:
         """The ends of all schedules from here, from left to right."""
         stack = [self]
         while stack:
@@ -80,14 +80,14 @@ def explored_tree(
 
 def _grow(
     scenario: Scenario, bound: Bound, patch: Iterable[ModuleType], lines: Iterable[object]
-) -> tuple[Node, list[str]]:
-    root = Node()
+) -> tuple[TreeNode, list[str]]:
+    root = TreeNode()
     threads: list[str] = []
 
     def add(search: Search) -> None:
         node = root
         for step in search.path:
-            node = node.children.setdefault((step.task.label, step.option), Node())
+            node = node.children.setdefault((step.task.label, step.option), TreeNode())
         node.fails = search.ending is not None or scheduler.failure is not None
         for task in scheduler.tasks:
             if task.label not in threads:
@@ -98,7 +98,7 @@ def _grow(
         closing(Scheduler(limit=10_000)) as scheduler,
         Laboratory(scenario, patch, lines, scheduler=scheduler) as laboratory,
     ):
-        laboratory.find(Exhaustive(scheduler, bound), limits, ("none of these", None), add)
+        laboratory.find(DepthFirst(scheduler, bound), limits, ("none of these", None), add)
     if limits.reached:
         raise ValueError(
             f"There are more than {MOST_SCHEDULES} schedules with {bound}: choose a smaller bound, "
@@ -114,7 +114,7 @@ def _finding(schedules: int, failing: int) -> str:
     return f"{failing} of {schedules} schedules {verb}"
 
 
-def _place(root: Node, leaves: list[Node]) -> None:
+def _place(root: TreeNode, leaves: list[TreeNode]) -> None:
     """Leaves stand side by side, every other node in the middle above its children."""
     for place, leaf in enumerate(leaves):
         leaf.x = float(place)
@@ -131,7 +131,7 @@ def _place(root: Node, leaves: list[Node]) -> None:
             stack += [(child, False) for child in children]
 
 
-def _draw(axes: Axes, root: Node, threads: list[str]) -> None:
+def _draw(axes: Axes, root: TreeNode, threads: list[str]) -> None:
     from matplotlib.ticker import MaxNLocator
 
     stepping = {thread for thread, _ in _keys(root)}
@@ -185,7 +185,7 @@ def _draw(axes: Axes, root: Node, threads: list[str]) -> None:
 _ENDS = {False: ("o", "white", 5, "ends well"), True: ("X", style.VERMILLION, 9, "fails")}
 
 
-def _keys(root: Node) -> Iterator[tuple[str, int]]:
+def _keys(root: TreeNode) -> Iterator[tuple[str, int]]:
     stack = [root]
     while stack:
         node = stack.pop()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from bankkit.lab.drawing import figures, style
 from bankkit.lab.drawing.figures import INK, QUIET, Picture, duration
-from bankkit.lab.recording.history import FENCED_OFF, Call, Event, EventKind
+from bankkit.lab.recording.history import FENCED_OFF, Call, EventKind, RecordedEvent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -97,7 +97,7 @@ _INTERRUPTED: dict[EventKind, PartName] = {
 """The part that a call was in when its client gave up, by the last event before."""
 
 
-def _part(before: Event, event: Event, call: Call) -> PartName | None:
+def _part(before: RecordedEvent, event: RecordedEvent, call: Call) -> PartName | None:
     """The part that ends with `event`; None if none does."""
     if event.kind in _ENDS:
         return _ENDS[event.kind]
@@ -117,7 +117,7 @@ def _part(before: Event, event: Event, call: Call) -> PartName | None:
     return None
 
 
-def _tried_again(found: list[Part], event: Event, keep: tuple[PartName, ...]) -> list[Part]:
+def _tried_again(found: list[Part], event: RecordedEvent, keep: tuple[PartName, ...]) -> list[Part]:
     """One part for the attempts that came to nothing."""
     kept = list(takewhile(lambda part: part.name in keep, found))
     return [*kept, Part("earlier", kept[-1].end, event.at)]
@@ -187,7 +187,7 @@ def in_words(call: Call) -> str:
 # --- As a picture --------------------------------------------------------------------------------
 
 
-class _Look(NamedTuple):
+class _PartStyle(NamedTuple):
     row: int
     label: str
     colour: str
@@ -195,18 +195,18 @@ class _Look(NamedTuple):
 
 
 _ROWS = ("client", "wire", "server", "Redis")
-_LOOKS: dict[PartName, _Look] = {
-    "stub": _Look(0, "stub", style.SKY_BLUE, ""),
-    "wire": _Look(1, "wire", "#DDDDDD", ""),
-    "earlier": _Look(1, "earlier\ntries", style.GREY, "xx"),
-    "thread": _Look(2, "wait for\nthread", "#FFFFFF", "//"),
-    "check": _Look(2, "check\ninput", style.PURPLE, ""),
-    "lock": _Look(2, "lock", style.ORANGE, "\\\\"),
-    "read": _Look(3, "read", style.GREEN, "--"),
-    "rule": _Look(2, "rule", style.PURPLE, ".."),
-    "commit": _Look(3, "commit", style.GREEN, "||"),
-    "reply": _Look(2, "reply", style.SKY_BLUE, ""),
-    "back": _Look(1, "wire", "#DDDDDD", ""),
+_LOOKS: dict[PartName, _PartStyle] = {
+    "stub": _PartStyle(0, "stub", style.SKY_BLUE, ""),
+    "wire": _PartStyle(1, "wire", "#DDDDDD", ""),
+    "earlier": _PartStyle(1, "earlier\ntries", style.GREY, "xx"),
+    "thread": _PartStyle(2, "wait for\nthread", "#FFFFFF", "//"),
+    "check": _PartStyle(2, "check\ninput", style.PURPLE, ""),
+    "lock": _PartStyle(2, "lock", style.ORANGE, "\\\\"),
+    "read": _PartStyle(3, "read", style.GREEN, "--"),
+    "rule": _PartStyle(2, "rule", style.PURPLE, ".."),
+    "commit": _PartStyle(3, "commit", style.GREEN, "||"),
+    "reply": _PartStyle(2, "reply", style.SKY_BLUE, ""),
+    "back": _PartStyle(1, "wire", "#DDDDDD", ""),
 }
 
 _WAYS: dict[str, tuple[PartName, ...]] = {
@@ -269,8 +269,8 @@ def _columns(call: Call, found: list[Part]) -> list[Part | PartName]:
 def _draw(axes: Axes, call: Call, found: list[Part]) -> None:
     columns = _columns(call, found)
     step = (_WIDTH - _LEFT - 0.1) / (len(columns) + 1)  # the last one is for the answer
-    places = [_Place(_LEFT + step * i, step, _row(column)) for i, column in enumerate(columns)]
-    answer = _Place(_LEFT + step * len(columns), step, 0)
+    places = [_LabelSpot(_LEFT + step * i, step, _row(column)) for i, column in enumerate(columns)]
+    answer = _LabelSpot(_LEFT + step * len(columns), step, 0)
     for row, name in enumerate(_ROWS):
         bottom = _TOP - (row + 1) * _ROW
         if row % 2 == 0:
@@ -301,7 +301,7 @@ def _row(column: Part | PartName) -> int:
     return _LOOKS[column.name if isinstance(column, Part) else column].row
 
 
-class _Place(NamedTuple):
+class _LabelSpot(NamedTuple):
     """Where a box of the strip stands, in inches."""
 
     left: float
@@ -321,7 +321,7 @@ class _Place(NamedTuple):
         return self.bottom + _ROW / 2
 
 
-def _frame(axes: Axes, place: _Place, **style: Any) -> None:
+def _frame(axes: Axes, place: _LabelSpot, **style: Any) -> None:
     from matplotlib.patches import FancyBboxPatch
 
     corner = (place.left + 0.045, place.bottom + 0.05)
@@ -330,26 +330,26 @@ def _frame(axes: Axes, place: _Place, **style: Any) -> None:
     axes.add_patch(FancyBboxPatch(corner, *size, boxstyle=shape, zorder=3, **style))
 
 
-def _words(axes: Axes, place: _Place, text: str, color: str = "#000000") -> None:
+def _words(axes: Axes, place: _LabelSpot, text: str, color: str = "#000000") -> None:
     axes.text(
         place.middle, place.centre, text, ha="center", va="center", zorder=4,
         fontsize=9, linespacing=1.1, color=color,
     )  # fmt: skip
 
 
-def _box(axes: Axes, place: _Place, part: Part) -> None:
+def _box(axes: Axes, place: _LabelSpot, part: Part) -> None:
     look = _LOOKS[part.name]
     edge, width = (_WARNING, 2.4) if part.refused else (INK, 0.8)
     _frame(axes, place, facecolor=look.colour, edgecolor=edge, linewidth=width)
     _words(axes, place, f"{look.label}\n{duration(part.duration)}")
 
 
-def _outline(axes: Axes, place: _Place, label: str) -> None:
+def _outline(axes: Axes, place: _LabelSpot, label: str) -> None:
     _frame(axes, place, facecolor="white", edgecolor=QUIET, linewidth=0.8, linestyle=(0, (3, 3)))
     _words(axes, place, f"{label}\nnot\nreached", color=QUIET)
 
 
-def _answer(axes: Axes, place: _Place, status: str) -> None:
+def _answer(axes: Axes, place: _LabelSpot, status: str) -> None:
     ok = status == "OK"
     colour = style.GREEN if ok else "white"
     edge, width = (INK, 0.8) if ok else (_WARNING, 2.4)
@@ -357,7 +357,7 @@ def _answer(axes: Axes, place: _Place, status: str) -> None:
     _words(axes, place, "answer\n✓ OK" if ok else "answer\n✗ error")
 
 
-def _arrow(axes: Axes, here: _Place, there: _Place) -> None:
+def _arrow(axes: Axes, here: _LabelSpot, there: _LabelSpot) -> None:
     """From a box to the next one, around the corner."""
     drawn = {"arrowstyle": "-|>", "color": INK, "linewidth": 1.0, "shrinkA": 0, "shrinkB": 0}
     if here.row == there.row:
@@ -371,7 +371,7 @@ def _arrow(axes: Axes, here: _Place, there: _Place) -> None:
     axes.annotate("", (x, end), (x, here.centre), arrowprops=drawn)
 
 
-def _bypass(axes: Axes, here: _Place, there: _Place) -> None:
+def _bypass(axes: Axes, here: _LabelSpot, there: _LabelSpot) -> None:
     """From the door that refused to the reply, past the doors that were not reached."""
     x, y = here.left + here.width, there.bottom + _ROW + 0.05
     axes.plot(
@@ -381,7 +381,7 @@ def _bypass(axes: Axes, here: _Place, there: _Place) -> None:
     axes.annotate("", (there.middle, y - 0.1), (there.middle, y + 0.005), arrowprops=drawn)
 
 
-def _hold(axes: Axes, call: Call, places: dict[PartName, _Place]) -> None:
+def _hold(axes: Axes, call: Call, places: dict[PartName, _LabelSpot]) -> None:
     """A bracket over the time in which the call held its lock."""
     granted, released = call.find_last("granted"), call.find_last("released")
     if not granted or not released or "read" not in places:
@@ -397,7 +397,7 @@ def _hold(axes: Axes, call: Call, places: dict[PartName, _Place]) -> None:
     )  # fmt: skip
 
 
-def _callout(axes: Axes, place: _Place, answer: _Place, text: str) -> None:
+def _callout(axes: Axes, place: _LabelSpot, answer: _LabelSpot, text: str) -> None:
     """Which door refused, in the free row of the client."""
     y = _TOP - 0.5 * _ROW
     middle = min(max(place.middle, _LEFT + 3.2), answer.left - 2.1)
@@ -412,7 +412,7 @@ def _callout(axes: Axes, place: _Place, answer: _Place, text: str) -> None:
     )  # fmt: skip
 
 
-def _to_scale(axes: Axes, found: list[tuple[Part, _Place]]) -> None:
+def _to_scale(axes: Axes, found: list[tuple[Part, _LabelSpot]]) -> None:
     """The same parts as one bar, each as long as it took."""
     from matplotlib.patches import Rectangle
 

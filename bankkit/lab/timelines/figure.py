@@ -246,7 +246,7 @@ class _Sheet:
                 )  # fmt: skip
 
     def _marks(self) -> None:
-        """What befell servers and calls: a sign, and where there is room what it means."""
+        """The faults of servers and calls: a sign, and its meaning where there is room."""
         starts: dict[int, list[int]] = defaultdict(list)  # of what is drawn in each row
         for bar in self.lanes.bars:
             if not self._is_unseen(bar):

@@ -20,8 +20,8 @@ from bankkit.lab.recording.history import (
     FENCED_OFF,
     OF_SERVERS,
     Call,
-    Event,
     History,
+    RecordedEvent,
     ServerSpan,
     Span,
     WakeUp,
@@ -36,7 +36,7 @@ MAX_LANES = 40
 """More cannot be read on one page."""
 
 MAX_TOLD = 8
-"""So many things that befell servers are told one by one."""
+"""Up to this number, the faults of servers are told one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ MarkKind = Literal["killed", "paused", "resumed", "started", "expired", "fenced"
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What befell a server, or a call on account of it."""
+    """A fault of a server, or of a call because of one."""
 
     lane: int
     """Of the call's client; servers have those after the clients'."""
@@ -98,7 +98,7 @@ _MARKS: dict[MarkKind, tuple[str, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class BalanceStep:
     """The balance from a moment on, in cents."""
 
     at: int
@@ -123,7 +123,7 @@ class Lanes:
     moments: tuple[Moment, ...]
     """In the order of their times, of writes in which they took effect."""
     wake_ups: tuple[WakeUp, ...]
-    steps: tuple[Step, ...]
+    steps: tuple[BalanceStep, ...]
     """The balance at the start, and from each write on; empty if it is not known."""
     writes: tuple[Write, ...]
     lost: tuple[LostUpdate, ...]
@@ -219,7 +219,7 @@ def in_words(lanes: Lanes) -> str:
 
 
 def _told(marks: Sequence[Mark]) -> str:
-    """What befell whom, in order; if that was much, only what."""
+    """The faults and whose they were, in order; if there were many, only the faults."""
     if len(marks) <= MAX_TOLD:
         # Who is not told something learns it at a time of its own.
         in_order = sorted(marks, key=lambda mark: (mark.kind == "unknown", mark.at))
@@ -298,7 +298,7 @@ def _marks(
     places: dict[str, tuple[int, int]],
     start: int,
 ) -> Iterator[Mark]:
-    """What befell servers, and calls where there are servers that can fail."""
+    """The faults of servers, and of calls where servers can fail."""
     if not history.servers:
         return
     lanes = {name: len(clients) + n for n, name in enumerate(history.servers)}
@@ -319,7 +319,7 @@ def _marks(
             yield Mark(*place, "unknown", event.at, client_of(event.call))
 
 
-def _leaves_open(received: Event, reason: str) -> bool:
+def _leaves_open(received: RecordedEvent, reason: str) -> bool:
     """Whether the client was not told if anything was applied."""
     if received.note == "DEADLINE_EXCEEDED":
         return not reason  # else it was the bank that gave up, before it applied anything
@@ -412,14 +412,16 @@ def _moments(
     return sorted(found, key=lambda moment: moment.at)
 
 
-def _steps(history: History, account: str, start: int, writes: tuple[Write, ...]) -> list[Step]:
+def _steps(
+    history: History, account: str, start: int, writes: tuple[Write, ...]
+) -> list[BalanceStep]:
     if not writes:
         seen = (e.value for e in history.events if e.kind == "read" and e.account == account)
         balance = next((value for value in seen if value is not None), None)
-        return [] if balance is None else [Step(start, balance, balance)]
+        return [] if balance is None else [BalanceStep(start, balance, balance)]
     expected = writes[0].read
-    steps = [Step(min(start, writes[0].wrote_at), expected, expected)]
+    steps = [BalanceStep(min(start, writes[0].wrote_at), expected, expected)]
     for write in writes:
         expected += write.wrote - write.read
-        steps.append(Step(write.wrote_at, write.wrote, expected))
+        steps.append(BalanceStep(write.wrote_at, write.wrote, expected))
     return steps

@@ -8,7 +8,8 @@ import pytest
 from matplotlib.text import Text
 
 from bankkit import Bank
-from bankkit.lab.drawing import figures, style, system
+from bankkit.lab.drawing import figures, style
+from bankkit.lab.drawing.system import system
 
 
 def texts(picture: figures.Picture) -> list[Text]:

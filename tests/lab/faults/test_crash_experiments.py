@@ -215,8 +215,8 @@ def test_it_can_be_handed_on(name: str, tmp_path: Path) -> None:
 # --- Nothing is left -----------------------------------------------------------------------------
 
 IN_THE_MIDDLE = """
-from bankkit.lab.faults.rig import Stage
-with Stage("redis-read-write") as stage:
+from bankkit.lab.faults.rig import FaultRig
+with FaultRig("redis-read-write") as stage:
     first, second = stage.servers
     first.hold_up()
     stage.deposit("client 1", first)
@@ -258,12 +258,12 @@ def test_nothing_outlives_the_process_that_started_it(
 
 
 def test_a_server_that_cannot_start_says_why() -> None:
-    from bankkit.lab.faults.server_processes import ServerProcess
-    from bankkit.supervisor.supervised import NotRunning, Watchdog
+    from bankkit.lab.faults.server_processes import FaultyServer
+    from bankkit.supervisor.supervised import NotRunning, Supervisor
 
-    with Watchdog() as watchdog:
+    with Supervisor() as supervisor:
         nowhere = "unix:///nowhere/redis.sock"
-        server = ServerProcess("server 1", watchdog, nowhere, ["bank", "redis-read-write", "0.5"])
+        server = FaultyServer("server 1", supervisor, nowhere, ["bank", "redis-read-write", "0.5"])
         with pytest.raises(NotRunning, match="server 1 is not running: exit code 1"):
             server.wait_for("started")
         server.close()

@@ -9,7 +9,7 @@ import pytest
 
 from bankkit import lab
 from bankkit.lab.lessons import lesson_08
-from bankkit.lab.racing.lock_driver import Stage
+from bankkit.lab.racing.lock_driver import LockDriver
 from bankkit.lab.racing.tradeoff import HOLD_MS, SHARES, Point, Tradeoff, measured
 from bankkit.locks import POLICIES, FirstDraftLock, Mutex, NoLock, ReadWriteLock
 
@@ -36,7 +36,9 @@ def nobody_stays() -> Iterator[None]:
 
 @pytest.mark.parametrize("make_lock", [ReadWriteLock, FirstDraftLock, lesson_08.ReadWriteLock])
 def test_a_right_lock_lets_readers_in_together_and_a_writer_alone(make_lock: Any) -> None:
-    play = lab.act_out(make_lock, "ann reads, ben reads, carl writes, ann leaves, ben leaves")
+    play = lab.run_lock_script(
+        make_lock, "ann reads, ben reads, carl writes, ann leaves, ben leaves"
+    )
     assert [row.states.get("carl") for row in play.rows] == [
         *(None, None, "waits to write", "waits to write", "writes", ""),
     ]
@@ -46,7 +48,7 @@ def test_a_right_lock_lets_readers_in_together_and_a_writer_alone(make_lock: Any
 
 
 def test_no_lock_lets_everybody_in() -> None:
-    play = lab.act_out(NoLock, "ann reads, ben writes\ncarl writes")
+    play = lab.run_lock_script(NoLock, "ann reads, ben writes\ncarl writes")
     assert [row.trespass for row in play.rows] == [
         "",
         "ben writes while ann reads",
@@ -60,7 +62,7 @@ def test_no_lock_lets_everybody_in() -> None:
 
 
 def test_a_mutex_makes_readers_wait_for_nothing() -> None:
-    play = lab.act_out(Mutex, "ann reads, ben reads")
+    play = lab.run_lock_script(Mutex, "ann reads, ben reads")
     assert play.verdict == "ben waits, and no writer is near."
     assert repr(play).splitlines()[:3] == [
         "             ann            ben",
@@ -71,7 +73,7 @@ def test_a_mutex_makes_readers_wait_for_nothing() -> None:
 
 @pytest.mark.usefixtures("nobody_stays")
 def test_who_is_left_waiting_is_told_and_its_thread_ended() -> None:
-    play = lab.act_out(Forgetful, "ann writes, ben reads, carl writes, ann leaves")
+    play = lab.run_lock_script(Forgetful, "ann writes, ben reads, carl writes, ann leaves")
     assert play.left_waiting == ("ben", "carl")
     assert play.verdict == (
         "Everybody else has left, and ben and carl still wait: nobody will ever wake them."
@@ -79,7 +81,7 @@ def test_who_is_left_waiting_is_told_and_its_thread_ended() -> None:
 
 
 def test_who_waits_can_do_nothing_else() -> None:
-    play = lab.act_out(ReadWriteLock, "ann writes, ben reads, ben leaves, ben reads")
+    play = lab.run_lock_script(ReadWriteLock, "ann writes, ben reads, ben leaves, ben reads")
     assert [row.step for row in play.rows] == [
         *("ann writes", "ben reads", "ben leaves (waits still)", "ben reads (waits still)"),
         *("ann leaves", "ben leaves"),
@@ -93,7 +95,7 @@ def test_under_readers_a_writer_starves_and_under_fair_it_does_not() -> None:
         def make_lock(policy: str = policy) -> ReadWriteLock:
             return ReadWriteLock(policy)
 
-        play = lab.act_out(make_lock, relay)
+        play = lab.run_lock_script(make_lock, relay)
         starved = all(row.states["dora"] == "waits to write" for row in play.rows[1:6])
         assert starved is (policy == "readers")
 
@@ -105,7 +107,7 @@ def test_what_the_lock_raises_is_raised() -> None:
             raise LookupError("no door")
 
     with pytest.raises(LookupError, match="no door"):
-        lab.act_out(Broken, "ann reads, ben writes")
+        lab.run_lock_script(Broken, "ann reads, ben writes")
 
 
 @pytest.mark.parametrize(
@@ -121,16 +123,16 @@ def test_what_the_lock_raises_is_raised() -> None:
 )
 def test_a_script_without_sense_is_refused(script: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        lab.act_out(ReadWriteLock, script)
+        lab.run_lock_script(ReadWriteLock, script)
 
 
 def test_what_is_no_lock_is_refused() -> None:
     with pytest.raises(TypeError, match="has no acquire_read"):
-        lab.act_out(object, "ann reads")
+        lab.run_lock_script(object, "ann reads")
 
 
 def test_names_are_escaped() -> None:
-    shown = lab.act_out(ReadWriteLock, "<b> reads")._repr_mimebundle_()["text/html"]
+    shown = lab.run_lock_script(ReadWriteLock, "<b> reads")._repr_mimebundle_()["text/html"]
     assert "&lt;b&gt; reads" in shown
     assert "<b>" not in shown
 
@@ -142,13 +144,13 @@ def test_a_thread_that_spins_is_ended() -> None:
             while True:
                 pass
 
-    with Stage(Spins()) as stage:
+    with LockDriver(Spins()) as stage:
         stage.tell("ann", "reads")
         assert stage.states() == {"ann": "waits to read"}
 
 
 def test_a_table_has_no_column_for_marks_that_are_not_there() -> None:
-    fine = lab.act_out(ReadWriteLock, "ann reads")._repr_mimebundle_()["text/html"]
+    fine = lab.run_lock_script(ReadWriteLock, "ann reads")._repr_mimebundle_()["text/html"]
     assert fine.count("<th") == 2 + 2  # a corner and ann, and the names of two steps
 
 
@@ -173,7 +175,7 @@ def test_it_holds_in_a_bank() -> None:
 
 
 def test_each_policy_shows_its_worst_and_fair_has_none() -> None:
-    rush = {policy: lab.rush_hour(policy) for policy in ("readers", "writers", "fair")}
+    rush = {policy: lab.measure_starvation(policy) for policy in ("readers", "writers", "fair")}
     assert lab.phases(rush["readers"]) == [("read", 60), ("write", 20)]
     assert lab.phases(rush["writers"]) == [("read", 1), ("write", 20), ("read", 59)]
     turns = lab.phases(rush["fair"])

@@ -14,9 +14,9 @@ from bankkit import Bank, lab
 from bankkit.lab.drawing.figures import plain_style
 from bankkit.lab.lessons import lesson_11
 from bankkit.lab.replication import call_log, outage, slots
-from bankkit.lab.replication.call_log import Call
+from bankkit.lab.replication.call_log import LoggedCall
 from bankkit.pb.bank_pb2 import AccountRequest, DepositRequest
-from bankkit.redis_backend import Node
+from bankkit.redis_backend import RedisNode
 from tests.support import pictures
 
 
@@ -140,7 +140,7 @@ def test_what_cannot_be_drawn_is_refused(bank: Bank) -> None:
 
 def test_each_gap_is_found_from_ok_to_ok() -> None:
     calls = [
-        Call("alice", ended - 1, ended, "OK" if is_ok else "UNAVAILABLE")
+        LoggedCall("alice", ended - 1, ended, "OK" if is_ok else "UNAVAILABLE")
         for ended, is_ok in ((10, False), (20, True), (30, False), (40, False), (50, True))
     ]
     assert list(outage._gaps(calls)) == [(9, 20), (20, 50)]
@@ -151,7 +151,7 @@ def test_each_gap_is_found_from_ok_to_ok() -> None:
 # --- The slots ------------------------------------------------------------------------------------
 
 THREE = tuple(
-    Node(f"node {number}", "master", "", "running", ((first, last),))
+    RedisNode(f"node {number}", "master", "", "running", ((first, last),))
     for number, (first, last) in enumerate(((0, 5460), (5461, 10921), (10922, 16383)), start=1)
 )
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from bankkit import Bank, lab
-from bankkit.lab.recording.history import Event, History
+from bankkit.lab.recording.history import History, RecordedEvent
 from bankkit.lab.recording.lost_updates import lost_updates
 from bankkit.pb import bank_pb2
 from tests.support.histories import killed, paused
@@ -241,10 +241,10 @@ def test_an_empty_recording_is_an_empty_trace() -> None:
 def test_a_call_that_has_not_ended_lasts_to_the_last_event() -> None:
     history = History(
         [
-            Event(1000, "a#1", "asked", "alice", None, "write"),
-            Event(2000, "a#1", "granted", "alice", None, "write"),
-            Event(3000, "b#2", "asked", "alice", None, "write"),
-            Event(9000, "c#3", "sent", "alice", None, "Deposit"),
+            RecordedEvent(1000, "a#1", "asked", "alice", None, "write"),
+            RecordedEvent(2000, "a#1", "granted", "alice", None, "write"),
+            RecordedEvent(3000, "b#2", "asked", "alice", None, "write"),
+            RecordedEvent(9000, "c#3", "sent", "alice", None, "Deposit"),
         ]
     )
     trace = lab.chrome_trace(history)
@@ -275,7 +275,9 @@ def test_a_table_comes_back_as_the_same_history(mixed: History, tmp_path: Path) 
 
 def test_a_refusals_reason_survives_and_so_do_odd_names() -> None:
     odd = 'a "b", c'
-    history = History([Event(5, f"{odd}#1", "sent", "alice", None, "Deposit")], {f"{odd}#1": "NO"})
+    history = History(
+        [RecordedEvent(5, f"{odd}#1", "sent", "alice", None, "Deposit")], {f"{odd}#1": "NO"}
+    )
     file = io.StringIO(newline="")
     lab.to_csv(history, file)
     file.seek(0)

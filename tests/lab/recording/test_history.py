@@ -12,19 +12,19 @@ import grpc
 import pytest
 
 from bankkit import Bank, lab
-from bankkit.lab.recording.history import Event, EventKind, History, Span, WakeUp
+from bankkit.lab.recording.history import EventKind, History, RecordedEvent, Span, WakeUp
 from bankkit.pb import bank_pb2, bank_pb2_grpc
 from tests.support.histories import MS, killed, paused
 
 
-def hold(call: str, mode: str, asked: int, granted: int, released: int) -> list[Event]:
+def hold(call: str, mode: str, asked: int, granted: int, released: int) -> list[RecordedEvent]:
     kinds: list[tuple[EventKind, int]] = [
         *(("asked", asked), ("granted", granted), ("released", released)),
     ]
-    return [Event(at, call, kind, "alice", None, mode) for kind, at in kinds]
+    return [RecordedEvent(at, call, kind, "alice", None, mode) for kind, at in kinds]
 
 
-def waits(*holds: list[Event]) -> dict[str, tuple[tuple[str, ...], str]]:
+def waits(*holds: list[RecordedEvent]) -> dict[str, tuple[tuple[str, ...], str]]:
     history = History([event for each in holds for event in each])
     return {
         span.call: (span.held_by, span.woken_by) for span in history.spans if span.kind == "waiting"
@@ -59,8 +59,8 @@ def test_who_gives_up_was_woken_by_nobody() -> None:
     history = History(
         [
             *hold("a#1", "write", 0, 1, 10),
-            Event(2, "b#2", "asked", "alice", None, "write"),
-            Event(12, "b#2", "timeout", "alice", None, "write"),
+            RecordedEvent(2, "b#2", "asked", "alice", None, "write"),
+            RecordedEvent(12, "b#2", "timeout", "alice", None, "write"),
         ]
     )
     assert Span("b#2", "b", "alice", "waiting", "write", 2, 12, ("a#1",), "") in history.spans
@@ -78,7 +78,8 @@ def test_a_wake_up_joins_a_release_and_a_grant() -> None:
 
 def test_accounts_do_not_wait_for_each_other() -> None:
     other = [
-        Event(e.at, e.call, e.kind, "bob", None, e.note) for e in hold("b#2", "write", 2, 3, 9)
+        RecordedEvent(e.at, e.call, e.kind, "bob", None, e.note)
+        for e in hold("b#2", "write", 2, 3, 9)
     ]
     history = History([*hold("a#1", "write", 0, 1, 10), *other])
     assert all(span.held_by == () for span in history.spans)
@@ -87,7 +88,7 @@ def test_accounts_do_not_wait_for_each_other() -> None:
 
 
 def test_clients_come_in_the_order_of_their_numbers() -> None:
-    events = [Event(n, f"client {n}#1", "sent") for n in (10, 2, 1)]
+    events = [RecordedEvent(n, f"client {n}#1", "sent") for n in (10, 2, 1)]
     assert History(events).clients == ("client 1", "client 2", "client 10")
 
 
@@ -132,7 +133,7 @@ def test_a_release_that_redis_did_not_hear_of_keeps_others_out() -> None:
     history = History(
         [
             *hold("a#1", "write", 0, 1, 10),
-            Event(50, "a#1", "expired", "alice", None, "write"),
+            RecordedEvent(50, "a#1", "expired", "alice", None, "write"),
             *hold("b#2", "write", 20, 51, 60),
         ]
     )
@@ -145,9 +146,9 @@ def test_a_release_that_redis_did_not_hear_of_keeps_others_out() -> None:
 def test_a_call_that_redis_failed_while_it_waited_waits_no_longer() -> None:
     history = History(
         [
-            Event(0, "a#1", "asked", "alice", None, "write"),
-            Event(5, "a#1", "failed", "alice", None, "STORE_UNAVAILABLE"),
-            Event(9, "b#2", "sent"),
+            RecordedEvent(0, "a#1", "asked", "alice", None, "write"),
+            RecordedEvent(5, "a#1", "failed", "alice", None, "STORE_UNAVAILABLE"),
+            RecordedEvent(9, "b#2", "sent"),
         ]
     )
     assert [(span.kind, span.end) for span in history.spans] == [("waiting", 5)]
@@ -156,7 +157,7 @@ def test_a_call_that_redis_failed_while_it_waited_waits_no_longer() -> None:
 def test_servers_whose_locks_do_not_see_each_other_keep_nobody_waiting() -> None:
     """Two hold "the" lock at once; a third waits for the one in its own server."""
 
-    def at(server: str, events: list[Event]) -> list[Event]:
+    def at(server: str, events: list[RecordedEvent]) -> list[RecordedEvent]:
         return [replace(event, server=server) for event in events]
 
     found = waits(
@@ -172,7 +173,9 @@ def test_servers_have_their_lives_and_are_no_calls() -> None:
     assert history.servers == ("server 1", "server 2")
     assert history.clients == ("client 1", "client 2")
     names = [f"server {n}" for n in (10, 2)]
-    events = [Event(n, "", "killed", server=name) for n, name in enumerate(["Redis", *names])]
+    events = [
+        RecordedEvent(n, "", "killed", server=name) for n, name in enumerate(["Redis", *names])
+    ]
     assert History(events).servers == ("server 2", "server 10", "Redis")
     assert History(events).calls == ()
     assert History([]).server_spans == ()

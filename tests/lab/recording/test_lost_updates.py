@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bankkit import Bank, lab
-from bankkit.lab.recording.history import Event, History
+from bankkit.lab.recording.history import History, RecordedEvent
 from bankkit.lab.recording.lost_updates import BEFORE, dollars, lost_updates, writes
 
 Step = tuple[str, str]  # a client, and "read" or "commit"
@@ -16,20 +16,20 @@ Step = tuple[str, str]  # a client, and "read" or "commit"
 
 def played(schedule: Iterable[Step], amount: int = 100, start: int = 0) -> tuple[History, int]:
     """What is recorded when clients read and commit so, each a deposit; and the balance then."""
-    events: list[Event] = []
+    events: list[RecordedEvent] = []
     balance, at = start, 0
     seen: dict[str, int] = {}
     for client, step in schedule:
         call = f"{client}#1"
         if step == "read":
             seen[client] = balance
-            events.append(Event(at, call, "sent", "alice", None, "Deposit"))
-            events.append(Event(at + 1, call, "reading", "alice"))
-            events.append(Event(at + 2, call, "read", "alice", balance))
+            events.append(RecordedEvent(at, call, "sent", "alice", None, "Deposit"))
+            events.append(RecordedEvent(at + 1, call, "reading", "alice"))
+            events.append(RecordedEvent(at + 2, call, "read", "alice", balance))
         else:
             balance = seen[client] + amount
-            events.append(Event(at + 1, call, "committing", "alice", balance, "commit"))
-            events.append(Event(at + 2, call, "committed", "alice", balance, "commit"))
+            events.append(RecordedEvent(at + 1, call, "committing", "alice", balance, "commit"))
+            events.append(RecordedEvent(at + 2, call, "committed", "alice", balance, "commit"))
         at += 10
     return History(events), balance
 
@@ -102,31 +102,34 @@ def test_whatever_the_schedule_the_money_adds_up(data: Any, clients: int) -> Non
 
 def test_a_change_in_doubt_counts_only_if_somebody_saw_it() -> None:
     events = [
-        Event(1, "a#1", "reading", "alice"),
-        Event(2, "a#1", "read", "alice", 0),
-        Event(3, "a#1", "committing", "alice", 100, "commit"),
-        Event(9, "a#1", "failed", "alice", None, "STORE_UNAVAILABLE"),
-        Event(10, "b#1", "reading", "alice"),
+        RecordedEvent(1, "a#1", "reading", "alice"),
+        RecordedEvent(2, "a#1", "read", "alice", 0),
+        RecordedEvent(3, "a#1", "committing", "alice", 100, "commit"),
+        RecordedEvent(9, "a#1", "failed", "alice", None, "STORE_UNAVAILABLE"),
+        RecordedEvent(10, "b#1", "reading", "alice"),
     ]
-    unseen = History([*events, Event(11, "b#1", "read", "alice", 0)])
+    unseen = History([*events, RecordedEvent(11, "b#1", "read", "alice", 0)])
     assert writes(unseen, "alice") == ()
-    seen = History([*events, Event(11, "b#1", "read", "alice", 100)])
+    seen = History([*events, RecordedEvent(11, "b#1", "read", "alice", 100)])
     assert [write.wrote for write in writes(seen, "alice")] == [100]
 
 
 def test_a_change_that_surely_failed_is_none() -> None:
     events = [
-        Event(1, "a#1", "committing", "alice", 100, "commit"),
-        Event(2, "a#1", "failed", "alice", None, "Changed"),
-        Event(3, "b#1", "committing", "alice", -100, "add"),
-        Event(4, "b#1", "failed", "alice", None, "OutOfBounds"),
+        RecordedEvent(1, "a#1", "committing", "alice", 100, "commit"),
+        RecordedEvent(2, "a#1", "failed", "alice", None, "WriteConflict"),
+        RecordedEvent(3, "b#1", "committing", "alice", -100, "add"),
+        RecordedEvent(4, "b#1", "failed", "alice", None, "OutOfBounds"),
     ]
     assert writes(History(events), "alice") == ()
 
 
 def test_a_change_by_somebody_who_was_not_recorded_is_named() -> None:
     history, _ = played(steps("Ra Ca"))
-    later = [Event(100, "b#1", "reading", "alice"), Event(101, "b#1", "read", "alice", 7)]
+    later = [
+        RecordedEvent(100, "b#1", "reading", "alice"),
+        RecordedEvent(101, "b#1", "read", "alice", 7),
+    ]
     with pytest.raises(ValueError, match="alice was also changed by something that was not"):
         writes(History([*history.events, *later]), "alice")
 

@@ -6,7 +6,7 @@ import pytest
 
 from bankkit import lab
 from bankkit.explorer.depth_first import Bound
-from bankkit.lab.schedules.tree import MOST_SCHEDULES, Node, _grow
+from bankkit.lab.schedules.tree import MOST_SCHEDULES, TreeNode, _grow
 from bankkit.locks import FirstDraftLock, ReadWriteLock
 from tests.support import pictures
 from tests.support.scenarios import reader_and_writer
@@ -40,7 +40,7 @@ def test_the_bug_sits_where_it_sits() -> None:
 def test_every_failing_leaf_is_a_schedule_that_fails() -> None:
     scenario = reader_and_writer(FirstDraftLock)
     root, _ = _grow(scenario, Bound(1), (), ())
-    paths: list[tuple[tuple[str, ...], Node]] = [((), root)]
+    paths: list[tuple[tuple[str, ...], TreeNode]] = [((), root)]
     while paths:
         path, node = paths.pop()
         for (thread, _), child in node.children.items():

@@ -12,7 +12,7 @@ from IPython.utils.capture import capture_output
 from bankkit import Bank, lab
 from bankkit.lab.drawing import figures
 from bankkit.lab.drawing.figures import Picture
-from bankkit.lab.recording.history import Call, Event, EventKind
+from bankkit.lab.recording.history import Call, EventKind, RecordedEvent
 from bankkit.lab.recording.recorder import Recording
 from bankkit.lab.timelines.call_life import parts
 from bankkit.pb import bank_pb2
@@ -150,7 +150,7 @@ def test_a_life_ends_at_the_door_that_refused(
 
 
 def seen(*moments: tuple[int, EventKind, str]) -> Call:
-    events = tuple(Event(at, "c#1", kind, note=note) for at, kind, note in moments)
+    events = tuple(RecordedEvent(at, "c#1", kind, note=note) for at, kind, note in moments)
     return Call("c#1", "Deposit", "alice", events)
 
 
@@ -174,8 +174,18 @@ def test_what_the_server_did_after_the_client_had_gone_is_left_out() -> None:
 def test_a_compare_and_set_that_tries_again_is_one_part() -> None:
     call = seen(
         *((0, "sent", "Deposit"), (1, "encoded", ""), (2, "arrived", "Deposit"), (3, "began", "")),
-        *((4, "reading", ""), (5, "read", ""), (6, "committing", ""), (7, "failed", "Changed")),
-        *((8, "reading", ""), (9, "read", ""), (10, "committing", ""), (11, "failed", "Changed")),
+        *(
+            (4, "reading", ""),
+            (5, "read", ""),
+            (6, "committing", ""),
+            (7, "failed", "WriteConflict"),
+        ),
+        *(
+            (8, "reading", ""),
+            (9, "read", ""),
+            (10, "committing", ""),
+            (11, "failed", "WriteConflict"),
+        ),
         *((12, "reading", ""), (13, "read", ""), (14, "committing", ""), (15, "committed", "")),
         *((16, "replied", "OK"), (17, "received", "OK")),
     )

@@ -19,7 +19,7 @@ from matplotlib.text import Annotation, Text
 from bankkit import Bank, lab
 from bankkit.lab.drawing import style
 from bankkit.lab.drawing.figures import Picture
-from bankkit.lab.recording.history import Event, History
+from bankkit.lab.recording.history import History, RecordedEvent
 from bankkit.lab.timelines import figure
 from bankkit.lab.timelines.lanes import MAX_LANES, Lanes, finding, in_words, lanes_of
 from bankkit.lab.timelines.widget import scene
@@ -188,11 +188,13 @@ def test_what_was_not_recorded_makes_the_balance_unknown_and_no_more() -> None:
             event
             for number, balance in ((1, 100), (2, 7_777))
             for event in (
-                Event(1000 * number, f"a#{number}", "asked", "alice", None, "read"),
-                Event(1000 * number + 100, f"a#{number}", "granted", "alice", None, "read"),
-                Event(1000 * number + 200, f"a#{number}", "reading", "alice"),
-                Event(1000 * number + 300, f"a#{number}", "read", "alice", balance),
-                Event(1000 * number + 400, f"a#{number}", "released", "alice", None, "read"),
+                RecordedEvent(1000 * number, f"a#{number}", "asked", "alice", None, "read"),
+                RecordedEvent(1000 * number + 100, f"a#{number}", "granted", "alice", None, "read"),
+                RecordedEvent(1000 * number + 200, f"a#{number}", "reading", "alice"),
+                RecordedEvent(1000 * number + 300, f"a#{number}", "read", "alice", balance),
+                RecordedEvent(
+                    1000 * number + 400, f"a#{number}", "released", "alice", None, "read"
+                ),
             )
         ]
     )
@@ -298,7 +300,7 @@ def test_two_lanes_tell_the_whole_story() -> None:
 
 
 def test_a_short_recording_of_one_call() -> None:
-    history = History([Event(7, "a#1", "asked", "alice", None, "read")])
+    history = History([RecordedEvent(7, "a#1", "asked", "alice", None, "read")])
     pictures.check(figure.draw(lanes_of(history)))
 
 
@@ -332,7 +334,7 @@ def test_who_is_not_told_the_outcome_is_marked_and_who_is_told_is_not() -> None:
         ("FAILED_PRECONDITION", "INSUFFICIENT_FUNDS", False),
     ):
         events = [e for e in killed().events if (e.call, e.kind) != ("client 1#1", "received")]
-        answer = Event(61_000_000, "client 1#1", "received", note=status)
+        answer = RecordedEvent(61_000_000, "client 1#1", "received", note=status)
         found = lanes_of(History([*events, answer], {"client 1#1": reason} if reason else {})).marks
         assert ("unknown" in {mark.kind for mark in found}) is is_open, status
 
@@ -369,7 +371,7 @@ def test_a_sign_without_room_for_its_words_is_explained_above() -> None:
 def test_many_things_that_befell_servers_are_told_together() -> None:
     history = killed()
     more = [
-        Event(600_000_000 + n, "", kind, server="server 2")
+        RecordedEvent(600_000_000 + n, "", kind, server="server 2")
         for n in range(0, 20, 2)
         for kind in ("killed", "started")
     ]

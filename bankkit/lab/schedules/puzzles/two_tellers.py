@@ -14,7 +14,7 @@ from bankkit.locks import Lock, LockTable, NoLock
 from bankkit.redis_backend import own_namespace
 from bankkit.redis_backend.connection import connect
 from bankkit.store import Store, sweep
-from bankkit.teller import Patience, Teller
+from bankkit.teller import CallDeadline, Teller
 
 
 class TwoTellers:
@@ -49,7 +49,7 @@ class TwoTellers:
 
         def deposit() -> None:
             try:
-                teller.deposit(self.account, 100.0, "", Patience(math.inf))
+                teller.deposit(self.account, 100.0, "", CallDeadline(math.inf))
                 deposited.append(100.0)
             except Busy:
                 pass  # nothing was applied, and the customer knows

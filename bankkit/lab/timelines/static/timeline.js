@@ -1004,7 +1004,7 @@ class Timeline {
     }
   }
 
-  /* What befell servers and calls, with words where there is room for them. */
+  /* The faults of servers and calls, with words where there is room for them. */
   drawMarks() {
     const { brush, scene } = this;
     const size = clamp(this.row * 0.16, 3, 7);
