@@ -65,7 +65,7 @@ def test_lose_100() -> None:
         assert dict(first["state"]) == {"balance in Redis": "$0 (0 cents)"}
         alice = thread(first, "alice")
         assert alice["does"] == "call store.read"
-        assert line(alice) == "seen = self._read(account_id, request, generation)"
+        assert line(alice) == "snapshot = self._read(account_id, request, generation)"
         shown.step("alice")
         alice = thread(view(shown), "alice")
         assert line(alice) == "return self._commit(seen, balance, request, fence, generation)"
