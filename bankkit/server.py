@@ -20,7 +20,8 @@ from grpc_reflection.v1alpha import reflection
 from bankkit import teller as tellers
 from bankkit.namespace_lease import ServerLease
 from bankkit.rpc import channels
-from bankkit.rpc.worker_pool import Door, WorkerPool
+from bankkit.rpc.admission import Admission
+from bankkit.rpc.worker_pool import WorkerPool
 from bankkit.runtime.arguments import check_grace, check_whole
 from bankkit.runtime.forks import Birthplace
 from bankkit.runtime.pickling import Unique
@@ -108,7 +109,7 @@ class Server(Unique):
     @property
     def load(self) -> int:
         """Calls of the bank that are served or queued."""
-        return self._pool.load - len(self._side_door)
+        return self._pool.load - len(self._side_admission)
 
     def start(self) -> None:
         """Listens and serves; returns once it does.
@@ -126,15 +127,15 @@ class Server(Unique):
             is_full=lambda: self.load >= self._max_calls,
             max_wait=self._max_wait,
         )
-        self._door = Door([self.service], slots=self.threads)
+        self._admission = Admission([self.service], slots=self.threads)
         self._health = health.HealthServicer()
         side = _Handlers()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, cast(grpc.Server, side))
         reflection.enable_server_reflection(
             (_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), cast(grpc.Server, side)
         )
-        self._side_door = Door(side.handlers, most=MAX_STREAMS)
-        self._server = make_grpc_server(self._pool, [self._door, self._side_door])
+        self._side_admission = Admission(side.handlers, most=MAX_STREAMS)
+        self._server = make_grpc_server(self._pool, [self._admission, self._side_admission])
         try:
             self._open_ports()
         except BaseException:
@@ -165,8 +166,8 @@ class Server(Unique):
     def _stop(self, grace: float) -> None:
         self._health.enter_graceful_shutdown()
         stopped = self._server.stop(grace)
-        for door in (self._door, self._side_door):
-            door.close(min(grace, MESSAGE_SECONDS))
+        for admission in (self._admission, self._side_admission):
+            admission.close(min(grace, MESSAGE_SECONDS))
         stopped.wait(grace + 1)
         self._pool.shutdown()
         self.service.close()
@@ -220,7 +221,7 @@ class _Handlers:
         self.handlers += handlers
 
     def add_registered_method_handlers(self, service: str, handlers: object) -> None:
-        """They are the same ones once more, by which gRPC would pass over `Door`."""
+        """They are the same ones once more, by which gRPC would pass over `Admission`."""
 
 
 def make_grpc_server(pool: WorkerPool, handlers: Sequence[Any] = ()) -> grpc.Server:

@@ -14,18 +14,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NoReturn
 
 import grpc
-from google.protobuf import any_pb2
 from google.protobuf.message import DecodeError, Message
-from google.rpc import error_details_pb2, status_pb2
-from grpc_status import rpc_status
 
 from bankkit import accounts, money
 from bankkit.accounts import BankError
 from bankkit.pb import bank_pb2
+from bankkit.rpc.status import Internal, InvalidMessage, abort
 from bankkit.teller import CallDeadline, Teller
-
-DOMAIN = "bankkit"
-"""`ErrorInfo.domain` of every error."""
 
 MAX_WAIT_SECONDS = 30.0
 """How long a call without a deadline may wait."""
@@ -33,41 +28,6 @@ MAX_WAIT_SECONDS = 30.0
 _FOREVER = 10.0 * 365 * 24 * 60 * 60  # gRPC says 9.2e18 s for "no deadline"
 
 _log = logging.getLogger("bankkit")
-
-
-class InvalidMessage(BankError):
-    """Bytes that a client sent are not what its method takes."""
-
-    reason = "INVALID_MESSAGE"
-    text = "The bytes sent are not a message of this method."
-
-
-class _Internal(BankError):
-    reason = "INTERNAL"
-    text = "The server made a mistake; its log says which."
-
-
-_STATUS: dict[type[BankError], grpc.StatusCode] = {
-    accounts.InvalidAccountId: grpc.StatusCode.INVALID_ARGUMENT,
-    accounts.InvalidAccountType: grpc.StatusCode.INVALID_ARGUMENT,
-    accounts.InvalidRequestId: grpc.StatusCode.INVALID_ARGUMENT,
-    accounts.RequestIdReused: grpc.StatusCode.INVALID_ARGUMENT,
-    accounts.InvalidAmount: grpc.StatusCode.INVALID_ARGUMENT,
-    accounts.InvalidRate: grpc.StatusCode.INVALID_ARGUMENT,
-    InvalidMessage: grpc.StatusCode.INVALID_ARGUMENT,
-    accounts.LimitExceeded: grpc.StatusCode.OUT_OF_RANGE,
-    accounts.AccountExists: grpc.StatusCode.ALREADY_EXISTS,
-    accounts.AccountNotFound: grpc.StatusCode.NOT_FOUND,
-    accounts.InsufficientFunds: grpc.StatusCode.FAILED_PRECONDITION,
-    accounts.Busy: grpc.StatusCode.DEADLINE_EXCEEDED,
-    accounts.TooLate: grpc.StatusCode.DEADLINE_EXCEEDED,
-    accounts.StoreUnavailable: grpc.StatusCode.UNAVAILABLE,
-    accounts.LockLost: grpc.StatusCode.ABORTED,
-    accounts.NamespaceLost: grpc.StatusCode.UNAVAILABLE,
-    accounts.StoreUnfit: grpc.StatusCode.UNAVAILABLE,
-    accounts.Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    _Internal: grpc.StatusCode.INTERNAL,
-}
 
 
 class BankService(grpc.GenericRpcHandler):
@@ -168,7 +128,7 @@ def _transaction(account_id: str, message: str, cents: int) -> bank_pb2.Transact
 
 
 def _handler(method: Callable[[Any, Any], Message], request_type: type[Message]) -> Any:
-    """A grpcio handler whose every failure is one of the statuses above."""
+    """A grpcio handler whose every failure is one of the statuses of `bankkit.rpc.status`."""
 
     def parse(data: bytes) -> Message | DecodeError:
         try:
@@ -186,7 +146,7 @@ def _handler(method: Callable[[Any, Any], Message], request_type: type[Message])
             refusal = error
         except Exception:
             _log.exception("%s failed", method.__name__)
-            refusal = _Internal()
+            refusal = Internal()
         abort(context, refusal)
 
     return grpc.unary_unary_rpc_method_handler(
@@ -196,16 +156,6 @@ def _handler(method: Callable[[Any, Any], Message], request_type: type[Message])
 
 def _serialize(response: Message) -> bytes:
     return response.SerializeToString()
-
-
-def abort(context: grpc.ServicerContext, error: BankError) -> NoReturn:
-    """Ends the call with the status that the error stands for."""
-    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
-    detail = any_pb2.Any()
-    detail.Pack(info)
-    code = _STATUS[type(error)].value[0]
-    status = status_pb2.Status(code=code, message=error.text, details=[detail])
-    context.abort_with_status(rpc_status.to_status(status))
 
 
 class _Refuse:

@@ -30,14 +30,11 @@ from bankkit.accounts import (
 from bankkit.locks import STILL_HELD, Fence
 from bankkit.locks.redis_scripts import Script
 from bankkit.redis_backend.connection import CONNECTIONS, Link, renew_map
+from bankkit.redis_backend.namespaces import check_namespace
 from bankkit.runtime.pickling import Unique
 
 REPLY_SECONDS = 24 * 60 * 60
 """How long the reply to a request id is remembered."""
-
-
-MAX_NAMESPACE = 128
-"""Characters. Each key begins with it."""
 
 
 class Request(NamedTuple):
@@ -207,28 +204,6 @@ class Registration(NamedTuple):
     """Of its lease; 0 if it has none or did not ask for one that keeps others out."""
     rivals: tuple[str, ...]
     """The concurrency choices of the running servers that it may not work beside."""
-
-
-def sweep(client: redis.Redis, namespace: str) -> int:
-    """Deletes all keys of a namespace and nothing else; how many there were."""
-    swept = 0
-    batch: list[str] = []
-    for key in client.scan_iter(f"{namespace}:*", count=1000):
-        batch.append(key)
-        if len(batch) == 1000:
-            swept += client.unlink(*batch)
-            batch.clear()
-    return swept + (client.unlink(*batch) if batch else 0)
-
-
-def check_namespace(namespace: object) -> None:
-    """Raises ValueError that says what is allowed."""
-    fine = isinstance(namespace, str) and 0 < len(namespace) <= MAX_NAMESPACE
-    if not fine or not str(namespace).isprintable() or set(str(namespace)) & set("{}*?[]\\: "):
-        raise ValueError(
-            f"A namespace is a plain word of at most {MAX_NAMESPACE} characters without spaces, "
-            f"colons, braces or globs, not {str(namespace)[:80]!r}."
-        )
 
 
 class Store(Unique):

@@ -268,7 +268,7 @@ def _grade(options: argparse.Namespace) -> int:
     # Imported only now: the lab needs Jupyter, which the bank does not. Nothing outside of the lab
     # imports it before it is asked for.
     try:
-        from bankkit.lab.course import grading
+        from bankkit.cli import grade
     except Exception as error:
         return _fail(doctor.why_not(error))
-    return grading.main(options.notebooks)
+    return grade.main(options.notebooks)

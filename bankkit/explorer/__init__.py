@@ -1,1 +1,41 @@
-"""Every interleaving: a stand-in for `threading`, the search through schedules, their pictures."""
+"""Runs a program of several threads under every schedule, and finds the one that breaks it.
+
+    from bankkit.explorer import explore
+
+    def scenario(threading):
+        counter = threading.shared(value=0)
+
+        def add():
+            counter.value = counter.value + 1
+
+        threads = [threading.Thread(target=add) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert counter.value == 2
+
+    print(explore(scenario))  # bug: the schedule that loses one of the two additions
+
+It needs Python and greenlet, and nothing else of bankkit. See `explore` for what a scenario is.
+"""
+
+from bankkit.explorer.depth_first import Bound
+from bankkit.explorer.exploration import Result, explore
+from bankkit.explorer.laboratory import Diverged, ScenarioError, Stuck
+from bankkit.explorer.replay_run import Run, replay
+from bankkit.explorer.schedule import Move, Outcome, Schedule
+
+__all__ = [
+    "Bound",
+    "Diverged",
+    "Move",
+    "Outcome",
+    "Result",
+    "Run",
+    "ScenarioError",
+    "Schedule",
+    "Stuck",
+    "explore",
+    "replay",
+]

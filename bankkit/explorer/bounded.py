@@ -1,4 +1,4 @@
-"""A reduction that keeps to a bound, by remembering where it has been.
+"""A reduction that keeps to a bound: it remembers which states it has searched.
 
 Dynamic partial-order reduction loses traces under a bound on preemptions: the one schedule that it
 keeps of a trace may be over the bound while a sibling is not (Coons, Musuvathi and McKinley,

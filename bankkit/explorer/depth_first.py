@@ -1,10 +1,10 @@
-"""The order in which schedules are tried: all of them, one of each kind, or some at random.
+"""The order in which schedules are tried: depth first, each of them once.
 
 A strategy makes the scheduler's decisions. It runs a scenario again and again: each run follows the
 path of decisions that is kept, changes the last one that has something left to try, and goes on
 from there (stateless search; Godefroid, "Model checking for programming languages using VeriSoft",
-POPL 1997). `DepthFirst` tries everything; the reductions in `remembering.py` (within a bound) and
-`dpor.py` (without one) leave out what is equivalent.
+POPL 1997). `DepthFirst` tries everything; the reductions in `bounded.py` (within a bound) and `dpor.py`
+(without one) leave out what is equivalent, and `pct.py` takes schedules at random.
 
 Two schedules are *equivalent* if one becomes the other by swapping neighbouring steps that do not
 conflict; a class of equivalent schedules is a *trace* (Mazurkiewicz, "Trace theory", 1987). All
@@ -16,7 +16,6 @@ timeout counts as blocked, so letting it wait, or time out, is none.
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass
 from typing import Any
 
@@ -255,66 +254,3 @@ def _divergence(task: Task, choice: Step) -> str:
         return f"{here(task)} could {then}, and now it cannot"
     now = described(task, 0)
     return f"{here(task)} is about to {now}, and with the same schedule before it was to {then}"
-
-
-class Pct:
-    """At random: each thread has a priority, and at `depth - 1` moments the running one's drops.
-
-    Burckhardt, Kothari, Musuvathi and Nagarakatte, "A randomized scheduler with probabilistic
-    guarantees of finding bugs", ASPLOS 2010. With n threads and k steps each schedule finds a bug
-    that needs `depth` ordered events with a probability of at least 1 / (n k^(depth - 1)). The
-    number of steps is learned from the schedules before.
-    """
-
-    def __init__(self, scheduler: Scheduler, depth: int, seed: int) -> None:
-        self._all = DepthFirst(scheduler, Bound())
-        self.scheduler = scheduler
-        self.cut = False
-        self.fixed = 0
-        self.diverged = ""
-        self._depth = depth
-        self._random = random.Random(seed)
-        self._longest = 1
-
-    @property
-    def path(self) -> list[Step]:
-        return self._all.path
-
-    @property
-    def over(self) -> str:
-        return self._all.over
-
-    @property
-    def ending(self) -> Ending | None:
-        return self._all.ending
-
-    def begin(self) -> None:
-        self._longest = max(self._longest, len(self.path))
-        self.path.clear()
-        self._all.begin()
-        self._priorities: dict[int, float] = {}
-        moments = self._random.choices(range(1, self._longest + 1), k=self._depth - 1)
-        self._changes = {moment: -order for order, moment in enumerate(moments, 1)}
-
-    def advance(self) -> bool:
-        return True
-
-    def decide(self) -> Task | None:
-        scheduler, path = self.scheduler, self.path
-        choices = self._all.choices()
-        if not choices:
-            return None
-        depth = scheduler.depth
-        if depth in self._changes and path:
-            self._priorities[path[-1].task.index] = self._changes[depth]
-        for choice in choices:
-            self._priorities.setdefault(choice.task.index, self._random.random())
-        best = max(choices, key=lambda choice: self._priorities[choice.task.index])
-        options = [choice for choice in choices if choice.task is best.task]
-        step = self._random.choice(options).unbounded([])
-        path.append(step)
-        scheduler.depth = depth + 1
-        step.task.last = depth
-        step.task.option = step.option
-        step.task.past.clear()
-        return step.task

@@ -19,11 +19,12 @@ from bankkit import accounts
 from bankkit.client import Client
 from bankkit.pb import bank_pb2_grpc
 from bankkit.redis_backend import PrivateNodes, connection, own_namespace
+from bankkit.redis_backend.namespaces import check_namespace
 from bankkit.rpc.channels import Gate, check_grpc, open_channel
 from bankkit.runtime.arguments import check_grace
 from bankkit.runtime.pickling import Unique
 from bankkit.runtime.signals import interrupt_later
-from bankkit.store import Store, check_namespace
+from bankkit.store import Store
 
 GRACE_SECONDS = 5.0
 """How long `stop` waits for calls in flight."""

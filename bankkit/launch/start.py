@@ -14,8 +14,9 @@ from bankkit import namespace_lease, teller
 from bankkit.launch.bank import Bank
 from bankkit.launch.fleet import Fleet
 from bankkit.namespace_lease import LEASE_SECONDS, ConflictingServers
-from bankkit.redis_backend import SETUPS, UserRedis, choose, find_binary, fresh_namespace
+from bankkit.redis_backend import SETUPS, UserRedis, choose, find_binary
 from bankkit.redis_backend.connection import check_replicas, connect
+from bankkit.redis_backend.namespaces import fresh_namespace
 from bankkit.redis_backend.private import check_unlocked
 from bankkit.runtime.signals import interrupt_later
 from bankkit.server import check_free

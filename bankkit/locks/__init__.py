@@ -7,18 +7,24 @@ Usable without the rest of the package::
     lock = ReadWriteLock()
     with lock.read(timeout=1.0):
         ...
+
+The lock on Redis is imported when it is asked for; it needs the package ``redis``, the others need
+nothing but Python.
 """
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from .first_draft import FirstDraftLock
 from .mutex import Mutex
 from .none import NoLock
 from .protocol import Fence, LeaseLost, Lock, LockStatistics, LockTimeout
 from .read_write import POLICIES, ReadWriteLock
-from .redis_read_write import Party, RedisLocks, RedisLockStatistics, RedisReadWriteLock
-from .redis_scripts import STILL_HELD
 from .table import LockTable
+
+if TYPE_CHECKING:
+    from .redis_read_write import Party, RedisLocks, RedisLockStatistics, RedisReadWriteLock
+    from .redis_scripts import STILL_HELD
 
 IN_PROCESS: dict[str, Callable[..., Lock]] = {
     "none": NoLock,
@@ -47,3 +53,30 @@ __all__ = [
     "RedisLocks",
     "RedisReadWriteLock",
 ]
+
+_ON_REDIS = {
+    "STILL_HELD": "redis_scripts",
+    "Party": "redis_read_write",
+    "RedisLockStatistics": "redis_read_write",
+    "RedisLocks": "redis_read_write",
+    "RedisReadWriteLock": "redis_read_write",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _ON_REDIS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    try:
+        module = import_module(f"{__name__}.{_ON_REDIS[name]}")
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "redis":
+            raise
+        raise ImportError(f"{name} needs the package redis: pip install redis") from error
+    value = globals()[name] = getattr(module, name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -8,7 +8,6 @@ user's own `sweep_at_death` does the same for the keys of one bank.
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -20,6 +19,7 @@ from bankkit.redis_backend.binary import (
     find_binary,
 )
 from bankkit.redis_backend.janitor import Janitor, sweep_at_death
+from bankkit.redis_backend.namespaces import fresh_namespace
 from bankkit.redis_backend.private import PrivateRedis, usable_directory
 from bankkit.redis_backend.private_cluster import PrivateCluster
 from bankkit.redis_backend.private_nodes import PrivateNodes, RedisNode
@@ -145,8 +145,3 @@ def own_namespace(
             namespace = fresh
             stack.callback(sweep_at_death(engine.url, namespace).close)
         yield engine, namespace
-
-
-def fresh_namespace() -> str:
-    """One that nobody has."""
-    return f"bankkit-{secrets.token_hex(4)}"

@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 
 from bankkit.redis_backend.connection import ERRORS, connect
-from bankkit.store import sweep
+from bankkit.redis_backend.namespaces import sweep
 from bankkit.supervisor.parent_pipe import ParentPipe
 
 STOP_SECONDS = 10.0

@@ -25,7 +25,7 @@ def main() -> None:
     order = json.loads(line)
     sys.path[:] = order["path"]
     from bankkit.redis_backend.connection import connect
-    from bankkit.store import sweep
+    from bankkit.redis_backend.namespaces import sweep
 
     with connect(order["url"]) as client:
         sweep(client, order["namespace"])

@@ -1,6 +1,6 @@
-"""Runs commands and surely ends them; a script, run by `watched.py`.
+"""Runs commands and surely ends them; a script, run by `supervised.py`.
 
-    python -I -S supervisor.py
+    python -I -S supervisor_script.py
 
 It obeys orders on its standard input, and at EOF, which is what the death of its parent looks
 like, ends every command and removes their directories. Only the standard library, and only one

@@ -10,8 +10,8 @@ import pytest
 from nbformat import NotebookNode
 
 from bankkit import lab
+from bankkit.cli import grade as grading
 from bankkit.cli.main import main
-from bankkit.lab.course import grading
 from tests.support.paths import ROOT
 from tests.support.processes import command, home, needs_proc
 from tests.support.waiting import eventually

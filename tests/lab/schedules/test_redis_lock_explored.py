@@ -12,7 +12,8 @@ from bankkit.lab.schedules.redis_steps import RedisPoints
 from bankkit.locks import LeaseLost, RedisLocks
 from bankkit.redis_backend import PrivateRedis
 from bankkit.redis_backend.connection import connect
-from bankkit.store import Store, sweep
+from bankkit.redis_backend.namespaces import sweep
+from bankkit.store import Store
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,8 @@ from bankkit import money
 from bankkit.accounts import LockLost
 from bankkit.lab.schedules.redis_steps import RedisPoints
 from bankkit.locks import LeaseLost, RedisLocks
-from bankkit.store import Store, sweep
+from bankkit.redis_backend.namespaces import sweep
+from bankkit.store import Store
 
 
 class TwoServers:

@@ -13,7 +13,8 @@ from bankkit.lab.schedules.puzzles.holders import holders
 from bankkit.locks import Lock, LockTable, NoLock
 from bankkit.redis_backend import own_namespace
 from bankkit.redis_backend.connection import connect
-from bankkit.store import Store, sweep
+from bankkit.redis_backend.namespaces import sweep
+from bankkit.store import Store
 from bankkit.teller import CallDeadline, Teller
 
 

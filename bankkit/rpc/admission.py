@@ -1,0 +1,133 @@
+"""Lets calls in to the work: once their message is there, and so many at once.
+
+A client that opens a call and sends nothing holds a thread of the server, and no more than that.
+"""
+
+from __future__ import annotations
+
+import math
+import queue
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, NoReturn
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from bankkit.accounts import Overloaded, TooLate
+from bankkit.rpc.status import InvalidMessage, abort
+
+
+class Admission(grpc.GenericRpcHandler):
+    """Waits for the message of each call, so that the handlers behind it never wait for a client.
+
+    handlers  each call goes to the first that knows its method
+    slots     how many unary calls the handlers work on at once; None for any number
+    most      how many calls may wait for their clients at once; one more is refused
+
+    Bytes that are no message are refused with INVALID_ARGUMENT, where grpcio says INTERNAL.
+    """
+
+    def __init__(
+        self,
+        handlers: Sequence[grpc.GenericRpcHandler],
+        *,
+        slots: int | None = None,
+        most: float = math.inf,
+    ) -> None:
+        self._handlers = handlers
+        self._most = most
+        self._slots: queue.SimpleQueue[None] | None = None
+        if slots is not None:
+            self._slots = queue.SimpleQueue()  # of permits: quicker than a semaphore
+            for _ in range(slots):
+                self._slots.put(None)
+        self._waiting: set[Any] = set()
+        self._closing = False
+
+    def __len__(self) -> int:
+        """How many calls wait for their clients: for a message, or with a stream that is open."""
+        return len(self._waiting)
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        found = (handler.service(handler_call_details) for handler in self._handlers)
+        handler: Any = next(filter(None, found), None)
+        if handler is None or (handler.request_streaming and not handler.response_streaming):
+            return handler  # unknown, or the refusal of a call too many, which waits for nobody
+        if len(self._waiting) >= self._most:
+            return grpc.stream_unary_rpc_method_handler(_refuse)
+        if not handler.response_streaming:
+            answer = partial(self._answer, handler)
+            return grpc.stream_unary_rpc_method_handler(answer, None, handler.response_serializer)
+        return grpc.stream_stream_rpc_method_handler(
+            partial(self._converse, handler), None, handler.response_serializer
+        )
+
+    def close(self, grace: float) -> None:
+        """Ends the calls that wait for their clients, after so many seconds at most.
+
+        Call it when no new ones come in.
+        """
+        deadline = time.monotonic() + grace
+        while self._waiting and time.monotonic() < deadline:
+            time.sleep(0.01)
+        self._closing = True
+        for context in list(self._waiting):
+            context.cancel()
+
+    def _answer(self, handler: Any, messages: Iterator[bytes], context: Any) -> Any:
+        self._waiting.add(context)  # by hand: `_waited_for` would cost every call a microsecond
+        try:
+            if self._closing:
+                context.cancel()
+            data = next(messages, None)
+        finally:
+            self._waiting.discard(context)
+        request = _parse(handler, data, context)
+        if self._slots is None:
+            return handler.unary_unary(request, context)
+        left = context.time_remaining()
+        longest = threading.TIMEOUT_MAX if left is None else min(left, threading.TIMEOUT_MAX)
+        try:
+            self._slots.get(timeout=max(0.0, longest))
+        except queue.Empty:
+            abort(context, TooLate())
+        try:
+            return handler.unary_unary(request, context)
+        finally:
+            self._slots.put(None)
+
+    def _converse(self, handler: Any, messages: Iterator[bytes], context: Any) -> Iterator[Any]:
+        with self._waited_for(context):
+            if handler.request_streaming:
+                requests = (_parse(handler, data, context) for data in messages)
+                yield from handler.stream_stream(requests, context)
+            else:
+                request = _parse(handler, next(messages, None), context)
+                yield from handler.unary_stream(request, context)
+
+    @contextmanager
+    def _waited_for(self, context: Any) -> Iterator[None]:
+        self._waiting.add(context)
+        try:
+            if self._closing:
+                context.cancel()
+            yield
+        finally:
+            self._waiting.discard(context)
+
+
+def _parse(handler: Any, data: bytes | None, context: grpc.ServicerContext) -> Any:
+    if data is None:  # the client has ended the call without a message
+        abort(context, InvalidMessage())
+    try:
+        return handler.request_deserializer(data)
+    except DecodeError:
+        abort(context, InvalidMessage())
+
+
+def _refuse(messages: Iterator[bytes], context: grpc.ServicerContext) -> NoReturn:
+    abort(context, Overloaded())

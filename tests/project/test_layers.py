@@ -1,0 +1,112 @@
+"""The rooms of bankkit: who may import whom, what a room loads, and one name for one thing."""
+
+import ast
+import subprocess
+import sys
+from collections import defaultdict
+
+import pytest
+
+from tests.support.paths import ROOT
+
+
+def fresh(code: str) -> str:
+    """What an interpreter that has imported nothing yet prints."""
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+
+
+PACKAGE = ROOT / "bankkit"
+
+SOURCES = [path for path in PACKAGE.rglob("*.py") if "pb" not in path.parts]
+
+OF_THREADING = {"Lock", "RLock", "Condition", "Semaphore", "Event", "Barrier", "Thread"}
+"""The explorer's stand-ins have the names of what they stand for."""
+
+LEARNERS_OWN = {"ReadWriteLock"}
+"""A lesson has its readers build what the package has."""
+
+RETIRED = {
+    *("act_out", "befell", "beyond", "crashing", "first_look", "inside", "lifeline", "line"),
+    *("numbers", "places", "remembering", "rush_hour", "watched", "words"),
+    *("Patience", "Rivals", "Seen"),
+}
+"""Names of our own invention that the field has better words for."""
+
+
+def test_a_room_imports_only_what_stands_below_it(capsys: pytest.CaptureFixture[str]) -> None:
+    cli = pytest.importorskip("importlinter.cli", reason="needs import-linter: run make install")
+    status = cli.lint_imports(str(ROOT / "pyproject.toml"), no_cache=True)
+    assert status == 0, capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("module", "beside"),
+    [("bankkit", set()), ("bankkit.locks", set()), ("bankkit.explorer", {"greenlet"})],
+)
+def test_what_an_import_loads(module: str, beside: set[str]) -> None:
+    """In a fresh interpreter: no gRPC, no Redis, no widgets, no pictures."""
+    code = f"""
+import sys
+before = set(sys.modules)
+import {module}
+print(*sorted({{name.partition(".")[0] for name in set(sys.modules) - before}}))
+"""
+    loaded = set(fresh(code).split()) - sys.stdlib_module_names
+    assert loaded == {"bankkit"} | beside
+
+
+def test_the_lock_on_redis_is_imported_on_demand() -> None:
+    code = """
+import sys
+from bankkit import locks
+assert "redis" not in sys.modules
+locks.RedisLocks
+assert "redis" in sys.modules and "grpc" not in sys.modules
+try:
+    locks.NoSuchLock
+except AttributeError as error:
+    print(error)
+"""
+    assert fresh(code).strip() == "module 'bankkit.locks' has no attribute 'NoSuchLock'"
+
+
+def test_without_redis_the_other_locks_work() -> None:
+    code = """
+import sys
+sys.modules["redis"] = None
+from bankkit.locks import ReadWriteLock
+with ReadWriteLock().write():
+    pass
+try:
+    from bankkit.locks import RedisLocks
+except ImportError as error:
+    print(error)
+"""
+    assert fresh(code).strip() == "RedisLocks needs the package redis: pip install redis"
+
+
+def test_no_two_classes_share_a_name() -> None:
+    homes: dict[str, list[str]] = defaultdict(list)
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            if isinstance(node, ast.ClassDef):
+                homes[node.name.lstrip("_")].append(str(path.relative_to(ROOT)))
+    twice = {name: where for name, where in homes.items() if len(where) > 1}
+    allowed = OF_THREADING | LEARNERS_OWN
+    assert {name: where for name, where in twice.items() if name not in allowed} == {}
+
+
+def test_no_module_or_public_name_is_retired() -> None:
+    found = {path.stem for path in SOURCES} & RETIRED
+    for path in SOURCES:
+        for node in ast.parse(path.read_bytes()).body:
+            if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name in RETIRED:
+                found.add(f"{path.relative_to(ROOT)}: {node.name}")
+    assert found == set()
+
+
+def test_no_module_hides_one_of_the_standard_library() -> None:
+    """Beside `bankkit` none is in the way; but whoever copies a file out of a room would wonder."""
+    names = {path.stem for path in SOURCES if not path.stem.startswith("__")}
+    assert names & set(sys.stdlib_module_names) == set()
