@@ -8,6 +8,7 @@ from types import ModuleType
 import pytest
 
 import bankkit
+from tests.benchmarks import other_explorers
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 
@@ -58,3 +59,12 @@ def test_a_lock_of_your_own(
 def test_it_runs(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("BANKKIT_REDIS_URL", raising=False)
     exec(block(part), {"__name__": "readme", "bankkit": bankkit})
+
+
+@pytest.mark.parametrize(
+    ("row", "bound"),
+    [("`explore`, no bound", {}), ("`explore`, 2 preemptions", {"preemptions": 2})],
+)
+def test_the_comparison_counts_our_schedules(row: str, bound: dict[str, int]) -> None:
+    cells = [other_explorers.ours(make, **bound) for make in other_explorers.LOCKS.values()]
+    assert f"\n| {row} | {' | '.join(cells)} |\n" in README
