@@ -3,8 +3,8 @@
 A strategy makes the scheduler's decisions. It runs a scenario again and again: each run follows the
 path of decisions that is kept, changes the last one that has something left to try, and goes on
 from there (stateless search; Godefroid, "Model checking for programming languages using VeriSoft",
-POPL 1997). `DepthFirst` tries everything; the reductions in `bounded.py` (within a bound) and `dpor.py`
-(without one) leave out what is equivalent, and `pct.py` takes schedules at random.
+POPL 1997). `DepthFirst` tries everything. The reductions leave out what is equivalent: `bounded.py`
+within a bound, `dpor.py` without one. `pct.py` takes schedules at random.
 
 Two schedules are *equivalent* if one becomes the other by swapping neighbouring steps that do not
 conflict; a class of equivalent schedules is a *trace* (Mazurkiewicz, "Trace theory", 1987). All

@@ -68,6 +68,16 @@ def test_plain_bankkit_brings_no_jupyter(wheel: zipfile.ZipFile) -> None:
     }
 
 
+def test_the_wheel_says_its_licences_and_holds_them(wheel: zipfile.ZipFile) -> None:
+    (file,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
+    fields = email.message_from_bytes(wheel.read(file))
+    assert fields["License-Expression"] == "MIT AND CC-BY-4.0"
+    folder = file.removesuffix("METADATA") + "licenses/"
+    assert fields.get_all("License-File") == ["LICENSE", "notebooks/LICENSE.md"]
+    for name in fields.get_all("License-File", []):
+        assert wheel.read(folder + name) == (ROOT / name).read_bytes()
+
+
 def test_the_package_runs_without_what_only_lessons_need() -> None:
     """Nothing outside `bankkit.lab` imports a package of the `lab` extra, directly or not."""
     lab_only = {"anywidget", "ipykernel", "IPython", "ipywidgets", "jupyterlab", "matplotlib"}
