@@ -1,4 +1,4 @@
-"""A line to the bank that loses messages on purpose, and a witness who counts the calls on it."""
+"""A proxy that loses messages on purpose, and a witness that counts the calls of a client."""
 
 from collections.abc import Callable
 from types import TracebackType
@@ -13,21 +13,21 @@ Kind = Literal["request", "reply"]
 
 
 class LossyProxy(grpc.GenericRpcHandler):
-    """A line to a bank that loses what it is told to lose.
+    """A proxy between a client and a bank. It loses what it is told to lose.
 
-        with LossyProxy(bank.address) as line:
-            client = bankkit.connect(line.address)
-            line.lose("reply")
+        with LossyProxy(bank.address) as proxy:
+            client = bankkit.connect(proxy.address)
+            proxy.lose("reply")
             client.deposit("alice", 10)  # arrives and is applied; the reply is lost
 
-    Whoever waits for the message gets UNAVAILABLE, as from every proxy whose connection breaks, and
+    The client that waits for the message gets UNAVAILABLE, as from every proxy whose connection breaks, and
     cannot tell which of the two was lost. Everything else passes unchanged.
     """
 
     def __init__(self, address: str) -> None:
         self._doomed: list[Kind] = []
         self._bank = grpc.insecure_channel(address)
-        self._pool = WorkerPool(4, "bankkit-line")
+        self._pool = WorkerPool(4, "bankkit-proxy")
         self._server = make_grpc_server(self._pool, [self])
         self._port = self._server.add_insecure_port("127.0.0.1:0")
         self._server.start()
@@ -61,7 +61,7 @@ class LossyProxy(grpc.GenericRpcHandler):
         return grpc.unary_unary_rpc_method_handler(carry)
 
     def close(self) -> None:
-        """Hangs up. Safe to call twice."""
+        """Closes the proxy and its connections. Safe to call twice."""
         self._server.stop(0).wait()
         self._pool.shutdown()
         self._bank.close()
