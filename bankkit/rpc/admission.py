@@ -20,6 +20,9 @@ from google.protobuf.message import DecodeError
 from bankkit.accounts import Overloaded, TooLate
 from bankkit.rpc.status import InvalidMessage, abort
 
+LOOK_SECONDS = 0.01
+"""Between two looks whether calls still wait for their messages."""
+
 
 class Admission(grpc.GenericRpcHandler):
     """Waits for the message of each call, so that the handlers behind it never wait for a client.
@@ -47,6 +50,7 @@ class Admission(grpc.GenericRpcHandler):
                 self._slots.put(None)
         self._waiting: set[Any] = set()
         self._closing = False
+        self._grace = 0.0
 
     def __len__(self) -> int:
         """How many calls wait for their clients: for a message, or with a stream that is open."""
@@ -69,23 +73,29 @@ class Admission(grpc.GenericRpcHandler):
     def close(self, grace: float) -> None:
         """Ends the calls that wait for their clients, after so many seconds at most.
 
-        Call it when no new ones come in.
+        Call it when no new ones come in. A call that was accepted before, and whose thread runs
+        only now, has as long to wait for its message as the others had.
         """
-        deadline = time.monotonic() + grace
-        while self._waiting and time.monotonic() < deadline:
-            time.sleep(0.01)
+        # Looks are counted, not seconds: a machine that gives this thread no processor gives none
+        # to the threads that are about to read their messages either.
+        for _ in range(math.ceil(grace / LOOK_SECONDS)):
+            if not self._waiting:
+                break
+            time.sleep(LOOK_SECONDS)
+        self._grace = grace
         self._closing = True
         for context in list(self._waiting):
             context.cancel()
 
     def _answer(self, handler: Any, messages: Iterator[bytes], context: Any) -> Any:
         self._waiting.add(context)  # by hand: `_waited_for` would cost every call a microsecond
+        late = self._cancel_later(context) if self._closing else None
         try:
-            if self._closing:
-                context.cancel()
             data = next(messages, None)
         finally:
             self._waiting.discard(context)
+            if late is not None:
+                late.cancel()
         request = _parse(handler, data, context)
         if self._slots is None:
             return handler.unary_unary(request, context)
@@ -112,12 +122,19 @@ class Admission(grpc.GenericRpcHandler):
     @contextmanager
     def _waited_for(self, context: Any) -> Iterator[None]:
         self._waiting.add(context)
+        late = self._cancel_later(context) if self._closing else None
         try:
-            if self._closing:
-                context.cancel()
             yield
         finally:
             self._waiting.discard(context)
+            if late is not None:
+                late.cancel()
+
+    def _cancel_later(self, context: Any) -> threading.Timer:
+        timer = threading.Timer(self._grace, context.cancel)
+        timer.daemon = True
+        timer.start()
+        return timer
 
 
 def _parse(handler: Any, data: bytes | None, context: grpc.ServicerContext) -> Any:

@@ -1,5 +1,6 @@
 """Clients that open a call and say nothing keep no worker from the others, and stop no stop."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,6 +13,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 
 import bankkit
 from bankkit.pb import bank_pb2
+from bankkit.rpc.admission import Admission
 from bankkit.rpc.worker_pool import WorkerPool
 from bankkit.server import MAX_STREAMS
 from tests.support.waiting import eventually
@@ -185,3 +187,22 @@ def test_extra_threads_end_when_they_are_not_needed(monkeypatch: pytest.MonkeyPa
     assert pool.submit(lambda: 7).result() == 7
     pool.shutdown()
     assert pool.join(SOON)
+
+
+def test_a_call_that_was_accepted_is_served_though_its_thread_runs_only_now(
+    bank: bankkit.Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A starved machine may start the thread of a call after the server has begun to stop."""
+    answer = Admission._answer
+    arrived = threading.Event()
+
+    def starved(self: Admission, *rest: Any) -> Any:
+        arrived.set()
+        eventually(lambda: self._closing, GRACE)
+        return answer(self, *rest)
+
+    monkeypatch.setattr(Admission, "_answer", starved)
+    call = bank.stub.Deposit.future(bank_pb2.DepositRequest(account_id="alice", amount=5))
+    assert arrived.wait(GRACE)
+    bank.stop(GRACE)
+    assert call.result().balance == 5

@@ -20,8 +20,8 @@ class LossyProxy(grpc.GenericRpcHandler):
             proxy.lose("reply")
             client.deposit("alice", 10)  # arrives and is applied; the reply is lost
 
-    The client that waits for the message gets UNAVAILABLE, as from every proxy whose connection breaks, and
-    cannot tell which of the two was lost. Everything else passes unchanged.
+    The client that waits for the message gets UNAVAILABLE, as from any proxy whose connection
+    breaks. It cannot tell which of the two was lost. Everything else passes unchanged.
     """
 
     def __init__(self, address: str) -> None:

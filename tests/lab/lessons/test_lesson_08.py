@@ -28,7 +28,7 @@ def nobody_stays() -> Iterator[None]:
     before = set(threading.enumerate())
     yield
     after = set(threading.enumerate()) - before
-    assert not [each.name for each in after if each.name.startswith("stage ")]
+    assert not [each.name for each in after if each.name.startswith("driver ")]
 
 
 # --- Acting out ----------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from bankkit.lab.recording.history import History, RecordedEvent
 from bankkit.lab.recording.lost_updates import lost_updates
 from bankkit.pb import bank_pb2
 from tests.support.histories import killed, paused
+from tests.support.waiting import eventually
 
 ALICE = bank_pb2.AccountRequest(account_id="alice")
 DEPOSIT = bank_pb2.DepositRequest(account_id="alice", amount=100)
@@ -139,10 +140,17 @@ def mixed() -> History:
                 calls += [
                     recording.stub_for(f"writer {n}").Deposit.future(DEPOSIT) for n in range(3)
                 ]
+                eventually(lambda: waiting(bank) == 6)
             assert all(call.result(timeout=30) for call in calls)
             list(pool.map(lambda _: busy.Deposit(DEPOSIT), range(8)))
             recording.stub.GetBalance(bank_pb2.AccountRequest(account_id="bob"))
     return recording.history
+
+
+def waiting(bank: Bank) -> int:
+    """How many wait for the lock of alice's account."""
+    found = bank.server.teller.locks.statistics("alice")
+    return found.waiting_readers + found.waiting_writers if found else 0
 
 
 def of(trace: Any, phase: str) -> list[Any]:
