@@ -377,7 +377,7 @@ def test_a_schedule_of_another_program_is_refused() -> None:
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"bankkit schedule": 2}', '{"moves": []}'])
 def test_text_that_is_no_schedule_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="no schedule"):
+    with pytest.raises(ValueError, match="not a schedule"):
         lab.Schedule.from_json(text)
 
 
