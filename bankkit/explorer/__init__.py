@@ -1,4 +1,4 @@
-"""Runs a program of several threads under every schedule, and finds the one that breaks it.
+"""Runs a program of several threads under every schedule, and finds one that breaks it.
 
     from bankkit.explorer import explore
 
@@ -17,7 +17,8 @@
 
     print(explore(scenario))  # bug: the schedule that loses one of the two additions
 
-It needs Python and greenlet, and nothing else of bankkit. See `explore` for what a scenario is.
+The explorer needs greenlet and nothing else of bankkit. The docstring of
+`bankkit.explorer.exploration` says what a scenario is.
 """
 
 from bankkit.explorer.depth_first import Bound

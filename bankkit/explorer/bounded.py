@@ -1,12 +1,12 @@
-"""A reduction that keeps to a bound: it remembers which states it has searched.
+"""A reduction that respects a bound: it remembers which states it has searched.
 
-Dynamic partial-order reduction loses traces under a bound on preemptions: the one schedule that it
-keeps of a trace may be over the bound while a sibling is not (Coons, Musuvathi and McKinley,
-"Bounded partial-order reduction", OOPSLA 2013). So this search remembers every trace *prefix* where
-it has been, with the thread that ran last and the cheapest way there, and never goes on from a
-place where it has been as cheaply: Musuvathi and Qadeer, "Partial-order reduction for
-context-bounded state exploration", MSR-TR-2007-12. What a schedule can still do depends on nothing
-else, so nothing is lost.
+Dynamic partial-order reduction loses traces under a bound on preemptions: it keeps one schedule of
+a trace, and that schedule may exceed the bound while an equivalent one does not (Coons, Musuvathi
+and McKinley, "Bounded partial-order reduction", OOPSLA 2013). So this search remembers every trace
+*prefix* that it has reached, with the thread that ran last and the fewest preemptions that led
+there. It never continues from a place that it has reached before at the same cost or less:
+Musuvathi and Qadeer, "Partial-order reduction for context-bounded state exploration",
+MSR-TR-2007-12. The rest of a schedule depends on nothing else, so no trace is lost.
 """
 
 from __future__ import annotations
@@ -17,31 +17,32 @@ from bankkit.explorer.scheduler import READ, Op, Scheduler, Task
 
 
 class BoundedSearch(DepthFirst):
-    """One schedule of each trace within the bound."""
+    """Runs one schedule of each trace within the bound."""
 
-    # A trace prefix is known by a number that is made from its steps: each step's from its thread,
-    # what it did, and the numbers of the steps that it comes right after (the thread's, the
-    # object's, and those that woke it). With 64 bits the odds that any two of a million prefixes
-    # share one are below 1 in 10 million.
+    # A 64-bit number identifies a trace prefix: the sum of the numbers of each thread's latest
+    # step. The number of a step is a hash of its thread, its operation, and the numbers of the
+    # steps that it directly follows: the thread's, the object's, and those that woke it. The
+    # probability that any two of a million prefixes share a number is below 1 in 10 million.
 
     def __init__(self, scheduler: Scheduler, bound: Bound) -> None:
         super().__init__(scheduler, bound)
         self._threads: dict[int, int] = {}
         """The number of each thread's latest step; `_total` is their sum."""
         self._objects: dict[int, tuple[int, int]] = {}
-        """Of each object: the latest step that wrote, and the sum of those that read since."""
+        """Each object's latest step that wrote, and the sum of the steps that have read since."""
         self._total = 0
         self._steps: list[int] = []
         self._visited: dict[tuple[int, int, int], int] = {}
-        """(prefix, thread that could go on, early timeouts) → fewest preemptions."""
+        """(prefix, thread that can continue or -1, early timeouts) → fewest preemptions."""
         self._leads_to: dict[tuple[int, int], tuple[int, int]] = {}
-        """(prefix, thread that ran last) → the first two of the above."""
+        """(prefix, thread that ran last) → the first two elements of a key of `_visited`."""
         self._about_to: dict[int, tuple[Op | None, ...]] = {}
-        """prefix → what the threads were about to do there."""
+        """prefix → the next operation of each thread there."""
         self.unseen = ""
-        """The thread that did different things after equivalent schedules, if one did."""
+        """Which thread depends on state that the search cannot see; empty if none is known to."""
 
     def advance(self) -> bool:
+        """Go back to the last untried choice that leads to a new place; False if there is none."""
         path = self.path
         while path:
             step = path[-1]
@@ -57,28 +58,29 @@ class BoundedSearch(DepthFirst):
         return False
 
     def decide(self) -> Task | None:
+        """Decide as `DepthFirst` does; thread ends on the given path are already recorded."""
         if self.scheduler.depth < self.fixed:
             self.scheduler.ended.clear()
         return super().decide()
 
-    def _look(self) -> Step | None:
+    def _new_step(self) -> Step | None:
         ended = self.scheduler.ended
         if ended:
             if self.path:
                 self._end(self.path[-1], ended)
             ended.clear()
         self._compare()
-        step = super()._look()
+        step = super()._new_step()
         if self.unseen:
             return None
         path = self.path
         if path:
             last = path[-1].task
-            can_go_on = step is not None and any(
+            can_continue = step is not None and any(
                 choice.task is last and not (choice.option and choice.op.fires)
                 for choice in [step, *step.left]
             )
-            place = self._total, last.index if can_go_on else -1
+            place = self._total, last.index if can_continue else -1
             self._leads_to[self._total, last.index] = place
             before = path[-1]
             preemptions = before.preemptions_before + before.preempts
@@ -103,19 +105,20 @@ class BoundedSearch(DepthFirst):
         return None
 
     def _compare(self) -> None:
-        """All ways to a prefix must lead to the same place, or there is something to share that
-        nobody told us of, and equivalent schedules are not.
+        """Check that every way to this prefix leads to the same next operations.
+
+        If not, threads share state that the search cannot see, and it must not skip schedules.
         """
         tasks = self.scheduler.tasks
         now = tuple([task.op for task in tasks])
         before = self._about_to.setdefault(self._total, now)
         if before != now:
-            # The last of them: the main thread only waits for the others to end.
+            # Name the last one: the main thread only waits for the others to end.
             differ = [task for task, op in zip(tasks, before, strict=False) if task.op is not op]
             differs = differ[-1] if differ else tasks[-1]
             self.over = self.unseen = (
-                f"{here(differs)} depends on something that threads share, and that is neither "
-                f"tracked nor guarded"
+                f"{here(differs)} depends on state that threads share but that is neither tracked "
+                f"nor guarded by a lock"
             )
 
     def _number(self, choice: Step) -> int:
@@ -154,7 +157,7 @@ class BoundedSearch(DepthFirst):
         self._steps.append(number)
 
     def _end(self, step: Step, ended: list[Task]) -> None:
-        """The latest step ended these threads, which others can notice."""
+        """Record that the latest step ended these threads, which other threads can observe."""
         for task in ended:
             step.undo.insert(0, (task.key, self._objects.get(task.key)))
             self._objects[task.key] = step.number, 0

@@ -1,17 +1,17 @@
-"""The order in which schedules are tried: depth first, each of them once.
+"""Depth-first search: tries every schedule once, in depth-first order.
 
-A strategy makes the scheduler's decisions. It runs a scenario again and again: each run follows the
-path of decisions that is kept, changes the last one that has something left to try, and goes on
-from there (stateless search; Godefroid, "Model checking for programming languages using VeriSoft",
-POPL 1997). `DepthFirst` tries everything. The reductions leave out what is equivalent: `bounded.py`
-within a bound, `dpor.py` without one. `pct.py` takes schedules at random.
+A strategy makes the scheduler's decisions. The scenario runs again for each schedule. A run follows
+the stored path of decisions up to the last one with an untried alternative, takes that alternative,
+and continues from there (stateless search; Godefroid, "Model checking for programming languages
+using VeriSoft", POPL 1997). `DepthFirst` tries every schedule; the reductions in `bounded.py` (with
+a bound) and `dpor.py` (without one) skip equivalent schedules; `pct.py` picks schedules at random.
 
-Two schedules are *equivalent* if one becomes the other by swapping neighbouring steps that do not
-conflict; a class of equivalent schedules is a *trace* (Mazurkiewicz, "Trace theory", 1987). All
-schedules of a trace end alike, so one of them is enough.
+Two schedules are *equivalent* if swapping neighbouring steps that do not conflict turns one into
+the other; a class of equivalent schedules is a *trace* (Mazurkiewicz, "Trace theory", 1987). All
+schedules of a trace end in the same way, so running one of them is enough.
 
-A *preemption* takes the turn from a thread that could have gone on. A thread whose only way on is a
-timeout counts as blocked, so letting it wait, or time out, is none.
+A *preemption* takes the turn from a thread that could have continued. A thread that can continue
+only by a timeout counts as blocked: to let it wait, or time out, is not a preemption.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from bankkit.explorer.text import counted
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """Which schedules are meant: those with at most so many of these. None is no bound."""
+    """The schedules to run: those with at most this many of each. None means no bound."""
 
     preemptions: int | None = None
     timeouts: int | None = None
-    """Timeouts that fire while another thread could go on. Where nobody else can, one may fire."""
+    """Early timeouts, which fire while another thread can run. Other timeouts cost nothing."""
     steps: int | None = None
 
     def __str__(self) -> str:
@@ -45,9 +45,9 @@ class Bound:
 
 
 class Step:
-    """A task, and one of the things that it can do now. On the path: what it did, and what is left.
+    """A task and one of its options. On the path, it also holds the untried alternatives.
 
-    Made for every step of every schedule, so it has few attributes and sets fewer.
+    Every choice of every schedule creates some, so `__init__` sets only a few attributes.
     """
 
     __slots__ = (
@@ -66,11 +66,12 @@ class Step:
     )  # fmt: skip
 
     key: int
-    """The object, 0 for none; `available` is whether one that waits for it could go on."""
+    """The key of the object that the step uses; 0 for none."""
     available: bool
+    """Whether a thread that waits for this object could continue."""
     number: int
     left: list[Step]
-    """What else could be done here and has not been tried yet."""
+    """The alternatives that have not been tried yet."""
     preemptions_before: int
     early_before: int
     undo: Any
@@ -78,26 +79,26 @@ class Step:
     def __init__(self, task: Task, option: int) -> None:
         self.task = task
         self.option = option
-        self.op: Op = task.op  # type: ignore[assignment]  # a task that can do something has one
+        self.op: Op = task.op  # type: ignore[assignment]  # a task with options has one
         self.preempts = 0
         self.early = 0
 
     def identify(self) -> None:
-        """Note the object, for a search that needs to know."""
+        """Set `key` and `available`, for a search that needs them."""
         task = self.task
         target = task.target if not self.option or task.other is None else task.other
-        # What a task chooses among is its own business: `other` is a text there.
+        # Without a target, the step uses no shared object, and `other` only describes it.
         self.key = 0 if target is None or task.target is None else target.key
         self.available = not isinstance(target, primitives.Primitive) or target.is_available()
 
     def unbounded(self, left: list[Step]) -> Step:
-        """This one, put on the path of a search that keeps no bound."""
+        """Return this step, ready for the path of a search without a bound."""
         self.left = left
         self.preemptions_before = self.early_before = 0
         return self
 
     def instead_of(self, step: Step) -> Step:
-        """This one, put on the path where that one was."""
+        """Return this step, ready to replace `step` on the path."""
         self.left = step.left
         self.preemptions_before = step.preemptions_before
         self.early_before = step.early_before
@@ -105,34 +106,34 @@ class Step:
 
 
 class DepthFirst:
-    """Every schedule within the bound, depth first, the one with the fewest switches first."""
+    """Runs every schedule within the bound, depth first, starting with the fewest switches."""
 
     def __init__(self, scheduler: Scheduler, bound: Bound) -> None:
         self.scheduler = scheduler
         self.bound = bound
         self.path: list[Step] = []
         self.fixed = 0
-        """So many steps of the path are given; those after them are decided as they come."""
+        """How many steps of the path are given; the search decides the later ones."""
         self.cut = False
-        """The latest schedule was left before its end, because nothing new lay ahead."""
+        """Whether the latest schedule was stopped early, because it could reach nothing new."""
         self.over = ""
-        """What goes on and on, if the latest schedule went over the limit of steps."""
+        """Which thread was still running when the latest schedule reached the limit of steps."""
         self.ending: Ending | None = None
-        """How the latest schedule ended, if nobody could go on."""
+        """How the latest schedule ended, if no thread could continue."""
         self.diverged = ""
-        """What a thread did instead of what it did before, when the same path was run again."""
-        self._most = bound.preemptions
-        self._most_early = bound.timeouts
-        self._most_steps = bound.steps
+        """How a thread deviated from the given path; empty if none did."""
+        self._max_preemptions = bound.preemptions
+        self._max_early = bound.timeouts
+        self._max_steps = bound.steps
 
     def begin(self) -> None:
-        """Before a schedule."""
+        """Forget the results of the schedule before; called before each schedule."""
         self.cut = False
         self.over = ""
         self.ending = None
 
     def advance(self) -> bool:
-        """After a schedule: change the last decision that can be changed; False if none can."""
+        """Change the last decision that has an alternative; False if none has."""
         path = self.path
         while path:
             step = path[-1]
@@ -144,6 +145,7 @@ class DepthFirst:
         return False
 
     def decide(self) -> Task | None:
+        """Follow the given path, and beyond it take the first choice within the bound."""
         scheduler = self.scheduler
         depth = scheduler.depth
         if depth < self.fixed:
@@ -153,7 +155,7 @@ class DepthFirst:
                 self.diverged = f"The scenario is not deterministic: {_divergence(task, step)}."
                 return None
         else:
-            new = self._look()
+            new = self._new_step()
             if new is None:
                 return None
             step = new
@@ -166,12 +168,12 @@ class DepthFirst:
             task.past.clear()
         return task
 
-    def _look(self) -> Step | None:
-        """Decide at a place where nobody has been; None at an end."""
+    def _new_step(self) -> Step | None:
+        """The first choice at a new place; None at the end of a schedule."""
         choices = self.choices()
         if not choices:
             return None
-        if self._most_steps is not None and self.scheduler.depth >= self._most_steps:
+        if self._max_steps is not None and self.scheduler.depth >= self._max_steps:
             self.cut = True
             return None
         step = choices.pop()
@@ -185,12 +187,13 @@ class DepthFirst:
         return step
 
     def choices(self) -> list[Step]:
-        """What can be done here within the bound; the best to begin with comes last."""
+        """All choices within the bound; the one to try first comes last."""
         scheduler = self.scheduler
         depth = scheduler.depth
         if depth >= scheduler.limit:
             self.over = (
-                f"after {depth:,} steps {here(scheduler.current)} still goes on, as in a loop"
+                f"after {depth:,} steps {here(scheduler.current)} is still running, perhaps in a "
+                f"loop"
             )
             return []
         path = self.path
@@ -217,9 +220,9 @@ class DepthFirst:
         if mine:
             if not others:
                 return mine
-            if self._most is not None:
+            if self._max_preemptions is not None:
                 before = path[-1]
-                if before.preemptions_before + before.preempts >= self._most:
+                if before.preemptions_before + before.preempts >= self._max_preemptions:
                     return mine
             for choice in others:
                 choice.preempts = 1
@@ -237,7 +240,7 @@ class DepthFirst:
         if is_early:
             before = self.path[-1] if self.path else None
             early = before.early_before + before.early if before else 0
-            if self._most_early is not None and early >= self._most_early:
+            if self._max_early is not None and early >= self._max_early:
                 return others
             for choice in timeouts:
                 choice.early = 1
@@ -245,12 +248,18 @@ class DepthFirst:
 
 
 def _divergence(task: Task, choice: Step) -> str:
-    then = choice.op.phrase(choice.option, "an object")
+    expected = choice.op.phrase(choice.option, "an object")
     if task.op is None:
         return (
-            f"thread {task.label or task.index} was about to {then}, and now is not there to do it"
+            f"thread {task.label or task.index} has ended or not started, but in an earlier run of "
+            f"the same schedule it was about to {expected}"
         )
     if task.op is choice.op:
-        return f"{here(task)} could {then}, and now it cannot"
+        return (
+            f"{here(task)} cannot {expected}, but in an earlier run of the same schedule it could"
+        )
     now = described(task, 0)
-    return f"{here(task)} is about to {now}, and with the same schedule before it was to {then}"
+    return (
+        f"{here(task)} is about to {now}, but in an earlier run of the same schedule it was about "
+        f"to {expected}"
+    )

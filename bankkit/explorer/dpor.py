@@ -1,10 +1,10 @@
 """A reduction without a bound: dynamic partial-order reduction.
 
-Runs a schedule, looks for pairs of conflicting steps that could have come the other way round, and
-goes back to try just those. Flanagan and Godefroid, "Dynamic partial-order reduction for model
-checking software", POPL 2005, in the form with source sets and sleep sets of Abdulla, Aronis,
-Jonsson and Sagonas, "Source sets: a foundation for optimal dynamic partial order reduction", JACM
-64 (2017), algorithm 1.
+The search runs a schedule, finds pairs of conflicting steps that could have happened in the
+opposite order, and goes back to try only those. The idea is from Flanagan and Godefroid, "Dynamic
+partial-order reduction for model checking software", POPL 2005; the form with source sets and sleep
+sets is algorithm 1 of Abdulla, Aronis, Jonsson and Sagonas, "Source sets: a foundation for optimal
+dynamic partial order reduction", JACM 64 (2017).
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ from bankkit.explorer.scheduler import READ, WRITE, Scheduler, Task
 
 @dataclass(slots=True)
 class _DporNode:
-    """What `SourceDpor` knows of a place on its path."""
+    """What `SourceDpor` knows about one place on its path. Threads are given by index."""
 
     enabled: dict[int, list[Step]]
-    """What each thread can do here, by its index."""
+    """The choices of each thread here."""
     clocks: dict[int, int]
-    """The steps that happen before each thread's next one, but for what its object adds."""
+    """The steps that happen before each thread's next one, without those that its object adds."""
     backtrack: set[int]
     """The threads to try here."""
     sleep: dict[int, list[_Access]]
-    """The threads whose next step is covered elsewhere, and what that step touches."""
+    """The threads whose next step is covered elsewhere, and the accesses of that step."""
     footprint: list[_Access]
-    """What the steps of the thread that is tried now have touched, over all its options."""
+    """The accesses of the thread that is being tried, over all its options so far."""
 
 
-_Access = tuple[int, int]  # an object, and READ or WRITE
+_Access = tuple[int, int]  # an object's key, and READ or WRITE
 _Use = tuple[int, int, bool]  # a step, READ or WRITE, and whether the object was available before
 
 
 class SourceDpor(DepthFirst):
-    """One schedule of each trace, or a little more, without a bound."""
+    """Runs one schedule of each trace, or a few more, without a bound."""
 
-    # Sets of steps are integers with a bit for each: bit i of `_past[j]` says that step i happens
-    # before step j, or is j.
+    # A set of steps is an integer with one bit per step: bit i of `_past[j]` says that step i
+    # happens before step j, or is step j.
 
     def __init__(self, scheduler: Scheduler) -> None:
         super().__init__(scheduler, Bound())
@@ -48,11 +48,12 @@ class SourceDpor(DepthFirst):
         self._past: list[int] = []
         self._accesses: list[list[_Access]] = []
         self._users: dict[int, list[_Use]] = {}
-        """The steps that used an object, in order."""
+        """The uses of each object, in order."""
         self._latest: dict[int, int] = {}
         """The past of each thread's latest step."""
 
     def advance(self) -> bool:
+        """Go back to the last place with a choice or a thread to try; False if there is none."""
         path, nodes = self.path, self._nodes
         while path:
             step, node = path[-1], nodes[-1]
@@ -73,16 +74,17 @@ class SourceDpor(DepthFirst):
         return False
 
     def decide(self) -> Task | None:
+        """Decide as `DepthFirst` does; the given path's ends and rescues are already recorded."""
         if self.scheduler.depth < self.fixed:
             self.scheduler.ended.clear()
             self.scheduler.rescued.clear()
         return super().decide()
 
-    def _look(self) -> Step | None:
+    def _new_step(self) -> Step | None:
         self._complete()
         choices = self.choices()
         if not choices:
-            self._reverse_what_waits()
+            self._reverse_blocked()
             return None
         enabled: dict[int, list[Step]] = {}
         for choice in choices:
@@ -104,14 +106,14 @@ class SourceDpor(DepthFirst):
         return step
 
     def _complete(self) -> None:
-        """The path's last step is done: add what only showed while it ran, and find its races."""
+        """Record what the path's last step did while it ran, and find its races."""
         scheduler = self.scheduler
         if self.path:
             number = len(self.path) - 1
             step, node = self.path[number], self._nodes[number]
             for task in scheduler.ended:
                 self._touch(number, task.key, WRITE, True)
-            for task in scheduler.rescued:  # the other way round, its timeout would have fired
+            for task in scheduler.rescued:  # in the opposite order, its timeout could fire
                 if task.index in node.enabled:
                     node.backtrack.add(task.index)
             index = step.task.index
@@ -121,7 +123,7 @@ class SourceDpor(DepthFirst):
         scheduler.rescued.clear()
 
     def _asleep(self) -> dict[int, list[_Access]]:
-        """Threads stay asleep until a step conflicts with theirs."""
+        """The threads that stay asleep, because the last step does not conflict with theirs."""
         if not self.path:
             return {}
         node, touched = self._nodes[-1], self._accesses[-1]
@@ -139,7 +141,7 @@ class SourceDpor(DepthFirst):
         return clock
 
     def _take(self, step: Step) -> None:
-        """Put the path's last step into the order of what happens before what."""
+        """Add the path's last step to the happens-before order."""
         number = len(self.path) - 1
         index = step.task.index
         past = self._nodes[number].clocks[index] | 1 << number
@@ -151,7 +153,7 @@ class SourceDpor(DepthFirst):
             self._touch(number, step.key, step.op.mode(step.option), step.available)
 
     def _touch(self, number: int, key: int, mode: int, was_available: bool) -> None:
-        """Step `number`, the last one, uses this object."""
+        """Record that step `number`, the last one, uses this object."""
         users = self._users.setdefault(key, [])
         past = self._past[number]
         for user, its_mode, _ in users:
@@ -162,7 +164,7 @@ class SourceDpor(DepthFirst):
         self._accesses[number].append((key, mode))
 
     def _drop(self, step: Step) -> list[_Access]:
-        """Forget the path's last step; returns what it touched."""
+        """Forget the path's last step; return its accesses."""
         touched = self._accesses.pop()
         for key, _ in touched:
             self._users[key].pop()
@@ -170,8 +172,8 @@ class SourceDpor(DepthFirst):
         self._latest[step.task.index] = step.undo
         return touched
 
-    def _reverse_what_waits(self) -> None:
-        """At the end: threads that wait for ever might not, had they come first."""
+    def _reverse_blocked(self) -> None:
+        """Find the races of blocked threads: in another order they might not block forever."""
         number = len(self.path)
         for task in self.scheduler.tasks:
             op = task.op
@@ -182,7 +184,7 @@ class SourceDpor(DepthFirst):
     def _reverse(
         self, number: int, index: int, clock: int, accesses: list[_Access], waits_for: int
     ) -> None:
-        """Find the steps that race with step `number`, and see that it is tried before them."""
+        """Find the steps that race with step `number`, and have it tried before them."""
         for key, mode in accesses:
             after_reads = False
             for user, its_mode, was_available in reversed(self._users.get(key, ())):
@@ -191,7 +193,7 @@ class SourceDpor(DepthFirst):
                 happens_before = clock >> user & 1
                 if not happens_before:
                     if key == waits_for and not was_available:
-                        continue  # it would have had to wait, there too
+                        continue  # it would have been blocked there, too
                     if its_mode == READ or not after_reads:
                         self._try_before(user, number, index, clock, accesses)
                     after_reads = True
@@ -202,7 +204,7 @@ class SourceDpor(DepthFirst):
         self, race: int, number: int, index: int, clock: int, accesses: list[_Access]
     ) -> None:
         past, node = self._past, self._nodes[race]
-        # What does not happen after the step `race` can be done before it, and then this step.
+        # The steps that do not happen after step `race` can move before it, and then this step.
         movable = [step for step in range(race + 1, number) if not past[step] >> race & 1]
         mask = sum(1 << step for step in movable)
         for key, mode in accesses:

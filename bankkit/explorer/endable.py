@@ -1,10 +1,10 @@
-"""Ends code that runs in another thread, by an exception that never arrives anywhere else.
+"""Ends code that runs in another thread by an exception that never reaches any other code.
 
-CPython raises an exception that was sent to a thread when the thread next looks whether anything is
-due; see ``bankkit.locks.interrupts`` for where that is. By then the code may be over, and the
-``try`` that was to catch the exception may have been left: it would end whatever comes next. So the
-thread that runs the code says first that it is over, then waits for the one that may be sending,
-and then takes back what has not arrived.
+CPython raises an exception that was sent to a thread when the thread next checks for pending work;
+see ``bankkit.locks.interrupts`` for the places where it checks. By then the code may have finished
+and left the ``try`` that was to catch the exception, which would then end later code. So the thread
+that runs the code first records that the code is over, then waits until no other thread is sending,
+and then cancels an exception that has not arrived.
 """
 
 from __future__ import annotations
@@ -18,19 +18,20 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-_send = ctypes.pythonapi["PyThreadState_SetAsyncExc"]  # not the one whose types others may set
+# Indexing makes a new function object: other code may set types on the one that an attribute gives.
+_send = ctypes.pythonapi["PyThreadState_SetAsyncExc"]
 _send.argtypes = (ctypes.c_ulong, ctypes.py_object)
 _NOTHING = ctypes.py_object()
 
 
 class Endable:
-    """Code that one thread runs, and that one other thread may end with this exception.
+    """Code that one thread runs and that one other thread may end with an exception of this type.
 
         endable = Endable(TimeUp)
         endable.run(work)  # in one thread
         endable.end()  # in the other
 
-    Once it is over, the same thread can run it again.
+    When `run` has returned, the same thread can call it again.
     """
 
     def __init__(self, error: type[BaseException]) -> None:
@@ -41,9 +42,9 @@ class Endable:
         self._sent = False
 
     def run(self, work: Callable[[], T]) -> T:
-        """Return `work()`, or raise what it raises: the exception that was sent, for one.
+        """Return `work()`, or raise what it raises, which may be the exception that was sent.
 
-        Once this has returned or raised, no exception is on its way any more.
+        After `run` has returned or raised, no exception is pending any more.
         """
         self._thread = threading.get_ident()
         self._sent = False
@@ -51,33 +52,33 @@ class Endable:
         try:
             return work()
         finally:
-            # No call and no loop before it: nothing can arrive here.
+            # An exception cannot arrive here: no call and no loop comes before this line.
             self._runs = False
-            # From now on two may arrive, one that was sent before and one that is being sent.
+            # From now on two can arrive: one that was sent before and one that is being sent.
             try:
-                self._take_back()
+                self._cancel()
             except self._error:
                 try:  # noqa: SIM105 - in a context manager it could arrive after the last line
-                    self._take_back()
+                    self._cancel()
                 except self._error:
                     pass
 
     def end(self, when: Callable[[], bool] = lambda: True) -> None:
-        """Send the exception if the code runs and `when` says so.
+        """Send the exception if the code is running and `when()` is true.
 
-        The code does not come to its end while `when` is asked. It may catch the exception, and go
-        on: then send it again.
+        `run` does not return while `when` is being called. If the code catches the exception and
+        continues, call `end` again.
         """
         try:
-            self._sending = True  # before the look, or the code might end between look and send
+            self._sending = True  # before the check: the code could end between check and send
             if self._runs and when():
                 self._sent = True
                 _send(self._thread, self._error)
-                lower_flag()  # the thread raises it again once it runs, if it ever does
+                lower_flag()  # the other thread raises the flag again when it runs, if ever
         finally:
             self._sending = False
 
-    def _take_back(self) -> None:
+    def _cancel(self) -> None:
         while self._sending:
             time.sleep(0)
         if self._sent:
@@ -86,21 +87,22 @@ class Endable:
 
 
 class _Lowered(BaseException):
-    """A thread sends it to itself."""
+    """A thread sends this exception to itself."""
 
 
 def lower_flag() -> None:
-    """Have no thread look for an exception that nobody is about to get.
+    """Stop all threads from checking for an exception that none of them is about to get.
 
-    In CPython 3.11 one flag tells all threads to look, and it falls only when some thread gets an
-    exception: not when one is taken back, nor when its thread blocks or ends. While it is up, each
-    step of each thread is slow, and a function that is traced never begins.
+    In CPython 3.11 one flag tells all threads to check. It falls only when a thread gets an
+    exception: not when the exception is cancelled, nor when its thread blocks or ends. While the
+    flag is up, each step of each thread is slow, and a traced function never begins. Newer Pythons
+    need nothing.
     """
     if sys.version_info >= (3, 12):
         return
     try:
         _send(threading.get_ident(), _Lowered)
-        while True:  # where a loop goes back, it arrives
+        while True:  # the exception arrives where the loop jumps back
             pass
     except _Lowered:
         pass

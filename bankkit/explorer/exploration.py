@@ -1,4 +1,4 @@
-"""Runs a program of several threads under every schedule, and finds the one that breaks it.
+"""Runs a program of several threads under every schedule, and finds one that breaks it.
 
     from bankkit import lab
 
@@ -19,15 +19,15 @@
 
     print(lab.explore(scenario, preemptions=2))
 
-A scenario is a program: called anew for each schedule, it makes its locks and threads, and asserts
-what must hold, at any moment or over the results at the end (that two deposits add up is
-linearizability of that history). It must do the same each time: no random numbers, no real time.
+A scenario is a function that is called anew for each schedule. It makes its locks and threads, and
+asserts what must hold, at any moment or at the end (to assert that two deposits add up is to check
+that this history is linearizable). It must do the same each time: no random numbers, no real time.
 
-Switches happen at operations of the primitives and at accesses of what is `shared` or `track`ed;
-`lines=` adds every line of the code that it names. Plain attributes that several threads use
-without a lock are seen at no other moment, and with `reduction` a schedule may be left out because
-it differs from another only in their order: track them, or name their code. A search within a bound
-notices such sharing when it comes by, says so, and runs every schedule; one without a bound cannot.
+Threads switch at operations of the primitives and at accesses of `shared` and `track`ed attributes;
+with `lines=`, also at every line of the named code. The explorer does not see accesses of other
+attributes. If several threads use one without a lock, `reduction` may skip a schedule that differs
+only in the order of these accesses: track the attribute, or name its code. A search with a bound
+notices such sharing if it meets it, says so, and runs every schedule; one without a bound cannot.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ from bankkit.explorer.scheduler import Scheduler
 from bankkit.explorer.text import counted
 
 MINIMISING_SECONDS = 5.0
-"""How long a found schedule is made shorter, at the most."""
+"""The longest time spent on shortening a failing schedule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +58,17 @@ class Result:
     """What `explore` found."""
 
     verdict: Literal["ok", "bug", "unknown"]
-    """`ok`: every schedule within the bound was run, one of each kind where `reduction` is on.
-    `bug`: one of them breaks. `unknown`: a limit was reached before all were run."""
+    """`ok`: every schedule within the bound was run; with `reduction`, one of each trace.
+    `bug`: one of them fails. `unknown`: a limit was reached before all were run."""
     bound: Bound
     schedules: int
-    """How many were run, those included that were left before their end."""
+    """How many schedules were run, including those that were stopped early."""
     seconds: float
     bug: Outcome | None = None
     limit: str = ""
-    """Why it is `unknown`."""
+    """Why the verdict is `unknown`."""
     unreduced: str = ""
-    """Why `reduction` was given up, if it was: what the threads share unseen."""
+    """Why the search stopped using `reduction`: which state threads share unseen. Usually empty."""
 
     def __str__(self) -> str:
         ran = counted(self.schedules, "schedule")
@@ -96,24 +96,25 @@ def explore(
     patch: Iterable[ModuleType] = (),
     lines: Iterable[object] = (),
 ) -> Result:
-    """Run the scenario under every schedule within the bound, until one breaks.
+    """Run the scenario under every schedule within the bound, until one fails.
 
-    The bound: at most so many `preemptions` (the turn taken from a thread that could go on) and
-    `timeouts` (that fire although another thread could go on) in one schedule; None is no bound.
-    Most bugs need two preemptions or fewer. With `reduction`, schedules that differ only in the
-    order of steps that do not concern each other are run once.
+    The bound is the largest number of `preemptions` (which take the turn from a thread that could
+    continue) and of early `timeouts` (which fire while another thread can run) in one schedule;
+    None means no bound. Most bugs need two preemptions or fewer. With `reduction`, schedules that
+    differ only in the order of unrelated steps are run once.
 
-    `strategy="pct"` runs `schedules` random ones instead, made from `seed`, which are good at
-    bugs that need `depth` steps in one order; it never says `ok`.
+    `strategy="pct"` runs `schedules` random schedules instead, made from `seed`. They are good at
+    finding bugs that need `depth` steps in a certain order, but the verdict is never `ok`.
 
-    `schedules`, `seconds` and `steps` (of one schedule) are limits: past one the verdict is
-    `unknown`. Code that takes no `threading=` is tested by naming its modules in `patch`; their
-    `threading` and `time` are stand-ins meanwhile. `lines` names functions, classes or modules
-    whose every line becomes a step.
+    `schedules`, `seconds` and `steps` (of one schedule) are limits: if one is reached, the verdict
+    is `unknown`. To test code that takes no `threading=`, name its modules in `patch`; stand-ins
+    replace their `threading` and `time` during the search. `lines` names functions, classes or
+    modules whose every line becomes a step.
 
-    A bug comes with its schedule, made as short as five seconds allow: fewest preemptions first,
-    then fewest steps. Raises `Stuck` and `Diverged` for a scenario that cannot be explored. On
-    any thread but the main one, a scenario that waits for real is noticed only once it stops.
+    A bug comes with its schedule, which is shortened for at most five seconds: to the fewest
+    preemptions first, then to the fewest steps. Raises `Stuck` or `Diverged` for a scenario that
+    cannot be explored, ValueError for another strategy, and TypeError or ValueError for `lines`
+    that cannot be steps. Off the main thread, a real wait is noticed only when it ends.
     """
     started = time.monotonic()
     bound = Bound(preemptions, timeouts)
@@ -156,7 +157,7 @@ def _search(scheduler: Scheduler, bound: Bound, reduction: bool) -> DepthFirst:
 
 
 def _shortened(laboratory: Laboratory, found: Found, timeouts: int | None) -> Schedule:
-    """The same bug with the fewest preemptions, and of those with the fewest steps."""
+    """A schedule that fails in the same way with the fewest preemptions, then the fewest steps."""
     limits = Limits(1_000_000, time.monotonic() + MINIMISING_SECONDS)
 
     def look_for(preemptions: int, steps: int | None) -> Found | None:
@@ -170,7 +171,7 @@ def _shortened(laboratory: Laboratory, found: Found, timeouts: int | None) -> Sc
         if fewer is not None:
             best = fewer
             break
-    while best.schedule:  # none is shorter than the one without a step
+    while best.schedule:  # a schedule without steps cannot be shortened
         shorter = look_for(best.schedule.preemptions, len(best.schedule) - 1)
         if shorter is None:
             break

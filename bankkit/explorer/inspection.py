@@ -1,4 +1,4 @@
-"""What can be seen of a run while it stands still: its locks, its threads' variables, its code."""
+"""Shows the state of a paused run: its locks, its threads' variables and its code."""
 
 from __future__ import annotations
 
@@ -23,23 +23,25 @@ from bankkit.explorer.scheduler import Task
 from bankkit.explorer.stand_in import _Shared, _Tracked
 
 LONGEST = 90
-"""Characters of a value that are shown."""
+"""The most characters, or elements, shown of a value."""
 
 
 class Inspection:
-    """Looks into one run, from its start on: `look` after every step."""
+    """Inspects one run from its start on; call `look` after every step."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
         self._objects: dict[int, Any] = {}
-        """The primitives that threads were seen to use, by id, in that order."""
+        """The primitives that threads have used, by id, in order of first use."""
         self._frames: dict[str, list[FrameType]] = {}
+        """Each thread's last known calls, by its name, the innermost call first."""
 
     @property
     def _tasks(self) -> list[Task]:
         return self._run._laboratory.scheduler.tasks
 
     def look(self) -> None:
+        """Record the primitives and calls of all threads as they are now."""
         for task in self._tasks:
             for each in (task.target, task.arg):
                 if isinstance(each, _SHOWN):
@@ -50,22 +52,23 @@ class Inspection:
     def variables(self, thread: str, stack: Sequence[Location]) -> list[dict[str, str]]:
         """The local variables of a thread's calls, the innermost call first.
 
-        A run that has ended has taken its calls along: what they held last is still known, but not
-        of a call that began in the last step.
+        After the end of the run these are the last known values; a call that began in the last step
+        has none.
         """
         known = self._frames.get(thread, [])[::-1]
-        told = []
+        found = []
         for place, frame in zip_longest(stack[::-1], known[: len(stack)]):
             code = frame.f_code if frame else None
             same = code and (code.co_filename, code.co_name) == (place.file, place.function)
-            told.append(variables(frame) if same else {})
-        return told[::-1]
+            found.append(variables(frame) if same else {})
+        return found[::-1]
 
     def has_ended(self, thread: str) -> bool:
+        """Whether the thread ran to its end, or to its exception."""
         return any(task.label == thread and task.done for task in self._tasks)
 
     def failed(self) -> tuple[str, list[Location]]:
-        """The thread that has raised, and where, the innermost call first; or nothing."""
+        """The thread that raised, and where, the innermost call first; `("", [])` if none did."""
         failure = self._run._laboratory.scheduler.failure
         if failure is None:
             return "", []
@@ -73,44 +76,44 @@ class Inspection:
         calls = [
             Location(frame.f_code.co_filename, frame.f_code.co_name, line)
             for frame, line in walk_tb(error.__traceback__)
-            if next(locations_of(frame), None) == _place(frame)
+            if next(locations_of(frame), None) == _location(frame)
         ]
         return task.label, calls[::-1]
 
     def scenario(self) -> dict[str, str]:
-        """The variables of the scenario itself."""
+        """The local variables of the scenario's own function."""
         known = self._frames.get("main", [])
         return variables(known[-1]) if known else {}
 
     def waits(self, thread: str) -> str:
-        """Where a thread waits and for what, also while a timeout could end that; else nothing."""
+        """Where a blocked thread waits, and for what, even if it can time out; empty for others."""
         for task in self._tasks:
-            if task.label == thread and _is_kept(task):
+            if task.label == thread and _is_blocked(task):
                 return waits(task)
         return ""
 
     def locks(self) -> dict[str, str]:
-        """What state the primitives are in, by what the program calls them."""
+        """The state of each primitive in words, by its name in the program."""
         return {name(each): self._in_words(each) for each in self._objects.values()}
 
     def _in_words(self, thing: Any) -> str:
         if self._run.outcome is None:
             waiting = [task.label for task in self._tasks if _waits_for(task, thing)]
-        else:  # only what the objects themselves remember
-            waits_on_it = thing._waiters if isinstance(thing, primitives.Condition) else ()
-            waiting = [task.label for task in waits_on_it]
-        said = []
+        else:  # the tasks are over; only a Condition still knows its waiters
+            waiters = thing._waiters if isinstance(thing, primitives.Condition) else ()
+            waiting = [task.label for task in waiters]
+        parts = []
         if isinstance(thing, primitives.Lock | primitives.RLock):
-            said.append(f"locked by {thing.owner.label}" if thing.owner else "free")
+            parts.append(f"locked by {thing.owner.label}" if thing.owner else "free")
         elif isinstance(thing, primitives.Semaphore):
-            said.append(f"{thing.value} left")
+            parts.append(f"{thing.value} left")
         elif isinstance(thing, primitives.Event):
-            said.append("set" if thing._set else "not set")
+            parts.append("set" if thing._set else "not set")
         elif not waiting:
-            said.append("nobody waits")
+            parts.append("nobody waits")
         if waiting:
-            said.append(f"{' and '.join(waiting)} wait{'s' if len(waiting) == 1 else ''}")
-        return ", ".join(said)
+            parts.append(f"{' and '.join(waiting)} wait{'s' if len(waiting) == 1 else ''}")
+        return ", ".join(parts)
 
 
 _SHOWN = (
@@ -123,8 +126,8 @@ _SHOWN = (
 )
 
 
-def _is_kept(task: Task) -> bool:
-    """Whether it cannot go on, but for a timeout."""
+def _is_blocked(task: Task) -> bool:
+    """Whether the task cannot continue, except by a timeout."""
     if task.done or task.op is None:
         return False
     options = task.op.options(task)
@@ -132,7 +135,7 @@ def _is_kept(task: Task) -> bool:
 
 
 def _waits_for(task: Task, thing: Any) -> bool:
-    if not _is_kept(task):
+    if not _is_blocked(task):
         return False
     if isinstance(task.arg, primitives.Condition) and not task.notified:
         return task.arg is thing
@@ -140,70 +143,74 @@ def _waits_for(task: Task, thing: Any) -> bool:
 
 
 def frames(frame: FrameType | None) -> Iterator[FrameType]:
-    """The program's own calls, as `locations_of` has them."""
+    """The frames of the program's own calls, from `frame` outwards; compare `locations_of`."""
     while frame is not None:
         place = next(locations_of(frame), None)
         if place is None:
             return
-        while _place(frame) != place:
+        while _location(frame) != place:
             assert frame.f_back is not None
             frame = frame.f_back
         yield frame
         frame = frame.f_back
 
 
-def _place(frame: FrameType) -> Location:
+def _location(frame: FrameType) -> Location:
     return Location(frame.f_code.co_filename, frame.f_code.co_name, frame.f_lineno)
 
 
 def variables(frame: FrameType) -> dict[str, str]:
-    """What a call's variables hold, as far as that can be told in a few words."""
-    told = {each: tell(value) for each, value in frame.f_locals.items()}
-    return {each: words for each, words in told.items() if words is not None}
+    """A call's local variables as text, without those that `safe_repr` cannot show."""
+    texts = {each: safe_repr(value) for each, value in frame.f_locals.items()}
+    return {each: text for each, text in texts.items() if text is not None}
 
 
-def tell(value: object) -> str | None:
-    """A plain value in words, and nothing for an object: its `repr` may be anybody's code."""
-    words = _tell(value)
-    return words if words is None or len(words) <= LONGEST else f"{words[: LONGEST - 1]}…"
+def safe_repr(value: object) -> str | None:
+    """A plain value as text, at most LONGEST characters; None for other objects.
+
+    It never calls the `repr` of another object, which may run any code.
+    """
+    text = _safe_repr(value)
+    return text if text is None or len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
-def _tell(value: object, around: tuple[int, ...] = ()) -> str | None:
-    """`around` has the ids of what the value is in: one that is in itself is told as `…` there."""
+def _safe_repr(value: object, containers: tuple[int, ...] = ()) -> str | None:
+    """The whole text. `containers` has the ids of what the value is in; a cycle becomes `…`."""
     if value is None or isinstance(value, bool | int | float | str | bytes):
         return repr(value)
-    if id(value) in around:
+    if id(value) in containers:
         return "…"
-    around = (*around, id(value))
+    containers = (*containers, id(value))
     if isinstance(value, dict):
-        keys, values = _tell_all(value.keys(), around), _tell_all(value.values(), around)
+        keys = _safe_reprs(value.keys(), containers)
+        values = _safe_reprs(value.values(), containers)
         if keys is None or values is None:
             return None
         return f"{{{', '.join(map(': '.join, zip(keys, values, strict=True)))}}}"
     if isinstance(value, list | tuple | set | frozenset | deque) and not hasattr(value, "_fields"):
-        parts = _tell_all(value, around)
+        parts = _safe_reprs(value, containers)
         ends = {list: "[]", deque: "[]", tuple: "()"}.get(type(value), "{}")
         return None if parts is None else f"{ends[0]}{', '.join(parts)}{ends[1]}"
     attributes = _attributes(value)
     if not attributes:
         return None
-    told = {key: _tell(each, around) for key, each in attributes.items()}
+    texts = {key: _safe_repr(each, containers) for key, each in attributes.items()}
     inside = ", ".join(
-        f"{key}={words}" for key, words in told.items() if words not in (None, "None", "''")
+        f"{key}={text}" for key, text in texts.items() if text not in (None, "None", "''")
     )
     kind = "shared" if isinstance(value, _Shared) else type(value).__name__
     return f"{kind}({inside})" if inside else None
 
 
-def _tell_all(values: Iterable[object], around: tuple[int, ...]) -> list[str] | None:
-    """The first of them; nothing if one cannot be told."""
-    words = [_tell(each, around) for each in islice(values, LONGEST)]
-    told = [each for each in words if each is not None]
-    return told if len(told) == len(words) else None
+def _safe_reprs(values: Iterable[object], containers: tuple[int, ...]) -> list[str] | None:
+    """The texts of the first LONGEST values; None if one of them has none."""
+    texts = [_safe_repr(each, containers) for each in islice(values, LONGEST)]
+    known = [each for each in texts if each is not None]
+    return known if len(known) == len(texts) else None
 
 
 def _attributes(value: object) -> Mapping[str, object]:
-    """Of a record, or of what the scenario shares or tracks."""
+    """The attributes of a dataclass or NamedTuple, or the shared or tracked ones of an object."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {each.name: getattr(value, each.name) for each in dataclasses.fields(value)}
     if isinstance(value, tuple):  # a NamedTuple
@@ -223,7 +230,7 @@ class Code:
 
 
 def code_at(file: str, line: int) -> Code:
-    """The innermost function around a line of a file; the line alone where there is none."""
+    """The innermost function around a line of a file; the line alone outside of functions."""
     source = "".join(linecache.getlines(file))
     around = [each for each in _functions(source) if each[0] <= line <= each[1]]
     first, last = max(around, default=(line, line))
@@ -236,7 +243,7 @@ def _functions(source: str) -> tuple[tuple[int, int], ...]:
     """The first and the last line of every function."""
     try:
         tree = ast.parse(source)
-    except SyntaxError:  # a notebook's cell may hold more than Python
+    except SyntaxError:  # a notebook's cell may contain more than Python
         return ()
     return tuple(
         (each.lineno, each.end_lineno or each.lineno)

@@ -1,7 +1,7 @@
-"""Makes every line of some code a step, by compiling it again with a call before each statement.
+"""Makes every line of some code a step, by recompiling it with a call before each statement.
 
-Tracing would do so without touching the code; but on Python 3.11 and 3.12 a greenlet that is
-switched away inside a trace callback leaves the others untraced.
+Tracing would not need to change the code. But on Python 3.11 and 3.12, a greenlet switch inside a
+trace callback leaves the other greenlets untraced.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from bankkit.explorer import primitives
 from bankkit.explorer.scheduler import Scheduler
 
 HOOK = "__bankkit_line__"
-"""The name under which the instrumented code finds the scheduler, among its globals."""
+"""The global variable in which the instrumented code finds the function that makes a step."""
 
 
 class _Memory:
-    """What lines use: as nobody knows which attributes a line touches, all conflict."""
+    """The object that lines use. All lines conflict, because their attributes are unknown."""
 
     key = -1
     now = 0.0
@@ -30,9 +30,9 @@ class _Memory:
 
 @contextmanager
 def instrumented(things: Iterable[object], scheduler: Scheduler) -> Iterator[None]:
-    """While the block runs, each line of these functions, classes and modules is a step.
+    """Make each line of these functions, classes and modules a step while the block runs.
 
-    TypeError for something else, ValueError for code whose source cannot be had.
+    Raises TypeError for other things, and ValueError for code whose source is not available.
     """
     memory = _Memory()
 
@@ -83,11 +83,11 @@ def _functions(thing: object) -> Iterator[FunctionType]:
 
 @lru_cache
 def _with_steps(code: CodeType) -> CodeType:
-    """The same function, compiled from its file again so that names and closures stay the same."""
+    """The function with its steps, compiled from its whole file to keep its names and closures."""
     source = "".join(linecache.getlines(code.co_filename))
     if not source:
         raise ValueError(
-            f"The source of {code.co_qualname} in {code.co_filename} is not to be had."
+            f"The source of {code.co_qualname} in {code.co_filename} is not available."
         )
     tree = _Steps(source.splitlines(), code).visit(ast.parse(source))
     ast.fix_missing_locations(tree)
@@ -95,7 +95,9 @@ def _with_steps(code: CodeType) -> CodeType:
     for each in _codes(compiled):
         if (each.co_qualname, each.co_firstlineno) == (code.co_qualname, code.co_firstlineno):
             return each
-    raise ValueError(f"{code.co_qualname} is not in {code.co_filename} as it is now.")
+    raise ValueError(
+        f"{code.co_qualname} is not in {code.co_filename}. Import the file again if it has changed."
+    )
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:
@@ -106,7 +108,7 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
 
 
 class _Steps(ast.NodeTransformer):
-    """Puts a call of the hook before each statement of one function, and into each loop's test."""
+    """Puts a call of the hook before each statement of one function and into each `while` test."""
 
     def __init__(self, lines: list[str], code: CodeType) -> None:
         self._lines = lines
@@ -145,7 +147,7 @@ class _Steps(ast.NodeTransformer):
                 and isinstance(statement, ast.Expr)
                 and isinstance(statement.value, ast.Constant)
             )
-            # A loop's step is in its test, where it counts for each round.
+            # The step of a `while` loop is in its test, so that every iteration makes a step.
             if not is_docstring and not isinstance(
                 statement, ast.While | ast.Global | ast.Nonlocal
             ):

@@ -1,4 +1,4 @@
-"""A scenario with what it runs on: the stand-ins, the patched modules, the watchdog."""
+"""Sets up what a scenario needs to run: the stand-ins, the patched modules and the watchdog."""
 
 from __future__ import annotations
 
@@ -24,55 +24,57 @@ from bankkit.explorer.stand_in import Threading, patched
 Scenario = Callable[[Any], object]
 
 PATIENCE = 1.0
-"""Seconds that a thread may keep the processor without a step before it counts as stuck."""
+"""Seconds that a thread may run without a step before it counts as stuck."""
 
 
 class ScenarioError(Exception):
-    """The scenario cannot be explored, whatever is wrong with what it tests."""
+    """The scenario cannot be explored. This is not a verdict on the code that it tests."""
 
 
 class Stuck(ScenarioError):
-    """A thread waits for real, or loops without a step: no other thread will ever get a turn."""
+    """A thread is in a real wait, or in a loop without steps, so no other thread can run."""
 
 
 class Diverged(ScenarioError):
-    """The scenario did something else when the same schedule was run again.
+    """The scenario behaved differently when the same schedule was run again.
 
-    It depends on what the scheduler does not control: random numbers, the real clock, the order of
-    a set, or state that an earlier run has left behind.
+    It depends on something that the scheduler does not control: random numbers, the real clock, the
+    order of a set, or state that an earlier run left behind.
     """
 
 
 @dataclass
 class Limits:
-    """How much may be run, how much was, and which limit was reached."""
+    """The limits of a search, its progress, and the limit that it reached."""
 
     schedules: int
     deadline: float
     """On the clock of `time.monotonic`."""
     ran: int = 0
+    """Schedules run so far."""
     reached: str = ""
+    """A clause that names the limit; empty if none was reached."""
 
 
 Search = DepthFirst | Pct
 Observer = Callable[[Search], object]
 Failure = tuple[str, type[BaseException] | None]
-"""What two schedules have in common that show the same bug: the kind, and what was raised."""
+"""Two schedules show the same bug if they agree in this: the kind of end, and the type raised."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A schedule that fails, and how. Its moves are not put in words yet."""
+    """A schedule that fails, and how. Its moves have no descriptions yet."""
 
     schedule: Schedule
     failure: Failure
 
 
 class Laboratory:
-    """A scenario with what it runs on, prepared once for all of its schedules.
+    """A scenario with everything that it needs to run, set up once for all its schedules.
 
-    In its `with` block the modules are patched and the code has its extra steps; it can be entered
-    again and again.
+    In its `with` block the modules are patched and the code has its extra steps. The block can be
+    entered again.
     """
 
     def __init__(
@@ -103,18 +105,18 @@ class Laboratory:
         self._prepared.close()
 
     def run(self, strategy: Search) -> None:
-        """One schedule. Raises `Stuck` and `Diverged`."""
+        """Run one schedule. Raises `Stuck` and `Diverged`."""
         self.watch(partial(self.run_unwatched, strategy))
 
     def watch(self, work: Callable[[], object]) -> None:
-        """Do this, which is a schedule or a part of one. Raises `Stuck`, and what it raises."""
+        """Call `work`, which runs a schedule or a part. Raises `Stuck`, and what `work` raises."""
         try:
             self._watched.run(work)
-        except Abandoned:  # the watchdog's, a moment too late
+        except Abandoned:  # the watchdog sent it when the schedule was just over
             raise self.scheduler.raised or Stuck("The scenario was stuck.") from None
 
     def run_unwatched(self, strategy: Search) -> None:
-        """One schedule, in `watch`. Raises `Diverged`."""
+        """Run one schedule inside `watch`. Raises `Diverged`."""
         strategy.begin()
         scheduler = self.scheduler
         scheduler.run(self._work, strategy)
@@ -122,8 +124,8 @@ class Laboratory:
             raise Diverged(strategy.diverged)
         if scheduler.depth < strategy.fixed:
             raise Diverged(
-                f"The scenario is not deterministic: it ended after {scheduler.depth} steps, and "
-                f"with the same schedule before it went on."
+                f"The scenario is not deterministic: it ended after {scheduler.depth} steps, but "
+                f"in an earlier run of the same schedule it continued."
             )
 
     def _work(self) -> None:
@@ -136,16 +138,16 @@ class Laboratory:
         wanted: Failure | None = None,
         observe: Observer | None = None,
     ) -> Found | None:
-        """Run schedules until one fails (as wanted), none is left, or a limit is reached.
+        """Run schedules until one fails (as `wanted`), none is left, or a limit is reached.
 
-        `observe` sees the search after every other schedule.
+        `observe` is called after each schedule, except after the one that is returned.
         """
         while True:
             if limits.ran >= limits.schedules:
                 limits.reached = f"the limit of {limits.schedules:,} schedules was reached"
                 return None
             if time.monotonic() >= limits.deadline:
-                limits.reached = "the time was up"
+                limits.reached = "the time limit was reached"
                 return None
             self.run(search)
             limits.ran += 1
@@ -173,7 +175,7 @@ class Laboratory:
         place = next(locations_of(frame), None)
         where = f" at {place} ({place.text})" if place else ""
         return Stuck(
-            f"Thread {task.label}{where} has made no step for {PATIENCE:g} s. It waits for real, "
-            f"or loops without a step; no other thread can go on meanwhile. Use the primitives of "
-            f"the `threading` given to the scenario, or name the module in `patch=`."
+            f"Thread {task.label}{where} has made no step for {PATIENCE:g} s. It is in a real wait "
+            f"or in a loop without steps, so no other thread can run. Use the primitives of the "
+            f"`threading` that the scenario is given, or name the module in `patch=`."
         )

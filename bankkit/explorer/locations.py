@@ -1,4 +1,4 @@
-"""Where a virtual thread stands in the code, and what the objects it uses are called there."""
+"""Where a virtual thread is in the code, and what the code calls the objects that it uses."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ASSIGNMENT = re.compile(r"(?:\w+\.)*(\w+)\s*(?::[^=]+)?=[^=]")
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A line of code that a thread is about to run, or to go on with."""
+    """A line of code that a thread is about to run or to continue."""
 
     file: str
     function: str
@@ -32,7 +32,7 @@ class Location:
 
     @property
     def text(self) -> str:
-        """The line itself, without its indentation."""
+        """The source of the line, without its indentation."""
         return linecache.getline(self.file, self.line).strip()
 
     def __str__(self) -> str:
@@ -40,9 +40,9 @@ class Location:
 
 
 def stack(task: Task) -> list[Location]:
-    """Where the thread is, the innermost call first; empty before it runs and after it ended.
+    """The thread's calls, the innermost first; empty before its start and after its end.
 
-    Only the program's own calls: not those of the stand-ins, nor of what runs the scenario.
+    Calls of the stand-ins and of the code that runs the scenario are left out.
     """
     if task.greenlet is None:
         return []
@@ -51,7 +51,7 @@ def stack(task: Task) -> list[Location]:
 
 
 def locations_of(frame: FrameType | None) -> Iterator[Location]:
-    """The program's own calls from a frame outwards."""
+    """The program's own calls, from a frame outwards."""
     while frame is not None:
         code = frame.f_code
         if code.co_filename not in _OURS and frame.f_globals.get("__package__") != __package__:
@@ -60,7 +60,7 @@ def locations_of(frame: FrameType | None) -> Iterator[Location]:
 
 
 def here(task: Task) -> str:
-    """Thread and line for an error: `reader at bank.py:12 (balance = account.balance)`."""
+    """The thread and its line, for an error: `thread reader at bank.py:12 (return balance)`."""
     calls = stack(task)
     if not calls:
         return f"thread {task.label}"
@@ -68,13 +68,14 @@ def here(task: Task) -> str:
 
 
 class NamingScheduler(Scheduler):
-    """Also notes what the program calls its locks: `self._mutex = Lock()` is `mutex`."""
+    """Also records what the program calls its objects: `self._mutex = Lock()` is `mutex`."""
 
     def __init__(self, *, limit: int) -> None:
         super().__init__(limit=limit)
         self._names: dict[str, int] = {}
 
     def register(self, target: Any) -> None:
+        """Also name the new object after the variable or attribute that it is assigned to."""
         super().register(target)
         if self.current.index == 0 and self.current.made == 1:
             self._names.clear()
@@ -94,14 +95,14 @@ class NamingScheduler(Scheduler):
 
 
 def name(target: Any) -> str:
-    """What the program calls it."""
+    """What the program calls an object; its class in lower case if that is unknown."""
     if isinstance(target, primitives.Thread):
         return target.task.label if target.task else target.name
     return str(getattr(target, "name_in_code", type(target).__name__.lower()))
 
 
 def described(task: Task, option: int) -> str:
-    """What the task is about to do, if it does it this way."""
+    """What the task is about to do if it takes this option, in words."""
     op, target, arg = task.op, task.target, task.arg
     assert op is not None
     if op is primitives.STEP:

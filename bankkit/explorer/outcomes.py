@@ -1,4 +1,4 @@
-"""How a schedule ended, and why nobody can go on where nobody can."""
+"""How a schedule ended, and why no thread could continue."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bankkit.explorer.scheduler import Scheduler, Task
 
 
 class Ending:
-    """What can be told of an end only while the threads that did not end are still there."""
+    """How a schedule ended. It must be created while the blocked threads still exist."""
 
     def __init__(self, scheduler: Scheduler) -> None:
         self.kind: End = "ended"
@@ -27,11 +27,12 @@ class Ending:
         if all(task.daemon for task in blocked):
             return
         self.waiting = {task.label: waits(task) for task in blocked}
-        locks = _stuck_at_locks(scheduler)
-        self.kind = "deadlock" if locks else "lost wakeup"
-        self.text = locks or _nobody_wakes(scheduler, blocked)
+        deadlock = _deadlock(scheduler)
+        self.kind = "deadlock" if deadlock else "lost wakeup"
+        self.text = deadlock or _lost_wakeup(blocked)
 
     def outcome(self, schedule: Schedule) -> Outcome:
+        """This ending together with the schedule that led to it."""
         return Outcome(self.kind, self.text, schedule, self.waiting, self.error)
 
 
@@ -48,21 +49,21 @@ def waits(task: Task) -> str:
 
 
 def _holder(task: Task) -> Task | None:
-    """Whom the task waits for, where that is somebody: a lock's owner, the thread it joins."""
+    """The task that this one waits for, if any: the owner of a lock, or the thread it joins."""
     if task.op is primitives.PAUSE and isinstance(task.target, primitives.Thread):
         return task.target.task
-    waits_to_be_told = task.op is primitives.WAKE and not task.notified
+    needs_notification = task.op is primitives.WAKE and not task.notified
     if (
         task.op is None
-        or waits_to_be_told
+        or needs_notification
         or not isinstance(task.target, primitives.Lock | primitives.RLock)
     ):
         return None
     return task.target.owner
 
 
-def _stuck_at_locks(scheduler: Scheduler) -> str:
-    """The circle of threads that wait for each other, or the lock that nobody will release."""
+def _deadlock(scheduler: Scheduler) -> str:
+    """The cycle of threads that wait for each other, or the lock that no thread will release."""
     for task in scheduler.tasks:
         chain: list[Task] = []
         each: Task | None = task
@@ -76,26 +77,26 @@ def _stuck_at_locks(scheduler: Scheduler) -> str:
                 chain[-1].target, primitives.Lock | primitives.RLock
             ):
                 return (
-                    f"{chain[-1].label} waits for {name(chain[-1].target)}, which {each.label} has "
-                    f"acquired and not released before it ended."
+                    f"{chain[-1].label} waits for {name(chain[-1].target)}, which {each.label} "
+                    f"acquired and did not release before it ended."
                 )
             continue
-        circle = chain[chain.index(each) :]
-        if len(circle) == 1:
+        cycle = chain[chain.index(each) :]
+        if len(cycle) == 1:
             return f"{each.label} waits for {name(each.target)}, which it holds itself."
         parts = [
             f"{one.label} waits for {name(one.target)}, held by {other.label}"
             if not isinstance(one.target, primitives.Thread)
             else f"{one.label} waits for {other.label} to end"
-            for one, other in zip(circle, [*circle[1:], circle[0]], strict=True)
+            for one, other in zip(cycle, [*cycle[1:], cycle[0]], strict=True)
         ]
-        return f"a circle: {'; '.join(parts)}."
+        return f"a cycle: {'; '.join(parts)}."
     return ""
 
 
-def _nobody_wakes(scheduler: Scheduler, blocked: list[Task]) -> str:
-    """Those who wait for a sign, and not just for one who does."""
+def _lost_wakeup(blocked: list[Task]) -> str:
+    """A sentence about the tasks that wait to be woken. Tasks that wait for a task are left out."""
     waiters = [task for task in blocked if _holder(task) is None]
     parts = [f"{task.label} {waits(task)}" for task in waiters]
     whom = "it" if len(waiters) == 1 else "them"
-    return f"{'; '.join(parts)}; and nobody is left who would wake {whom}."
+    return f"{'; '.join(parts)}; no thread is left to wake {whom}."

@@ -1,4 +1,4 @@
-"""Schedules at random, with a probability of finding a bug that can be said beforehand."""
+"""Random schedules, with a known lower bound on the probability of finding a bug."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from bankkit.explorer.scheduler import Scheduler, Task
 
 
 class Pct:
-    """At random: each thread has a priority, and at `depth - 1` moments the running one's drops.
+    """Runs the thread with the highest random priority; at `depth - 1` moments its priority drops.
 
     Burckhardt, Kothari, Musuvathi and Nagarakatte, "A randomized scheduler with probabilistic
-    guarantees of finding bugs", ASPLOS 2010. With n threads and k steps each schedule finds a bug
+    guarantees of finding bugs", ASPLOS 2010. With n threads and k steps, each schedule finds a bug
     that needs `depth` ordered events with a probability of at least 1 / (n k^(depth - 1)). The
-    number of steps is learned from the schedules before.
+    longest schedule so far gives k.
     """
 
     def __init__(self, scheduler: Scheduler, depth: int, seed: int) -> None:
@@ -30,17 +30,21 @@ class Pct:
 
     @property
     def path(self) -> list[Step]:
+        """The steps of the latest schedule."""
         return self._all.path
 
     @property
     def over(self) -> str:
+        """Which thread was still running when the latest schedule reached the limit of steps."""
         return self._all.over
 
     @property
     def ending(self) -> Ending | None:
+        """How the latest schedule ended, if no thread could continue."""
         return self._all.ending
 
     def begin(self) -> None:
+        """Forget the path and the priorities, and draw the moments at which a priority drops."""
         self._longest = max(self._longest, len(self.path))
         self.path.clear()
         self._all.begin()
@@ -49,9 +53,11 @@ class Pct:
         self._changes = {moment: -order for order, moment in enumerate(moments, 1)}
 
     def advance(self) -> bool:
+        """Return True: there is always another random schedule."""
         return True
 
     def decide(self) -> Task | None:
+        """Choose the enabled thread with the highest priority, and one of its options at random."""
         scheduler, path = self.scheduler, self.path
         choices = self._all.choices()
         if not choices:

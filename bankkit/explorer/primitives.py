@@ -1,8 +1,9 @@
-"""A stand-in for the module `threading`, whose every operation is a step of the scheduler.
+"""Stand-ins for the classes of `threading`; each of their operations is a step of the scheduler.
 
-It promises what the real module promises, and refuses misuse with the same errors. Where the real
-one leaves something open (who gets a lock that was released, which waiter `notify` wakes, whether a
-timeout fires before the lock is released), the scheduler chooses.
+They keep the promises of the real module and refuse misuse with the same errors. Where the real
+module leaves something open (which thread gets a released lock, which waiter `notify` wakes,
+whether a timeout fires before the lock is released), the scheduler chooses. Timeouts are in seconds
+of the scheduler's virtual time.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any, ClassVar
 from bankkit.explorer.scheduler import READ, WRITE, Op, Scheduler, Task
 
 NO, YES, OTHERWISE = (), (0,), (1,)
-"""What an operation can do now: nothing, what it is for, or what it does instead."""
+"""The options that an operation has now: none, its main effect, or only its alternative."""
 
 _codes = itertools.count(1)
 
@@ -46,27 +47,27 @@ def _if_free_or_not(task: Task) -> tuple[int, ...]:
     return YES if task.target.owner is None else OTHERWISE
 
 
-def _if_told_and_free(task: Task) -> tuple[int, ...]:
+def _if_notified_and_free(task: Task) -> tuple[int, ...]:
     return YES if task.notified and task.target.owner is None else NO
 
 
-def _if_told_and_free_or_not_told(task: Task) -> tuple[int, ...]:
-    return _if_told_and_free(task) if task.notified else OTHERWISE
+def _if_notified_and_free_or_timeout(task: Task) -> tuple[int, ...]:
+    return _if_notified_and_free(task) if task.notified else OTHERWISE
 
 
-def _if_any_left(task: Task) -> tuple[int, ...]:
+def _if_positive(task: Task) -> tuple[int, ...]:
     return YES if task.target.value else NO
 
 
-def _if_any_left_or_not(task: Task) -> tuple[int, ...]:
+def _if_positive_or_not(task: Task) -> tuple[int, ...]:
     return YES if task.target.value else OTHERWISE
 
 
-def _as_many_as_it_says(task: Task) -> range:
+def _every_alternative(task: Task) -> range:
     return range(task.arg - 1, -1, -1)
 
 
-# What stands for what a thread does with an object of its own that nobody else can notice.
+# An operation that no other thread can observe, such as to acquire an RLock again.
 STEP = _op("{}", options=_always, modes=(READ,))
 
 ACQUIRE = _op("acquire {}", options=_if_free, waits=True)
@@ -76,28 +77,28 @@ ACQUIRE_TIMED = _op(
     options=_if_free_or_not, modes=(WRITE, READ), fires=True,
 )  # fmt: skip
 RELEASE = _op("release {}", options=_always)
-LOCKED = _op("look whether {} is locked", options=_always, modes=(READ,))
+LOCKED = _op("check whether {} is locked", options=_always, modes=(READ,))
 
 WAIT = _op("wait on {}", options=_always)
-WAKE = _op("wake up on {}", options=_if_told_and_free, waits=True)
+WAKE = _op("wake up on {}", options=_if_notified_and_free, waits=True)
 WAKE_TIMED = _op(
     "wake up on {}", "wait on {}: timed out",
-    options=_if_told_and_free_or_not_told, modes=(WRITE, READ), fires=True,
+    options=_if_notified_and_free_or_timeout, modes=(WRITE, READ), fires=True,
 )  # fmt: skip
-NOTIFY = _op("notify {}", options=_as_many_as_it_says)
+NOTIFY = _op("notify {}", options=_every_alternative)
 NOTIFY_ALL = _op("notify all on {}", options=_always)
 
-TAKE = _op("acquire {}", options=_if_any_left, waits=True)
-TRY_TAKE = _op("try {}: taken", "try {}: refused", options=_if_any_left_or_not, modes=(WRITE, READ))
+TAKE = _op("acquire {}", options=_if_positive, waits=True)
+TRY_TAKE = _op("try {}: taken", "try {}: refused", options=_if_positive_or_not, modes=(WRITE, READ))
 TAKE_TIMED = _op(
     "acquire {}", "acquire {}: timed out",
-    options=_if_any_left_or_not, modes=(WRITE, READ), fires=True,
+    options=_if_positive_or_not, modes=(WRITE, READ), fires=True,
 )  # fmt: skip
 GIVE = _op("release {}", options=_always)
 
 SET = _op("set {}", options=_always)
 CLEAR = _op("clear {}", options=_always)
-IS_SET = _op("look whether {} is set", options=_always, modes=(READ,))
+IS_SET = _op("check whether {} is set", options=_always, modes=(READ,))
 AWAIT = _op("wait for {}", options=_always, modes=(READ,))
 ARRIVE = _op("arrive at {}", options=lambda task: NO if task.target.acting else YES)
 BREAK = _op("break {}", options=_always)
@@ -115,17 +116,17 @@ JOIN_TIMED = _op(
     options=lambda task: YES if task.target.is_done() else OTHERWISE,
     modes=(READ, READ), fires=True,
 )  # fmt: skip
-IS_ALIVE = _op("look whether {} is alive", options=_always, modes=(READ,))
+IS_ALIVE = _op("check whether {} is alive", options=_always, modes=(READ,))
 SLEEP = _op("sleep", options=_always, modes=(READ,))
 LOAD = _op("read {}", options=_always, modes=(READ,))
 STORE = _op("write {}", options=_always)
 CALL = _op("call {}", options=_always)
-CHOOSE = _op("choose {}", options=_as_many_as_it_says)
+CHOOSE = _op("choose {}", options=_every_alternative)
 LINE = _op("line {}", options=_always)
 
 
 class Primitive:
-    """Belongs to the scheduler of its class: each scheduler gets a family of subclasses."""
+    """The base class. Each scheduler gets its own subclasses, whose objects belong to it."""
 
     __slots__ = ("key", "name_in_code", "now")
     _scheduler: ClassVar[Scheduler]
@@ -136,12 +137,12 @@ class Primitive:
         self._scheduler.register(self)
 
     def is_available(self) -> bool:
-        """Whether an operation that waits for this object could be done now."""
+        """Whether an operation that waits for this object is possible now."""
         return True
 
 
 class Held(Primitive):
-    """What is released where its `with` block ends."""
+    """A primitive that a `with` block acquires and releases."""
 
     __slots__ = ()
     release: Callable[..., None]
@@ -156,14 +157,17 @@ class Held(Primitive):
 
 
 class Lock(Held):
+    """A lock that any thread may release, as in `threading`."""
+
     __slots__ = ("owner",)
 
     def __init__(self) -> None:
         self.owner: Task | None = None
-        """Who has acquired it, which anybody may release."""
+        """The task that acquired it."""
         self._scheduler.register(self)
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        """Wait for the lock; False if the timeout fired, or if it may not wait."""
         scheduler = self._scheduler
         if blocking and timeout == -1:
             scheduler.point(ACQUIRE, self)
@@ -177,12 +181,14 @@ class Lock(Held):
         return True
 
     def release(self) -> None:
+        """Free the lock. Raises RuntimeError if it is free already."""
         self._scheduler.point(RELEASE, self)
         if self.owner is None:
             raise RuntimeError("release unlocked lock")
         self.owner = None
 
     def locked(self) -> bool:
+        """Whether a thread holds the lock. To ask is a step."""
         self._scheduler.point(LOCKED, self)
         return self.owner is not None
 
@@ -193,22 +199,28 @@ class Lock(Held):
         return True
 
     def is_available(self) -> bool:
+        """Whether the lock is free."""
         return self.owner is None
 
-    # What a Condition needs of its lock.
+    # A Condition uses these methods. They are not steps.
 
     def is_mine(self) -> bool:
+        """Whether the lock is held, by any thread: that is all that the real Condition checks."""
         return self.owner is not None
 
     def give_up(self) -> int:
+        """Free the lock; return how often it was acquired."""
         self.owner = None
         return 1
 
     def take_back(self, count: int) -> None:
+        """Give the free lock to the present thread."""
         self.owner = self._scheduler.current
 
 
 class RLock(Held):
+    """A lock that its owner may acquire again, and must release equally often."""
+
     __slots__ = ("count", "owner")
 
     def __init__(self) -> None:
@@ -217,8 +229,9 @@ class RLock(Held):
         self._scheduler.register(self)
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        """Wait for the lock, unless this thread owns it; False as for `Lock`."""
         scheduler = self._scheduler
-        if self.owner is scheduler.current:  # nobody else can tell, nor change that
+        if self.owner is scheduler.current:  # other threads can neither observe nor change this
             _timed(blocking, timeout)
             scheduler.point(STEP, None, "acquire {} again", self)
             self.count += 1
@@ -236,6 +249,7 @@ class RLock(Held):
         return True
 
     def release(self) -> None:
+        """Undo one `acquire`. Raises RuntimeError in a thread that does not own the lock."""
         scheduler = self._scheduler
         if self.owner is not scheduler.current:
             raise RuntimeError("cannot release un-acquired lock")
@@ -251,24 +265,28 @@ class RLock(Held):
         return self.acquire()
 
     def is_available(self) -> bool:
+        """Whether no thread owns the lock."""
         return self.owner is None
 
     def is_mine(self) -> bool:
+        """Whether the present thread owns the lock."""
         return self.owner is self._scheduler.current
 
     def give_up(self) -> int:
+        """Free the lock; return how often its owner had acquired it."""
         count, self.count, self.owner = self.count, 0, None
         return count
 
     def take_back(self, count: int) -> None:
+        """Give the free lock to the present thread, acquired `count` times."""
         self.owner = self._scheduler.current
         self.count = count
 
 
 class Condition(Held):
-    """As CPython's: a waiter whose timeout has fired stays in line until it has the lock again.
+    """As in CPython, a waiter whose timeout has fired stays in the queue until it has the lock.
 
-    So `notify` may wake one that no longer waits, and the notification is lost to the others.
+    So `notify` may choose a waiter that has timed out, and the others miss the notification.
     """
 
     __slots__ = ("_lock", "_waiters", "acquire", "release")
@@ -279,7 +297,7 @@ class Condition(Held):
             lock = scheduler.family["RLock"]()
         elif not isinstance(lock, Lock | RLock):
             raise TypeError(
-                f"A controlled Condition needs a controlled Lock or RLock, not {lock!r}."
+                f"This Condition needs a Lock or RLock of the same `threading`, not {lock!r}."
             )
         self._lock: Lock | RLock = lock
         self._waiters: list[Task] = []
@@ -291,6 +309,7 @@ class Condition(Held):
         return self._lock.__enter__()
 
     def wait(self, timeout: float | None = None) -> bool:
+        """Wait for a notification; False if the timeout fired. RuntimeError without the lock."""
         if not self._lock.is_mine():
             raise RuntimeError("cannot wait on un-acquired lock")
         scheduler = self._scheduler
@@ -315,6 +334,7 @@ class Condition(Held):
         return False
 
     def wait_for(self, predicate: Callable[[], Any], timeout: float | None = None) -> Any:
+        """Wait until the predicate holds or the time is over; return the predicate's last value."""
         me = self._scheduler.current
         end = math.inf if timeout is None else me.now + timeout
         result = predicate()
@@ -326,9 +346,10 @@ class Condition(Held):
         return result
 
     def notify(self, n: int = 1) -> None:
+        """Wake n waiters that the scheduler chooses. Raises RuntimeError without the lock."""
         if not self._lock.is_mine():
             raise RuntimeError("cannot notify on un-acquired lock")
-        # Who waits can only change by what is done under the lock, which this thread holds.
+        # The queue changes only under the lock, which this thread holds.
         groups = list(itertools.combinations(self._waiters, min(n, len(self._waiters))))
         chosen = groups[self._scheduler.point(NOTIFY, self, len(groups))]
         for task in chosen:
@@ -336,6 +357,7 @@ class Condition(Held):
             self._wake(task)
 
     def notify_all(self) -> None:
+        """Wake every waiter. Raises RuntimeError without the lock."""
         if not self._lock.is_mine():
             raise RuntimeError("cannot notify on un-acquired lock")
         self._scheduler.point(NOTIFY_ALL, self)
@@ -344,13 +366,15 @@ class Condition(Held):
         self._waiters.clear()
 
     def _wake(self, task: Task) -> None:
-        if task.op is WAKE or task.op is WAKE_TIMED:  # else its time is up, and it will not listen
-            self._scheduler.tell(task)
+        if task.op is WAKE or task.op is WAKE_TIMED:  # otherwise its timeout has fired
+            self._scheduler.notify(task)
 
-    notifyAll = notify_all  # as the real one still calls it too
+    notifyAll = notify_all  # the real module keeps this old name
 
 
 class Semaphore(Held):
+    """A counter of permits: `acquire` waits while it is 0."""
+
     __slots__ = ("value",)
 
     def __init__(self, value: int = 1) -> None:
@@ -360,6 +384,7 @@ class Semaphore(Held):
         self._scheduler.register(self)
 
     def acquire(self, blocking: bool = True, timeout: float | None = None) -> bool:
+        """Take a permit; False if the timeout fired, or if none is left and it may not wait."""
         if not blocking and timeout is not None:
             raise ValueError("can't specify timeout for non-blocking acquire")
         scheduler = self._scheduler
@@ -375,6 +400,7 @@ class Semaphore(Held):
         return True
 
     def release(self, n: int = 1) -> None:
+        """Return n permits. Raises ValueError if n < 1."""
         if n < 1:
             raise ValueError("n must be one or more")
         self._scheduler.point(GIVE, self)
@@ -384,10 +410,13 @@ class Semaphore(Held):
         return self.acquire()
 
     def is_available(self) -> bool:
+        """Whether a permit is left."""
         return self.value > 0
 
 
 class BoundedSemaphore(Semaphore):
+    """A semaphore whose value never exceeds its initial value."""
+
     __slots__ = ("_bound",)
 
     def __init__(self, value: int = 1) -> None:
@@ -395,6 +424,7 @@ class BoundedSemaphore(Semaphore):
         self._bound = value
 
     def release(self, n: int = 1) -> None:
+        """Return n permits. Raises ValueError if n < 1 or if there would be too many permits."""
         if n < 1:
             raise ValueError("n must be one or more")
         self._scheduler.point(GIVE, self)
@@ -404,7 +434,7 @@ class BoundedSemaphore(Semaphore):
 
 
 class Event(Primitive):
-    """As CPython's: whoever waits when it is set goes on, even if it is cleared right after."""
+    """As in CPython, `set` releases every waiter, even if the event is cleared right after."""
 
     __slots__ = ("_set", "_waiters")
 
@@ -414,12 +444,14 @@ class Event(Primitive):
         self._scheduler.register(self)
 
     def is_set(self) -> bool:
+        """Whether the event is set. To ask is a step."""
         self._scheduler.point(IS_SET, self)
         return self._set
 
-    isSet = is_set  # as the real one still calls it too
+    isSet = is_set  # the real module keeps this old name
 
     def set(self) -> None:
+        """Set the event and release its waiters."""
         self._scheduler.point(SET, self)
         self._set = True
         for task in self._waiters:
@@ -427,10 +459,12 @@ class Event(Primitive):
         self._waiters.clear()
 
     def clear(self) -> None:
+        """Make later calls of `wait` wait again."""
         self._scheduler.point(CLEAR, self)
         self._set = False
 
     def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the event is set; False if the timeout fired first."""
         scheduler = self._scheduler
         scheduler.point(AWAIT, self)
         if self._set or (timeout is not None and timeout <= 0):
@@ -445,6 +479,8 @@ class Event(Primitive):
 
 
 class Barrier(Primitive):
+    """Threads wait here until `parties` of them have arrived; then the last one runs `action`."""
+
     __slots__ = ("_action", "_broken", "_timeout", "_waiters", "acting", "parties")
 
     def __init__(
@@ -460,11 +496,15 @@ class Barrier(Primitive):
         self._timeout = timeout
         self._broken = False
         self.acting = False
-        """The action runs: who arrives now belongs to the next round."""
+        """Whether the action is running. A thread that arrives now belongs to the next round."""
         self._waiters: list[tuple[Task, list[BaseException]]] = []
         self._scheduler.register(self)
 
     def wait(self, timeout: float | None = None) -> int:
+        """Wait for the other parties; return the order of arrival, from 0 to parties - 1.
+
+        Raises BrokenBarrierError if the barrier is broken, or breaks because a timeout fires.
+        """
         scheduler = self._scheduler
         limit = self._timeout if timeout is None else timeout
         scheduler.point(ARRIVE, self)
@@ -496,21 +536,25 @@ class Barrier(Primitive):
         return index
 
     def reset(self) -> None:
+        """Raise BrokenBarrierError in the waiting threads, and make the barrier usable again."""
         self._scheduler.point(BREAK, self)
         self._let_go(broken=True)
         self._broken = False
 
     def abort(self) -> None:
+        """Break the barrier: its present and later waiters get BrokenBarrierError."""
         self._scheduler.point(BREAK, self)
         self._break()
 
     @property
     def n_waiting(self) -> int:
+        """How many threads wait now. To ask is a step."""
         self._scheduler.point(LOAD, self)
         return len(self._waiters)
 
     @property
     def broken(self) -> bool:
+        """Whether the barrier is broken. To ask is a step."""
         self._scheduler.point(LOAD, self)
         return self._broken
 
@@ -552,11 +596,13 @@ class Thread(Primitive):
 
     @property
     def ident(self) -> int | None:
+        """The start order plus 1; the main thread has 1. None before the start."""
         return None if self.task is None else self.task.index + 1
 
     native_id = ident
 
     def start(self) -> None:
+        """Have `run` called in a new virtual thread. Raises RuntimeError the second time."""
         if self.task is not None:
             raise RuntimeError("threads can only be started once")
         self.task = task = self._scheduler.admit(self.run, self, self.name, self.daemon)
@@ -564,10 +610,15 @@ class Thread(Primitive):
         task.base = self.key << 20
 
     def run(self) -> None:
+        """Call the target with its arguments."""
         if self._target is not None:
             self._target(*self._args, **self._kwargs)
 
     def join(self, timeout: float | None = None) -> None:
+        """Wait until the thread ends or the timeout fires.
+
+        Raises RuntimeError before the start of the thread, and in the thread itself.
+        """
         task = self.task
         scheduler = self._scheduler
         if task is None:
@@ -579,6 +630,7 @@ class Thread(Primitive):
                 scheduler.point(IS_ALIVE, self)
             elif scheduler.point(JOIN_TIMED, self):
                 scheduler.let_time_pass(timeout)
+            scheduler.catch_up_with(task)
             return
         if not task.done:
             task.joiners.append(scheduler.current)
@@ -587,15 +639,19 @@ class Thread(Primitive):
         scheduler.wait_for_end(task)
 
     def is_alive(self) -> bool:
+        """Whether the thread has started and not ended. To ask is a step."""
         self._scheduler.point(IS_ALIVE, self)
+        if self.task is not None:
+            self._scheduler.catch_up_with(self.task)
         return self.task is not None and not self.task.done
 
     def is_done(self) -> bool:
+        """Whether the thread has ended, or not started; this is not a step."""
         return self.task is None or self.task.done
 
 
 class MainThread(Thread):
-    """What `current_thread()` is in the scenario itself."""
+    """The thread that `current_thread()` returns in the scenario's own function."""
 
     def __init__(self, task: Task) -> None:
         super().__init__(name="main", daemon=False)
@@ -606,7 +662,7 @@ FAMILY = (Lock, RLock, Condition, Semaphore, BoundedSemaphore, Event, Barrier, T
 
 
 def _timed(blocking: bool, timeout: float) -> bool:
-    """Whether a lock is waited for, rather than tried; ValueError and so on as the real ones."""
+    """Whether to wait for a lock or only try it; raises what the real locks raise for misuse."""
     if not blocking:
         if timeout != -1:
             raise ValueError("can't specify a timeout for a non-blocking call")

@@ -1,4 +1,4 @@
-"""Runs one schedule: as it was written down, or step by step as somebody decides."""
+"""Runs one schedule, either as it was recorded or step by step as the caller decides."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def replay(
     lines: Iterable[object] = (),
     steps: int = 10_000,
 ) -> Outcome:
-    """Run one schedule, as `explore` found it, and say how it ended.
+    """Run one schedule that `explore` found, and return how it ended.
 
-    After its last step the run goes on without preemptions. `Diverged` names the thread and line
-    where the scenario does not do what the schedule says, `ScenarioError` the thread that goes on
-    for more than `steps` steps.
+    After its last move the run continues without preemptions. Raises `Diverged`, with the thread
+    and its line, if the scenario does not follow the schedule; raises `ScenarioError`, with the
+    thread that was still running, after more than `steps` steps.
     """
     with (
         closing(NamingScheduler(limit=steps)) as scheduler,
@@ -53,15 +53,15 @@ def _outcome(given: Given) -> Outcome:
 
 
 class Given(DepthFirst):
-    """One schedule, as it was written down; after its last move no more preemptions."""
+    """Follows a recorded schedule; after its last move it continues without preemptions."""
 
     def __init__(self, scheduler: Scheduler, moves: Sequence[Move]) -> None:
         super().__init__(scheduler, Bound())
         self._moves = moves
         self.made: list[Move] = []
-        """The moves of this run, as they were made."""
+        """The moves of this run so far."""
 
-    def _look(self) -> Step | None:
+    def _new_step(self) -> Step | None:
         choices = self.choices()
         number = self.scheduler.depth
         if number < len(self._moves):
@@ -73,7 +73,7 @@ class Given(DepthFirst):
             ]
             if not found or move.does not in ("", described(found[0].task, move.option)):
                 self.diverged = (
-                    f"The scenario does not do what the schedule says: {self._difference(move)}."
+                    f"The scenario does not follow the schedule: {self._difference(move)}."
                 )
                 return None
             choice: Step | None = found[0]
@@ -88,11 +88,11 @@ class Given(DepthFirst):
         return choice.unbounded([])
 
     def pick(self, choices: list[Step]) -> Step | None:
-        """How to go on after the last given move."""
+        """The choice to continue with after the last given move; None stops the run."""
         return choices[-1]
 
     def at_end(self) -> None:
-        """Nobody can go on."""
+        """Called when no thread can continue."""
 
     def _difference(self, move: Move) -> str:
         for task in self.scheduler.tasks:
@@ -100,19 +100,19 @@ class Given(DepthFirst):
                 if task.op is None:
                     break
                 now = described(task, min(move.option, len(task.op.words) - 1))
-                can = "" if now != move.does else ", and cannot"
+                what = f"is about to {now}" if now != move.does else f"cannot {now}"
                 return (
                     f"step {len(self.made) + 1} of the schedule is {move.thread!r}: {move.does}; "
-                    f"but {here(task)} is about to {now}{can}"
+                    f"but {here(task)} {what}"
                 )
         return (
-            f"step {len(self.made) + 1} of the schedule is {move.thread!r}: {move.does}; but there "
-            f"is no such thread (any more)"
+            f"step {len(self.made) + 1} of the schedule is {move.thread!r}: {move.does}; but this "
+            f"thread has ended or does not exist"
         )
 
 
 def move_of(choice: Step) -> Move:
-    """The choice in words, while its thread stands before it."""
+    """Describe a choice as a move. Its thread must not have made the step yet."""
     places = stack(choice.task)
     file, function, line = (
         (places[0].file, places[0].function, places[0].line) if places else ("", "", 0)
@@ -123,36 +123,36 @@ def move_of(choice: Step) -> Move:
 
 @dataclass(frozen=True, slots=True)
 class ThreadView:
-    """A virtual thread at a moment of a `Run`."""
+    """A virtual thread at one moment of a `Run`."""
 
     name: str
     state: Literal["ready", "blocked", "ended"]
-    """`ready`: it can do a step now, if only to time out."""
+    """`ready`: the thread can make a step now, even if it can only time out."""
     does: str
-    """The operation that it is about to do, or waits for: `acquire mutex`. Empty once ended."""
+    """The operation that it is about to do or waits to do: `acquire mutex`. Empty after its end."""
     waits: str
-    """If it is blocked: where, and for what."""
+    """Where a blocked thread waits, and for what; empty for other threads."""
     stack: tuple[Location, ...]
-    """The lines that it is at, the innermost call first."""
+    """The lines where its calls are, the innermost call first."""
 
 
-_UNENDED: list[greenlet] = []
-"""Where runs stand that came to their end in another thread than they were made in: only that one
-could unwind them."""
+_UNFINISHED: list[greenlet] = []
+"""The greenlets of runs that were dropped in another thread than the one that made them: only the
+one that made them could unwind them."""
 
 
 class Run:
-    """One schedule of a scenario, run step by step as you say.
+    """One schedule of a scenario, run step by step as the caller decides.
 
         run = lab.Run(scenario)
         while run.outcome is None:
             print(run.threads)
             run.step(run.enabled[0])
 
-    Between steps every thread stands before its next operation; look at the scenario's objects
-    directly then (their plain attributes: their operations belong to the threads).
+    Between steps every thread is paused before its next operation. Then you can read the plain
+    attributes of the scenario's objects directly, but only the threads can call their operations.
 
-    Only the OS thread that made it can step it. A run that nobody uses any more is closed.
+    Only the OS thread that made a run can step it. A run that is no longer used is closed.
     """
 
     def __init__(
@@ -174,14 +174,14 @@ class Run:
         self._driven = _Driven(scheduler, moves)
         self._outcome: Outcome | None = None
         self._made_in = threading.get_ident()
-        # A greenlet of its own, in which the run can stop between two steps. It does not know this
-        # object, which so comes to its end when nobody else does.
+        # The run has its own greenlet, so that it can pause between two steps. The greenlet has no
+        # reference to this object, so that the object is freed when its last user drops it.
         self._driver = greenlet(partial(self._laboratory.run_unwatched, self._driven))
         self._go(None)
 
     @property
     def enabled(self) -> tuple[Move, ...]:
-        """What can be done now: the running thread's first, then by thread. Empty at the end."""
+        """The possible moves: the running thread's first, then by thread. Empty at the end."""
         return self._driven.offered
 
     @property
@@ -191,34 +191,35 @@ class Run:
 
     @property
     def schedule(self) -> Schedule:
-        """The steps done so far."""
+        """The steps made so far."""
         return Schedule(tuple(self._driven.made), tuple(view.name for view in self.threads))
 
     @property
     def outcome(self) -> Outcome | None:
-        """How it ended; None while it goes on."""
+        """How the run ended; None before its end."""
         return self._outcome
 
     def step(self, move: Move | str) -> None:
-        """Do one of the enabled moves, or the first one of the thread with this name.
+        """Make one of the enabled moves, or the first enabled move of the thread with this name.
 
-        ValueError, with what is possible, if it is not enabled.
+        Raises ValueError, with the possible moves, if the move is not enabled, and `Stuck` if the
+        thread then makes no step.
         """
         for choice, offered in zip(self._driven.choices_offered, self.enabled, strict=True):
             if move in (offered, offered.thread):
                 self._go(choice)
                 return
         possible = ", ".join(f"{offered.thread}: {offered.does}" for offered in self.enabled)
-        raise ValueError(f"{move!r} is not possible now, but: {possible or 'nothing'}.")
+        raise ValueError(f"{move!r} is not possible now. Possible moves: {possible or 'none'}.")
 
     def undo(self) -> None:
-        """Take the last step back, by running all others again. Nothing happens at the start."""
+        """Take back the last step by running all earlier ones again. Does nothing at the start."""
         moves = self._driven.made[:-1]
         self.close()
         self._open(moves)
 
     def close(self) -> None:
-        """Leave it where it is. Its threads unwind, and it takes no more steps."""
+        """End the run where it is: its threads unwind, and it takes no more steps."""
         if not self._driver.dead:
             with self._laboratory:
                 self._driven.outside = getcurrent()
@@ -227,17 +228,17 @@ class Run:
         self._laboratory.scheduler.close()
 
     def __del__(self) -> None:
-        """Unwind the threads while all that they use is there.
+        """Unwind the threads while the objects that they use still exist.
 
-        From Python 3.15 on the garbage collector takes greenlets that stand still, and makes them
-        go on when it has cleared half of their objects.
+        From Python 3.15 on, the garbage collector also collects paused greenlets, and lets them
+        continue when it has cleared half of their objects.
         """
         if not hasattr(self, "_driver") or self._driver.dead or sys.is_finalizing():
             return
         if self._made_in != threading.get_ident():
-            _UNENDED.append(self._driver)
+            _UNFINISHED.append(self._driver)
             return
-        with suppress(Exception):  # there is nobody to tell
+        with suppress(Exception):  # nobody could handle it
             self.close()
 
     def __enter__(self) -> Run:
@@ -247,7 +248,7 @@ class Run:
         self.close()
 
     def _go(self, choice: Step | None) -> None:
-        """On to the next decision, or to the end. The modules are patched just so long."""
+        """Run to the next decision, or to the end. The modules are patched only meanwhile."""
         driven = self._driven
         driven.offered, driven.choices_offered = (), []
         driven.outside = getcurrent()
@@ -261,7 +262,7 @@ class Run:
 
 
 class _Driven(Given):
-    """Asks the greenlet outside for every choice, once the given moves are made."""
+    """Makes the given moves, and then asks the greenlet outside for every choice."""
 
     def __init__(self, scheduler: Scheduler, moves: Sequence[Move]) -> None:
         super().__init__(scheduler, moves)
@@ -275,16 +276,16 @@ class _Driven(Given):
         scheduler = self.scheduler
         self.choices_offered = choices[::-1]
         self.offered = tuple(map(move_of, self.choices_offered))
-        self.look_at_threads(choices)
+        self.record_threads(choices)
         self.paused = getcurrent()
         with scheduler.paused():
             choice: Step | None = self.outside.switch()
         return choice
 
     def at_end(self) -> None:
-        self.look_at_threads([])
+        self.record_threads([])
 
-    def look_at_threads(self, choices: list[Step]) -> None:
+    def record_threads(self, choices: list[Step]) -> None:
         first = {choice.task: choice for choice in choices}
         views = []
         for task in self.scheduler.tasks:

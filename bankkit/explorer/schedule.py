@@ -1,4 +1,4 @@
-"""A schedule as data: who did what, in which order, and how it ended."""
+"""A schedule as data: which thread did what, in which order, and how it ended."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ class Move:
 
     thread: str
     option: int
-    """Which of the things that it could do: 0, or the number of a waiter, a timeout, a choice."""
+    """Which of its options the thread took: 0, or the number of a waiter, a timeout, a choice."""
     does: str
-    """In words: `acquire mutex`."""
+    """A description: `acquire mutex`."""
     file: str = ""
     function: str = ""
     line: int = 0
     preempts: bool = False
-    """It took the turn from a thread that could have gone on."""
+    """Whether it took the turn from a thread that could have continued."""
 
     @property
     def at(self) -> str:
-        """`first_draft.py:64`"""
+        """The file's name and the line: `first_draft.py:64`. Empty if they are unknown."""
         return (
             f"{self.file.replace(chr(92), '/').rpartition('/')[2]}:{self.line}" if self.file else ""
         )
@@ -43,38 +43,39 @@ class Schedule:
 
     @property
     def preemptions(self) -> int:
-        """How often the turn was taken from a thread that could have gone on."""
+        """How many moves took the turn from a thread that could have continued."""
         return sum(move.preempts for move in self.moves)
 
     def __len__(self) -> int:
         return len(self.moves)
 
     def to_json(self) -> str:
-        """As text that `from_json` reads; the same schedule is the same text."""
+        """The schedule as text for `from_json`; equal schedules give equal texts."""
         moves = [asdict(move) for move in self.moves]
         data = {"bankkit schedule": 1, "threads": self.threads, "moves": moves}
         return json.dumps(data, ensure_ascii=False, indent=1)
 
     @classmethod
     def from_json(cls, text: str) -> Schedule:
-        """ValueError, with the reason, for text that is no schedule."""
+        """Read a text of `to_json`. Raises ValueError, with the reason, for any other text."""
         try:
             data = json.loads(text)
             if data["bankkit schedule"] != 1:
-                raise ValueError(f"version {data['bankkit schedule']!r} is not known")
+                raise ValueError(f"version {data['bankkit schedule']!r} is unknown")
             moves = tuple(Move(**move) for move in data["moves"])
             threads = tuple(map(str, data["threads"]))
             if not all(type(move.thread) is str and type(move.option) is int for move in moves):
-                raise ValueError("a move needs a thread's name and an option's number")
+                raise ValueError("a move needs the name of a thread and the number of an option")
         except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"This is no schedule: {error}.") from None
+            raise ValueError(f"This is not a schedule: {error}.") from None
         return cls(moves, threads)
 
     def table(self, width: int = 100) -> str:
-        """One row a step, one column a thread that does any; `*` marks a preemption.
+        """One row per step, and one column per thread that makes steps; `*` marks a preemption.
 
-        As Lincheck prints it: Koval, Fedorov, Sokolova, Tsitelov and Alistarh, "Lincheck: a
-        practical framework for testing concurrent data structures on JVM", CAV 2023.
+        `width` is in characters. Lincheck prints schedules in this way: Koval, Fedorov, Sokolova,
+        Tsitelov and Alistarh, "Lincheck: a practical framework for testing concurrent data
+        structures on JVM", CAV 2023.
         """
         return _table(self, {}, width)
 
@@ -88,18 +89,18 @@ class Outcome:
 
     kind: End
     text: str
-    """What happened, in a sentence or two that name the threads and what they wait for."""
+    """What happened, in one or two sentences that name the threads and what they wait for."""
     schedule: Schedule
     waiting: dict[str, str] = field(default_factory=dict)
-    """What each thread that did not end waits for, by its name."""
+    """What each thread that did not end waits for, by thread name."""
     error: BaseException | None = None
-    """What a thread raised, with its traceback."""
+    """The exception that a thread raised, with its traceback."""
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.text}\n\n{self.table()}"
 
     def table(self, width: int = 100) -> str:
-        """The schedule's, with `∞` where a thread waits for ever."""
+        """The table of the schedule, with `∞` where a thread waits forever."""
         return _table(self.schedule, self.waiting, width)
 
 

@@ -1,21 +1,21 @@
-"""Runs a program of several threads on one OS thread, one step at a time, in an order one chooses.
+"""Runs a program of several threads on one OS thread, one step at a time, in a chosen order.
 
 A *virtual thread* is a greenlet. It runs until it is about to do an operation that other threads
-can notice (take a lock, notify, read a tracked attribute); there it says which, and the scheduler
-decides who goes on. That operation with the plain code after it, up to the thread's next operation,
-is one *step*. The `primitives` beside this file announce the operations; a *strategy* (see
-`search`) makes the decisions.
+can observe (take a lock, notify, read a tracked attribute). There it announces the operation, and
+the scheduler decides which thread continues. An operation and the plain code after it, up to the
+thread's next operation, are one *step*. The classes in `primitives` announce the operations; a
+*strategy* (see `depth_first`) makes the decisions.
 
-Some moves are no decision, because they commute with everything that others do: a thread that was
-started runs up to its first operation, a `join` returns once its thread has ended, a waiter of an
-Event or a Barrier goes on once it is let go. They happen at once, and so the main thread that
-starts and joins the others does not multiply the schedules.
+Some moves need no decision, because they commute with everything that other threads do: a started
+thread runs up to its first operation, a `join` returns once its thread has ended, and a released
+waiter of an Event or a Barrier continues. They happen at once, so a main thread that starts and
+joins the others does not multiply the schedules.
 
-Time is virtual and passes only when a timeout fires or somebody sleeps. Each thread has a clock of
-its own, and an operation on an object carries the time over from the threads that used the object
-before: Lamport's rule, "Time, clocks, and the ordering of events in a distributed system", CACM 21
-(1978). So time never runs backwards along cause and effect, and schedules that differ only in the
-order of unrelated operations tell the same time.
+Time is virtual and passes only when a timeout fires or a thread sleeps. Each thread has its own
+clock, and an operation on an object advances that clock to the time of the threads that used the
+object before: Lamport's rule, "Time, clocks, and the ordering of events in a distributed system",
+CACM 21 (1978). So time never runs backwards from cause to effect, and schedules that differ only in
+the order of unrelated operations give the same times.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from typing import Any, Protocol
 from greenlet import getcurrent, greenlet
 
 READ, WRITE = 0, 1
-"""How an operation uses its object. Two of the same object conflict unless both read."""
+"""How an operation uses its object. Two operations on one object conflict unless both read."""
 
 
 class Abandoned(BaseException):
-    """Unwinds a virtual thread whose schedule is over. No Exception: code must let it through."""
+    """Unwinds a virtual thread after its schedule. `except Exception` in a scenario misses it."""
 
 
 class Op:
-    """A kind of operation: when it can be done, and which others it conflicts with."""
+    """A kind of operation: when it is possible, and which operations it conflicts with."""
 
     __slots__ = ("code", "fires", "modes", "options", "waits", "words")
 
@@ -52,25 +52,27 @@ class Op:
     ) -> None:
         self.code = code
         self.words = words
-        """What it does, a phrase for each option; `{}` stands for the object's name."""
+        """A phrase for each option; `{}` stands for the object's name."""
         self.options = options
-        """The ways in which the task can do it now, the best last; none while it is blocked."""
+        """The options that a task has now, the preferred one last; none while it is blocked."""
         self.modes = modes
         """READ or WRITE for each option."""
         self.fires = fires
-        """Option 1 is a timeout: no reason to call the thread able to run."""
+        """Whether option 1 is a timeout, which does not make the thread count as able to run."""
         self.waits = waits
-        """It is possible only while its object is available (a lock free, a semaphore above 0)."""
+        """Whether its object must be available (a lock that is free, a semaphore above 0)."""
 
     def mode(self, option: int) -> int:
+        """READ or WRITE: how this option uses the object."""
         return self.modes[min(option, len(self.modes) - 1)]
 
     def phrase(self, option: int, name: str) -> str:
+        """What this option does with the object of this name, in words."""
         return self.words[min(option, len(self.words) - 1)].format(name)
 
 
 class Task:
-    """The scheduler's side of a virtual thread. Tasks are used again from schedule to schedule."""
+    """The scheduler's record of a virtual thread. The next schedule uses the same tasks again."""
 
     __slots__ = (
         "arg", "base", "daemon", "done", "greenlet", "index", "joiners", "key", "label", "last",
@@ -79,40 +81,43 @@ class Task:
 
     def __init__(self, index: int) -> None:
         self.index = index
-        """The how-manieth thread that was started; the main thread is 0."""
+        """Start order; the main thread is 0."""
         self.work: Callable[[], Any] = _outside
         self.thread: Any = None
         self.label = ""
         """Its name, made unique within the schedule."""
         self.daemon = False
         self.greenlet: greenlet | None = None
-        """Where it runs, from its first line to its last."""
+        """The greenlet that runs it, from its first line to its last."""
         self.done = False
         self.op: Op | None = None
-        """The operation it is about to do; None before its first and after its last."""
+        """The operation that it is about to do; None before its first and after its last."""
         self.target: Any = None
-        """The object of that operation; None if it touches nothing shared."""
+        """The object of that operation; None if it uses nothing shared."""
         self.other: Any = None
-        """The object of option 1, if that is another."""
+        """The object of option 1, if that is a different one."""
         self.arg: Any = None
-        """What else the operation needs to know; its meaning is the operation's own."""
+        """More data for the operation, which defines what it means."""
         self.option = 0
-        """Which of the operation's options was chosen."""
+        """The chosen option of the operation."""
         self.notified = False
-        """A wait that has been answered."""
+        """Whether its wait has been answered."""
         self.joiners: list[Task] = []
         self.last = -1
         """The number of its last step, -1 before the first."""
         self.past: list[int] = []
-        """Steps of others that let it come this far since: who started it, notified it, ended."""
+        """Other threads' steps that let it continue since: they started it, notified it, ended."""
         self.key = 0
-        """The same number in all schedules that are equivalent; of its objects as well."""
+        """A number that is the same in all equivalent schedules. Objects have such a key, too."""
         self.base = 0
+        """The keys of the objects that it makes come after this number."""
         self.made = 0
+        """How many objects it has made."""
         self.now = 0.0
+        """Its clock, in seconds of virtual time."""
 
     def reset(self, work: Callable[[], Any], thread: Any, label: str, daemon: bool) -> None:
-        """Make ready for another thread. What is not set here is set before it is read."""
+        """Prepare for another thread. Attributes not set here are set before they are read."""
         self.work = work
         self.thread = thread
         self.label = label
@@ -129,66 +134,67 @@ class Task:
 
 
 class Strategy(Protocol):
-    """Makes the decisions."""
+    """Decides which thread makes the next step, and which option it takes."""
 
     def decide(self) -> Task | None:
-        """The task that goes next, its `option` and the scheduler's `depth` set; None ends it."""
+        """The next task, with its `option` and the scheduler's `depth` set; None ends the run."""
 
 
 class Scheduler:
     """The state of one schedule while it runs, and the operations that change it.
 
-    `run` is called once for each schedule, and returns when a thread has raised something (see
-    `failure`) or when the strategy says that nobody goes on.
+    Call `run` once for each schedule. It returns when a thread has raised an exception (see
+    `failure`) or when the strategy ends the schedule.
     """
 
     def __init__(self, *, limit: int) -> None:
         self.limit = limit
-        """The most steps of one schedule; the strategy keeps to it."""
+        """The most steps of one schedule; the strategy enforces it."""
         self.steps = 0
-        """Grows with every operation of every schedule: a sign of life for the watchdog."""
+        """Counts the operations of all schedules, so that the watchdog sees progress."""
         self.decide: Callable[[], Task | None] = _outside
         self.tasks: list[Task] = []
         self.depth = 0
-        """How many steps were decided in this schedule."""
+        """How many steps of this schedule are decided."""
         self.eager: list[Task] = []
-        """Tasks that go on at once, without a decision."""
+        """Tasks that continue at once, without a decision."""
         self.ended: list[Task] = []
-        """Tasks that ended in the latest step; strategies that care empty it."""
+        """Tasks that ended in the latest step. A strategy that needs the list also clears it."""
         self.rescued: list[Task] = []
-        """Tasks whose timeout the latest step made impossible, by letting them go."""
+        """Tasks whose wait the latest step answered, so that their timeout cannot fire any more."""
         self.only: Task | None = None
-        """The one task that may be chosen, while it makes a choice of its own."""
+        """The only task that may be chosen, while that task is in `choose`."""
         self.late = False
-        """Some time has passed: only then clocks need to be compared."""
+        """Whether any time has passed; before that, all clocks are equal."""
         self.failure: tuple[Task, BaseException] | None = None
-        """Which thread of the scenario raised what, in this schedule."""
+        """The scenario's exception in this schedule, and the thread that raised it."""
         self.raised: BaseException | None = None
-        """Not the scenario's: KeyboardInterrupt, or an error of the scheduler's own."""
+        """An exception that is not the scenario's: KeyboardInterrupt, or a scheduler's error."""
         self._spare: list[Task] = []
         self._idle: list[greenlet] = []
         self._labels: dict[str, int] = {}
         self._hub = Task(-1)
         self.current = self._hub
         self.family: dict[str, type[Any]] = {}
-        """The primitives' classes that belong to this scheduler, by their names."""
+        """This scheduler's own subclasses of the primitives, by name."""
 
     @property
     def is_running(self) -> bool:
-        """A virtual thread has the turn."""
+        """Whether a virtual thread has the turn."""
         return self.current is not self._hub
 
     @property
     def outer_frame(self) -> FrameType | None:
-        """Where the code that called `run` stands, while a virtual thread has the turn."""
+        """The frame of the code that called `run`, while a virtual thread has the turn."""
         hub = self._hub.greenlet
         return hub.gr_frame if hub is not None and self.is_running else None
 
-    # The run of one schedule.
-
     def run(self, work: Callable[[], Any], strategy: Strategy) -> None:
-        """Run `work` as the main thread until all threads have ended or nobody can go on."""
-        self._spare += reversed(self.tasks)  # so that the first started is the first again
+        """Run `work` as the main thread until all threads have ended or none can continue.
+
+        Raises an exception that is not the scenario's; `failure` has the scenario's.
+        """
+        self._spare += reversed(self.tasks)  # each task gets the same start order again
         self.tasks.clear()
         self.depth = 0
         self.eager.clear()
@@ -217,7 +223,7 @@ class Scheduler:
             raise self.raised
 
     def abandon(self) -> None:
-        """Unwind every thread that has not ended. Their operations no longer count."""
+        """Unwind every thread that has not ended; its further operations raise `Abandoned`."""
         self.decide = _unwind
         self.eager.clear()
         for task in self.tasks:
@@ -230,7 +236,7 @@ class Scheduler:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """In this block, which a strategy enters in `decide`, the schedule stands still."""
+        """Pause the schedule during this block, which a strategy enters in `decide`."""
         decide, current = self.decide, self.current
         self.decide, self.current = _outside, self._hub
         try:
@@ -239,12 +245,12 @@ class Scheduler:
             self.decide, self.current = decide, current
 
     def close(self) -> None:
-        """Give the workers up. No schedule can be run after this."""
+        """End the worker greenlets. No schedule can run after this."""
         while self._idle:
             self._idle.pop().throw()
 
     def admit(self, work: Callable[[], Any], thread: Any, name: str, daemon: bool) -> Task:
-        """A new task. It runs up to its first operation once the present one comes to its next."""
+        """Add a task. It runs to its first operation when the present task reaches its next one."""
         task = self._spare.pop() if self._spare else Task(len(self.tasks))
         count = self._labels[name] = self._labels.get(name, 0) + 1
         task.reset(work, thread, name if count == 1 else f"{name}-{count}", daemon)
@@ -258,9 +264,9 @@ class Scheduler:
         return task
 
     def point(self, op: Op, target: Any, arg: Any = None, other: Any = None) -> int:
-        """The present thread is about to do this; returns the option chosen, once it is its turn.
+        """Announce an operation of the present thread; return the chosen option when it may run.
 
-        What the caller does next, up to its next operation, is part of the step.
+        What the caller does then, up to its next operation, is part of the step.
         """
         me = self.current
         me.op = op
@@ -276,7 +282,7 @@ class Scheduler:
             except Exception as error:
                 if self.decide is _outside:
                     raise
-                self.raised = error  # the strategy's: the scenario is not to blame, nor told
+                self.raised = error  # an error of the strategy, which the scenario must not see
                 chosen = None
         if chosen is not me:
             self._switch(chosen or self._hub)
@@ -285,7 +291,7 @@ class Scheduler:
         return me.option
 
     def choose(self, op: Op, n: int, what: str) -> int:
-        """One of n, as the strategy decides. The thread goes on: nobody else can tell."""
+        """A number below n, as the strategy decides. The choice is visible only to this thread."""
         me = self.current
         me.op = op
         me.target = None
@@ -300,18 +306,18 @@ class Scheduler:
         return me.option
 
     def pause(self, op: Op, target: Any, arg: Any = None) -> int:
-        """As `point`, for a wait that ends when somebody calls `let_go`, or by its timeout."""
+        """Like `point`, for a wait that ends by a call of `let_go` or by its timeout."""
         self.current.notified = False
         return self.point(op, target, arg)
 
     def let_go(self, task: Task) -> None:
-        """End the task's `pause`: it goes on before anybody else does a step."""
-        self.tell(task)
+        """End the task's `pause`: it continues before any other thread makes a step."""
+        self.notify(task)
         task.option = 0
         self.eager.append(task)
 
-    def tell(self, task: Task) -> None:
-        """Answer a task's wait: what it does from now on comes after the present step."""
+    def notify(self, task: Task) -> None:
+        """Answer a task's wait: its next step happens after the present step."""
         task.notified = True
         me = self.current
         task.past += [me.last, *me.past]
@@ -321,26 +327,30 @@ class Scheduler:
             self.rescued.append(task)
 
     def wait_for_end(self, task: Task) -> None:
-        """The present thread now comes after the last step of a task that has ended."""
+        """Record that the present thread's next step happens after the end of this task."""
         me = self.current
         me.past += [task.last, *task.past]
-        if self.late:
-            me.now = max(me.now, task.now)
+        self.catch_up_with(task)
+
+    def catch_up_with(self, task: Task) -> None:
+        """Advance the present thread's clock to the end of this task, if it has ended."""
+        if self.late and task.done:
+            self.current.now = max(self.current.now, task.now)
 
     def let_time_pass(self, seconds: float) -> None:
-        """The present thread has waited so long."""
+        """Advance the present thread's clock."""
         if seconds > 0:
             self.late = True
             self.current.now += seconds
 
     def register(self, target: Any) -> None:
-        """Give a new object a number that does not depend on what unrelated threads do."""
+        """Give a new object a key that does not depend on the steps of unrelated threads."""
         me = self.current
         me.made += 1
         target.key = me.base + me.made
         target.now = me.now
 
-    # Greenlets. A worker that has finished a task waits for the next: making one costs more.
+    # A worker greenlet that has finished a task is used for another: to create one costs more.
 
     def _switch(self, task: Task) -> None:
         self.current = task
@@ -349,8 +359,8 @@ class Scheduler:
             if self._idle:
                 worker = task.greenlet = self._idle.pop()
             else:
-                # A greenlet inherits the depth of the stack that starts it. Were a worker started
-                # by another, which was started by another, the recursion limit would be reached.
+                # A greenlet inherits the stack depth of its starter. If each worker started the
+                # next one, they would reach the recursion limit, so the hub starts them all.
                 worker = self._hub.greenlet
         assert worker is not None
         worker.switch()
@@ -367,7 +377,7 @@ class Scheduler:
             except (SystemExit, Exception) as error:
                 if self.decide is _unwind:
                     return
-                if not isinstance(error, SystemExit):  # which ends a thread quietly
+                if not isinstance(error, SystemExit):  # SystemExit only ends its thread
                     self.failure = task, error
             except BaseException as error:
                 self.raised = error

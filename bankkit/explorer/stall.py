@@ -1,8 +1,8 @@
-"""Notices when a virtual thread keeps the one OS thread to itself, in a loop or in a real wait.
+"""Detects a virtual thread that keeps the one OS thread to itself, in a loop or in a real wait.
 
-On the main thread of a POSIX system an interval timer interrupts the code wherever it is, also in
-`time.sleep`, in `recv` or in waiting for a real lock. Elsewhere a second thread looks on: it can
-interrupt a loop, but real waiting only when that comes back to Python.
+On the main thread of a POSIX system, an interval timer interrupts the code wherever it is, even in
+`time.sleep`, in `recv` or in a wait for a real lock. Elsewhere a watchdog thread checks: it can
+interrupt a loop, but a real wait only when the wait returns to Python.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from bankkit.explorer.endable import Endable
 from bankkit.explorer.scheduler import Abandoned, Scheduler
 
 TICK = 0.25
-"""Seconds between two looks."""
+"""Seconds between two checks."""
 
 
 @contextmanager
@@ -29,22 +29,22 @@ def stalls_ended(
     report: Callable[[FrameType | None], BaseException],
     endable: Endable,
 ) -> Iterator[None]:
-    """While the block runs, end a schedule that makes no step for `patience` seconds.
+    """End a schedule that makes no step for `patience` seconds while the block runs.
 
-    Schedules run in `endable`, which is made for `Abandoned`. What `report` makes of the code's
-    present frame becomes the scheduler's `raised`. Signal handlers and timers are as before
-    afterwards, and go on working meanwhile.
+    Schedules must run in `endable`, which must send `Abandoned`. The exception that `report` makes
+    from the stuck code's frame becomes the scheduler's `raised`. Existing signal handlers and
+    timers keep working during the block and are restored after it.
     """
     seen = scheduler.steps
-    looks = 0
+    checks = 0
 
     def is_stuck() -> bool:
-        nonlocal seen, looks
-        looks += 1
+        nonlocal seen, checks
+        checks += 1
         if scheduler.steps != seen or not scheduler.is_running:
-            seen, looks = scheduler.steps, 0
-        # Not by the clock: where others have the processor, few looks come in a second.
-        return looks * TICK >= patience
+            seen, checks = scheduler.steps, 0
+        # This counts checks instead of seconds: on a busy machine, few checks happen in a second.
+        return checks * TICK >= patience
 
     def end(frame: FrameType | None) -> None:
         if scheduler.raised is None:
@@ -55,7 +55,7 @@ def stalls_ended(
         with _timer(scheduler, is_stuck, end):
             yield
     else:
-        with _onlooker(is_stuck, end, endable):
+        with _watchdog(is_stuck, end, endable):
             yield
 
 
@@ -69,13 +69,14 @@ def _timer(
 
     def on_tick(signum: int, frame: FrameType | None) -> None:
         if left_before and callable(handler_before) and time.monotonic() - started >= left_before:
-            # Somebody else's limit, inside which we run. A greenlet's own stack ends at its root.
+            # This is the time limit of code around ours. The handler needs the frames of that code,
+            # and the stack of a greenlet does not contain them.
             handler_before(signum, scheduler.outer_frame or frame)
         if is_stuck():
             end(frame)
             raise Abandoned
 
-    # Stopped first: a tick of theirs between the two would find a handler that is not ready.
+    # Stop the old timer first: a tick between the next two lines would call `on_tick` too early.
     left_before, repeat_before = signal.setitimer(signal.ITIMER_REAL, 0)
     handler_before = signal.signal(signal.SIGALRM, on_tick)
     signal.setitimer(signal.ITIMER_REAL, TICK, TICK)
@@ -90,26 +91,26 @@ def _timer(
 
 
 @contextmanager
-def _onlooker(
+def _watchdog(
     is_stuck: Callable[[], bool], end: Callable[[FrameType | None], None], endable: Endable
 ) -> Iterator[None]:
     watched_thread = threading.get_ident()
     over = threading.Event()
 
-    def is_to_end() -> bool:
+    def must_end() -> bool:
         if not is_stuck():
             return False
         end(sys._current_frames().get(watched_thread))
         return True
 
-    def look_on() -> None:
+    def watch() -> None:
         while not over.wait(TICK):
-            endable.end(is_to_end)
+            endable.end(must_end)
 
-    onlooker = threading.Thread(target=look_on, name="bankkit-watchdog", daemon=True)
-    onlooker.start()
+    watchdog = threading.Thread(target=watch, name="bankkit-watchdog", daemon=True)
+    watchdog.start()
     try:
         yield
     finally:
         over.set()
-        onlooker.join()
+        watchdog.join()

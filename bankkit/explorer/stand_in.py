@@ -1,4 +1,4 @@
-"""What a scenario gets as `threading`, and what unchanged modules get patched in."""
+"""The stand-ins for `threading` and `time` that scenarios and patched modules use."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ T = TypeVar("T")
 
 
 class Threading:
-    """Stands in for the module `threading`, and adds what a scenario may want to say.
+    """Stands in for the module `threading`, with additions for scenarios.
 
-    `shared` and `track` make accesses of plain attributes steps, so that others can come in
-    between; `points` does so with calls; `choose` leaves a choice to the scheduler. An attribute
-    that the real module has and this has not is an AttributeError, never the real thing.
+    `shared` and `track` make accesses of plain attributes steps, so that other threads can run
+    between them; `points` does so for method calls; `choose` leaves a choice to the scheduler. If
+    only the real module has an attribute, AttributeError is raised.
     """
 
     TIMEOUT_MAX = real.TIMEOUT_MAX
@@ -45,14 +45,17 @@ class Threading:
         self.local = type("local", (Local,), {"_scheduler": scheduler})
 
     def get_ident(self) -> int:
+        """The present virtual thread's start order plus 1; the main thread has 1."""
         return self._scheduler.current.index + 1
 
     get_native_id = get_ident
 
     def current_thread(self) -> Any:
+        """The present virtual thread's `Thread`."""
         return self._thread(self._scheduler.current)
 
     def main_thread(self) -> Any:
+        """The `Thread` in which the scenario's own function runs."""
         return self._thread(self._scheduler.tasks[0])
 
     def _thread(self, task: Task) -> Any:
@@ -60,29 +63,30 @@ class Threading:
             task.thread = self._scheduler.family["MainThread"](task)
         return task.thread
 
-    # Beyond the real module.
+    # Additions to the real module.
 
     def choose(self, n: int, what: str = "one") -> int:
-        """A number from 0 to n - 1: the explorer tries every one.
+        """A number from 0 to n - 1; the explorer tries every one.
 
-        For what the world decides: whether a message is lost, whether a lease has expired by now.
+        Use it for what the outside world decides: whether a message is lost, whether a lease has
+        expired. `what` names the choice in a schedule. Raises ValueError if n < 1.
         """
         if n < 1:
-            raise ValueError(f"There must be something to choose from, not {n!r} options.")
+            raise ValueError(f"A choice needs at least 1 option, not {n!r}.")
         return self._scheduler.choose(primitives.CHOOSE, n, what)
 
     def shared(self, **attributes: Any) -> Any:
-        """An object with these attributes, where each reading and writing is a step.
+        """An object with these attributes; each read and each write of one is a step.
 
-        So `account.balance += 1` is two steps, and another thread may come in between.
+        So `account.balance += 1` is two steps, and another thread may run between them.
         """
         return self.track(_Shared(attributes), *attributes)
 
     def track(self, thing: T, *attributes: str) -> T:
-        """Make each access of these attributes of an object a step; all it has now by default.
+        """Make each access of these attributes of an object a step; by default, all it has now.
 
-        The object gets a subclass of its class that behaves the same otherwise. Raises TypeError
-        for an object that cannot be given another class (an int, a list, a SimpleNamespace).
+        The object gets a subclass of its class that otherwise behaves the same. Raises TypeError
+        for an object whose class cannot be changed (an int, a list, a SimpleNamespace).
         """
         names = attributes or tuple(_attributes(thing))
         cls: type[Any] = type(thing)
@@ -97,7 +101,7 @@ class Threading:
         return thing
 
     def together(self, *targets: Callable[[], object]) -> None:
-        """Run each of these in a thread of its own, and wait until all have ended."""
+        """Run each target in its own thread, and wait until all have ended."""
         threads = [self.Thread(target=target) for target in targets]
         for thread in threads:
             thread.start()
@@ -105,34 +109,38 @@ class Threading:
             thread.join()
 
     def points(self, thing: T, *methods: str) -> T:
-        """A stand-in for an object whose calls of these methods are steps; the rest is the same.
+        """A proxy for an object in which each call of these methods is a step.
 
-        For what is shared outside of Python: `store = threading.points(store, "read", "commit")`.
-        Each call counts as a change of the object: no two of them are taken to commute.
+        Use it for state outside of Python: `store = threading.points(store, "read", "commit")`.
+        Each call counts as a change of the object, so no two calls are assumed to commute. Raises
+        TypeError for a name that is not a method.
         """
         for method in methods:
             if not callable(getattr(thing, method)):
-                raise TypeError(f"{method!r} is no method of {thing!r}.")
-        return cast(T, _Pointed(self._scheduler, thing, frozenset(methods)))
+                raise TypeError(f"{method!r} is not a method of {thing!r}.")
+        return cast(T, _PointProxy(self._scheduler, thing, frozenset(methods)))
 
 
 class Time:
-    """Stands in for the module `time`: the scheduler's clock, which starts at 0."""
+    """Stands in for the module `time`, with the scheduler's virtual clock, which starts at 0."""
 
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
 
     def monotonic(self) -> float:
+        """The present thread's virtual time, in seconds."""
         return self._scheduler.current.now
 
     time = perf_counter = monotonic
 
     def monotonic_ns(self) -> int:
+        """The present thread's virtual time, in nanoseconds."""
         return round(self.monotonic() * 1e9)
 
     time_ns = perf_counter_ns = monotonic_ns
 
     def sleep(self, seconds: float) -> None:
+        """Advance the present thread's clock, in one step. Raises ValueError below 0."""
         if seconds < 0:
             raise ValueError("sleep length must be non-negative")
         self._scheduler.point(primitives.SLEEP, None)
@@ -146,10 +154,10 @@ class Time:
 def patched(
     modules: Iterable[ModuleType], threading: Threading, scheduler: Scheduler
 ) -> Iterator[None]:
-    """While the block runs, what these modules have of `threading` and `time` is the stand-ins'.
+    """Replace `threading` and `time`, and their members, in these modules while the block runs.
 
-    A module has them as attributes, under any name. What it took from there earlier, into a default
-    argument or a base class, stays real.
+    This replaces the attributes of each module, under any name. References that a module has stored
+    elsewhere, in a default argument or a base class, stay real.
     """
     time = Time(scheduler)
     stand_ins: dict[int, Any] = {id(real): threading, id(real_time): time}
@@ -181,11 +189,12 @@ _REAL_TIME = (
 
 
 class Local:
-    """As `threading.local`: each virtual thread has attributes of its own."""
+    """Like `threading.local`: each virtual thread has its own attributes."""
 
     _scheduler: Scheduler
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Local:
+        """Prepare the present thread's attributes; each other thread gets its own on first use."""
         self = object.__new__(cls)
         object.__setattr__(self, "_made_with", (args, kwargs))
         object.__setattr__(self, "_of_task", {cls._scheduler.current.index: {}})
@@ -212,7 +221,7 @@ class Local:
 
 
 def _own(local: Local) -> dict[str, Any]:
-    """What the present thread has there; a subclass's `__init__` runs once for each thread."""
+    """The present thread's attributes. The `__init__` of a subclass runs once for each thread."""
     of_task = object.__getattribute__(local, "_of_task")
     index = type(local)._scheduler.current.index
     if index not in of_task:
@@ -240,7 +249,7 @@ def _attributes(thing: object) -> Iterator[str]:
 
 
 class Attribute:
-    """One attribute of one tracked object, as a target of operations."""
+    """One attribute of a tracked object, as the target of operations."""
 
     __slots__ = ("attribute", "key", "name_in_code", "now")
     key: int
@@ -251,7 +260,7 @@ class Attribute:
 
 
 class _Tracked:
-    """The attribute `name` of a class, read and written in steps of their own."""
+    """A descriptor that makes each read and each write of the attribute `name` a step."""
 
     def __init__(self, scheduler: Scheduler, cls: type[Any], name: str) -> None:
         self._scheduler = scheduler
@@ -294,8 +303,8 @@ class _Tracked:
                 raise AttributeError(self._name) from None
 
 
-class _Pointed:
-    """Passes everything on to `thing`, and makes steps of the calls of some methods."""
+class _PointProxy:
+    """Passes everything on to `thing`; calls of some methods are steps."""
 
     key: int
     now: float

@@ -1,6 +1,6 @@
-"""Sentences with numbers in them."""
+"""Numbers in sentences."""
 
 
 def counted(number: int, what: str) -> str:
-    """`1 write`, `1,200 writes`."""
+    """A number with its noun: `1 write`, `1,200 writes`."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -1,8 +1,8 @@
-"""What the explorer gets done: `python -m tests.benchmarks.explorer`.
+"""How fast the explorer is: `python -m tests.benchmarks.explorer`.
 
-Speed is schedules a second of one reader and one writer on the bank's read–write lock, without
-reduction: every schedule, again and again. It is compared with interleave-test where that is
-installed (Python 3.12 or newer), round by round in turns, on the same program and the same lock.
+The rate is in schedules per second, for one reader and one writer on the bank's read–write lock. It
+is measured without reduction: the search runs every schedule, repeatedly. If interleave-test is
+installed (Python 3.12 or newer), each round also measures it, with the same program and lock.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Program = Callable[[Any], None]
 
 
 def program(readers: int, writers: int, policy: str = "fair") -> Program:
-    """Each reads or writes once."""
+    """A scenario in which each thread reads or writes once."""
 
     def scenario(threading: Any) -> None:
         lock = ReadWriteLock(policy, threading=threading)
@@ -49,7 +49,7 @@ def program(readers: int, writers: int, policy: str = "fair") -> Program:
 
 
 def our_rate(seconds: float) -> float:
-    """Schedules a second."""
+    """Our schedules per second, without reduction."""
     with (
         closing(Scheduler(limit=10_000)) as scheduler,
         Laboratory(program(1, 1), scheduler=scheduler) as laboratory,
@@ -62,13 +62,16 @@ def our_rate(seconds: float) -> float:
 
 
 def their_rate(seconds: float, *, only_primitives: bool) -> float:
-    """interleave-test's schedules a second: switching where we do, or everywhere, its default."""
+    """interleave-test's schedules per second, with its default of a switch at every bytecode.
+
+    With `only_primitives`, it switches only where we do.
+    """
     import threading
 
     import interleave_test
 
     def model() -> None:
-        program(1, 1)(threading)  # whose names it patches while it runs
+        program(1, 1)(threading)  # interleave_test patches this module while it runs
 
     settings: dict[str, Any] = {"include": ["/nowhere"]} if only_primitives else {}
     ran = 0
@@ -80,11 +83,12 @@ def their_rate(seconds: float, *, only_primitives: bool) -> float:
 
 
 def compare(rounds: int, seconds: float) -> None:
-    print("1 reader, 1 writer, no reduction: schedules a second, median (of each round)")
+    """Print our rate, and interleave-test's with the ratio if that is installed."""
+    print("1 reader, 1 writer, no reduction: schedules per second, median (each round)")
     if importlib.util.find_spec("interleave_test") is None:
         rates = [our_rate(seconds) for _ in range(rounds)]
         print(f"bankkit                              {_spread(rates)}")
-        print("interleave-test is not installed here: no ratio (it needs Python 3.12 or newer)")
+        print("no ratio: interleave-test is not installed (it needs Python 3.12 or newer)")
         return
     found = [
         (
@@ -107,6 +111,7 @@ def _spread(figures: Sequence[float]) -> str:
 
 
 def exhaust(seconds: float) -> None:
+    """Print the schedules and the time that each bound takes; a search ends after `seconds`."""
     print("\n2 readers, 2 writers, without and with reduction")
     for preemptions in (1, 2, 3, 4, None):
         row = []
@@ -124,10 +129,11 @@ def exhaust(seconds: float) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    """Run both measurements from the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.explorer")
-    parser.add_argument("--rounds", type=int, default=5, help="of each (%(default)s)")
-    parser.add_argument("--seconds", type=float, default=1.0, help="of each round (%(default)s)")
-    parser.add_argument("--patience", type=float, default=20.0, help="seconds for a bound")
+    parser.add_argument("--rounds", type=int, default=5, help="how many rounds (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=1.0, help="per round (%(default)s)")
+    parser.add_argument("--patience", type=float, default=20.0, help="seconds per search")
     options = parser.parse_args(arguments)
     compare(options.rounds, options.seconds)
     exhaust(options.patience)

@@ -127,7 +127,7 @@ def test_make_both_wait_for_ever_with_the_keyboard(notebook: Notebook) -> None:
     shown.page.keyboard.type("1111112221")
     shown.until("data.verdict === 'reached'")
     told = shown.status.inner_text()
-    assert "nobody is left who would wake it" in told
+    assert "no thread is left to wake it" in told
     assert "It took 10 steps with 1 preemption" in told
     assert shown.marked("auditor") == "self._changed.wait()"
     assert shown.root.get_by_text("∞ waits for ever").count() == 2

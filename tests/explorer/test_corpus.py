@@ -1,4 +1,4 @@
-"""The explorer tells each broken piece from its corrected twin, with and without reduction."""
+"""The explorer finds each specimen's mistake, and nothing in its correction."""
 
 import pytest
 
@@ -17,6 +17,7 @@ BOUNDS = {
 @pytest.mark.parametrize("bound", BOUNDS)
 @pytest.mark.parametrize("specimen", CORPUS, ids=lambda specimen: str(specimen.name))
 def test_the_mistake_is_found_and_its_correction_is_not(specimen: Specimen, bound: str) -> None:
+    """The schedule ends as the specimen says, and it has the fewest preemptions possible."""
     settings = BOUNDS[bound]
     found = lab.explore(specimen.broken, **settings)  # type: ignore[arg-type]
     assert found.bug is not None, found
@@ -30,6 +31,7 @@ def test_the_mistake_is_found_and_its_correction_is_not(specimen: Specimen, boun
 
 @pytest.mark.parametrize("specimen", CORPUS, ids=lambda specimen: str(specimen.name))
 def test_the_schedule_fails_again_whenever_it_is_replayed(specimen: Specimen) -> None:
+    """A schedule that was saved as JSON gives the same end three times."""
     bug = lab.explore(specimen.broken, preemptions=2).bug
     assert bug is not None
     schedule = lab.Schedule.from_json(bug.schedule.to_json())
@@ -41,9 +43,11 @@ def test_the_schedule_fails_again_whenever_it_is_replayed(specimen: Specimen) ->
 
 @pytest.mark.parametrize("specimen", CORPUS, ids=lambda specimen: str(specimen.name))
 def test_random_schedules_find_it_too(specimen: Specimen) -> None:
+    """3,000 schedules of the strategy `pct` are enough for every specimen."""
     found = lab.explore(specimen.broken, strategy="pct", seed=1, schedules=3000)
-    assert found.verdict == "bug", found  # perhaps another way in which the mistake shows
+    assert found.verdict == "bug", found  # the mistake may show in another way
 
 
 def test_the_corpus_is_large_enough() -> None:
+    """There are at least 15 specimens, with different names."""
     assert len({specimen.name for specimen in CORPUS}) == len(CORPUS) >= 15

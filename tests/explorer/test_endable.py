@@ -1,4 +1,4 @@
-"""An exception that is sent to a thread arrives in the code it is meant for, or nowhere."""
+"""An exception that is sent to a thread arrives in the code that it is meant for, or nowhere."""
 
 import os
 import sys
@@ -18,10 +18,11 @@ RUNS = 1000
 
 
 class Ended(BaseException):
-    pass
+    """The exception that is sent."""
 
 
 def count(to: int) -> int:
+    """Run a loop `to` times, so that an exception can arrive where the loop jumps back."""
     done = 0
     for _ in range(to):
         done += 1
@@ -29,6 +30,7 @@ def count(to: int) -> int:
 
 
 def test_it_never_arrives_after_the_code() -> None:
+    """One thread sends all the time, while another runs short code 1,000 times."""
     endable = Endable(Ended)
     over = False
 
@@ -36,7 +38,7 @@ def test_it_never_arrives_after_the_code() -> None:
         for number in range(RUNS):
             with suppress(Ended):
                 endable.run(partial(count, number % 5000))
-            count(20)  # where it would arrive
+            count(20)  # a late exception would arrive here
 
     def send() -> None:
         while not over:
@@ -57,6 +59,7 @@ def test_it_never_arrives_after_the_code() -> None:
 
 
 def test_it_ends_code_that_goes_on_forever() -> None:
+    """The code is an infinite loop that calls nothing."""
     endable = Endable(Ended)
     begun = threading.Event()
 
@@ -80,6 +83,7 @@ def test_it_ends_code_that_goes_on_forever() -> None:
 
 
 def test_code_that_ends_meanwhile_waits_for_the_sender() -> None:
+    """`run` does not return while `when` is called, and the late exception never arrives."""
     endable = Endable(Ended)
     begun, go_on = threading.Event(), threading.Event()
 
@@ -103,6 +107,7 @@ def test_code_that_ends_meanwhile_waits_for_the_sender() -> None:
 
 
 def test_nothing_is_sent_to_code_that_does_not_run() -> None:
+    """`when` is not even called, neither before the code runs nor after."""
     endable = Endable(Ended)
     asked: list[str] = []
 
@@ -117,7 +122,7 @@ def test_nothing_is_sent_to_code_that_does_not_run() -> None:
     assert not asked
 
 
-UNTOLD = """
+SCRIPT = """
 import sys, threading
 from bankkit.explorer.endable import Endable
 
@@ -156,9 +161,10 @@ print("over")
     [("began.set(); lock.acquire(timeout=60)", "pass"), ("began.set()", "thread.join()")],
     ids=["blocks", "is over"],
 )
-def test_one_that_does_not_arrive_keeps_no_traced_function_from_its_start(
+def test_an_exception_that_does_not_arrive_does_not_block_traced_functions(
     work: str, then: str
 ) -> None:
-    code = UNTOLD.format(work=work, then=then)
+    """In CPython 3.11 a traced function would never begin while the exception is pending."""
+    code = SCRIPT.format(work=work, then=then)
     with python(code, os.environ | {"PYTHONPATH": str(ROOT)}) as script:
         assert script.line() == "over", script.errors()

@@ -1,4 +1,4 @@
-"""What `explore` says is so: verdicts, bounds, reductions, shortest schedules, replays."""
+"""`explore` is right: its verdicts, bounds, reductions, shortest schedules and replays."""
 
 import random
 import time
@@ -36,7 +36,7 @@ Scenario = Callable[[Any], None]
 def readers_and_writers(
     make: Callable[[Any], Any], readers: int, writers: int, timeout: float | None = None
 ) -> Scenario:
-    """Each reads or writes once, and looks that nobody is inside who may not be."""
+    """Each thread reads or writes once, and asserts that no other thread is inside wrongly."""
 
     def scenario(threading: Any) -> None:
         lock = make(threading)
@@ -68,22 +68,26 @@ def readers_and_writers(
 
 
 def read_write_lock(policy: str = "fair") -> Callable[[Any], ReadWriteLock]:
+    """A function that makes the bank's default lock from a scenario's `threading`."""
+
     def make(threading: Any) -> ReadWriteLock:
         lock = ReadWriteLock(policy, threading=threading)
-        # The one attribute that the lock reads outside of its mutex.
+        # The lock reads only this attribute outside of its mutex.
         return threading.track(lock, "_phase_open") if policy == "fair" else lock
 
     return make
 
 
 def first_draft(threading: Any) -> FirstDraftLock:
+    """Make the lock that loses a wakeup."""
     return FirstDraftLock(threading=threading)
 
 
-# The bank's own locks.
+# The bank's locks.
 
 
 def test_first_draft_loses_a_wakeup() -> None:
+    """One preemption is enough, with one reader and one writer."""
     found = lab.explore(readers_and_writers(first_draft, 1, 1))
     assert found.verdict == "bug"
     assert found.bug is not None
@@ -95,12 +99,14 @@ def test_first_draft_loses_a_wakeup() -> None:
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_two_readers_and_two_writers_get_along(policy: str) -> None:
+    """No policy fails within two preemptions."""
     scenario = readers_and_writers(read_write_lock(policy), 2, 2)
     assert lab.explore(scenario, preemptions=2).verdict == "ok"
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_they_do_with_timeouts(policy: str) -> None:
+def test_two_readers_and_two_writers_get_along_with_timeouts(policy: str) -> None:
+    """No policy fails with one preemption and one early timeout."""
     scenario = readers_and_writers(read_write_lock(policy), 2, 2, timeout=1.0)
     result = lab.explore(scenario, preemptions=1, timeouts=1)
     assert result.verdict == "ok", result
@@ -109,6 +115,7 @@ def test_they_do_with_timeouts(policy: str) -> None:
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_a_reader_and_a_writer_without_a_bound(policy: str) -> None:
+    """No policy fails under any schedule, with or without a timeout."""
     for timeout in (None, 1.0):
         result = lab.explore(readers_and_writers(read_write_lock(policy), 1, 1, timeout))
         assert result.verdict == "ok", result
@@ -116,11 +123,14 @@ def test_a_reader_and_a_writer_without_a_bound(policy: str) -> None:
 
 
 def test_the_mutex_excludes() -> None:
+    """One reader and two writers with timeouts never fail, under any schedule."""
     scenario = readers_and_writers(lambda threading: Mutex(threading=threading), 1, 2, timeout=1.0)
     assert lab.explore(scenario).verdict == "ok"
 
 
 def test_no_lock_excludes_nobody() -> None:
+    """The choice `none` loses one of two deposits."""
+
     def make(threading: Any) -> NoLock:
         return NoLock(threading=threading)
 
@@ -140,10 +150,12 @@ def test_no_lock_excludes_nobody() -> None:
     assert found.bug.kind == "failed assertion"
 
 
-# Locks of others, unchanged.
+# Unchanged locks of other packages.
 
 
 def test_a_lock_of_readerwriterlock() -> None:
+    """Its module imports `threading`, so it needs `patch=`."""
+
     def scenario(threading: Any) -> None:
         lock = rwlock.RWLockFair(lock_factory=threading.Lock)
         account = threading.shared(balance=0)
@@ -164,6 +176,8 @@ def test_a_lock_of_readerwriterlock() -> None:
 
 
 def test_a_lock_of_fasteners() -> None:
+    """Its constructor takes the class of its condition, so it needs no `patch=`."""
+
     def scenario(threading: Any) -> None:
         lock = fasteners.ReaderWriterLock(threading.Condition, threading.current_thread)
         account = threading.shared(balance=0)
@@ -187,12 +201,14 @@ def test_a_lock_of_fasteners() -> None:
 
 @pytest.fixture(scope="module")
 def accounts() -> Iterator[store.Store]:
+    """The bank's store on a private Redis."""
     with closing(PrivateRedis()) as server, connection.connect(server.url) as client:
         yield store.Store(client)
 
 
 @pytest.mark.parametrize("kind", ["none", "mutex", "read-write"])
-def test_two_deposits_add_up_but_without_a_lock(accounts: store.Store, kind: str) -> None:
+def test_two_deposits_add_up_except_without_a_lock(accounts: store.Store, kind: str) -> None:
+    """Without a lock, both deposits read before either commits."""
     locks: dict[str, Callable[[Any], Any]] = {
         "none": lambda threading: NoLock(threading=threading),
         "mutex": lambda threading: Mutex(threading=threading),
@@ -213,7 +229,7 @@ def test_two_deposits_add_up_but_without_a_lock(accounts: store.Store, kind: str
         together(threading, deposit, deposit)
         assert teller.balance(account_id, deadline) == 200_00
 
-    result = lab.explore(scenario, preemptions=1, timeouts=0)  # nobody gives up
+    result = lab.explore(scenario, preemptions=1, timeouts=0)  # no waiter gives up
     if kind == "none":
         assert result.bug is not None
         assert result.bug.kind == "failed assertion"
@@ -228,11 +244,12 @@ def test_two_deposits_add_up_but_without_a_lock(accounts: store.Store, kind: str
         assert result.verdict == "ok", result
 
 
-# Nothing is lost by a reduction.
+# A reduction loses no trace.
 
 
 @pytest.mark.parametrize("specimen", CORPUS, ids=lambda specimen: str(specimen.name))
 def test_a_reduction_keeps_every_trace_of_the_corpus(specimen: Any) -> None:
+    """The bounded search finds the same traces as all schedules do, with 0, 1 and 2 preemptions."""
     for bound in (0, 1, 2):
         every, _ = traces(specimen.corrected, depth_first(Bound(bound)))
         reduced, _ = traces(specimen.corrected, bounded_search(Bound(bound)))
@@ -243,6 +260,7 @@ def test_a_reduction_keeps_every_trace_of_the_corpus(specimen: Any) -> None:
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_a_reduction_keeps_every_trace_of_the_lock(policy: str) -> None:
+    """Both reductions find the same traces of the bank's lock as all schedules do."""
     scenario = readers_and_writers(read_write_lock(policy), 1, 1, timeout=1.0)
     every, _ = traces(scenario, depth_first(Bound()))
     assert traces(scenario, bounded_search(Bound()))[0] == every
@@ -253,12 +271,13 @@ def test_a_reduction_keeps_every_trace_of_the_lock(policy: str) -> None:
 
 
 def test_a_reduction_keeps_every_trace_of_random_programs() -> None:
+    """Both reductions are compared with all schedules of small programs, under five bounds."""
     compared = 0
     for seed in range(20):
         scenario = random_scenarios.scenario(seed)
         unbounded, ran = traces(scenario, source_dpor, most=200)
         if ran == 200:
-            continue  # too large a program to run all its schedules
+            continue  # the program has too many schedules to run them all
         for bound in (Bound(0), Bound(1), Bound(2), Bound(), Bound(1, timeouts=1)):
             every, ran = traces(scenario, depth_first(bound), most=300)
             if ran < 300:
@@ -271,6 +290,7 @@ def test_a_reduction_keeps_every_trace_of_random_programs() -> None:
 
 
 def test_a_reduction_pays() -> None:
+    """It runs at most a fifth of the schedules."""
     scenario = readers_and_writers(read_write_lock("writers"), 2, 2)
     every, all_of_them = traces(scenario, depth_first(Bound(4)))
     reduced, few = traces(scenario, source_dpor)
@@ -278,8 +298,8 @@ def test_a_reduction_pays() -> None:
     assert all_of_them >= 5 * few
 
 
-def test_sharing_unseen_is_noticed_and_nothing_is_left_out() -> None:
-    """The lock looks at one attribute outside of its mutex, on purpose. Here nobody said so."""
+def test_unseen_sharing_is_noticed_and_no_schedule_is_skipped() -> None:
+    """The lock reads one attribute outside of its mutex, on purpose; here it is not tracked."""
     scenario = readers_and_writers(lambda threading: ReadWriteLock(threading=threading), 2, 2)
     result = lab.explore(scenario, preemptions=2)
     assert result.verdict == "ok"
@@ -292,6 +312,7 @@ def test_sharing_unseen_is_noticed_and_nothing_is_left_out() -> None:
 
 
 def spin(threading: Any) -> None:
+    """Wait for an event in a loop, which need not end."""
     event = threading.Event()
     threading.Thread(target=event.set).start()
     while not event.is_set():
@@ -299,6 +320,7 @@ def spin(threading: Any) -> None:
 
 
 def test_a_spin_is_unknown_and_says_where() -> None:
+    """The limit names the thread and the line of the loop."""
     result = lab.explore(spin, steps=500)
     assert result.verdict == "unknown"
     assert "500 steps" in result.limit
@@ -307,6 +329,7 @@ def test_a_spin_is_unknown_and_says_where() -> None:
 
 
 def test_a_limit_is_unknown_never_ok() -> None:
+    """This holds for a limit of schedules, a limit of seconds, and for random schedules."""
     scenario = readers_and_writers(read_write_lock(), 2, 2)
     limits: list[dict[str, Any]] = [{"schedules": 5}, {"seconds": 0.0}]
     for limit in limits:
@@ -317,13 +340,15 @@ def test_a_limit_is_unknown_never_ok() -> None:
     assert lab.explore(scenario, strategy="pct", schedules=50).verdict == "unknown"
 
 
-def test_exactly_as_many_schedules_as_there_are_is_ok() -> None:
+def test_a_limit_equal_to_the_number_of_schedules_is_ok() -> None:
+    """The limit counts as reached only if one more schedule would have to run."""
     scenario = readers_and_writers(read_write_lock(), 1, 1)
-    there_are = lab.explore(scenario).schedules
-    assert lab.explore(scenario, schedules=there_are).verdict == "ok"
+    number = lab.explore(scenario).schedules
+    assert lab.explore(scenario, schedules=number).verdict == "ok"
 
 
 def test_random_schedules_repeat_with_their_seed() -> None:
+    """The same seed needs the same number of schedules; another seed finds the bug, too."""
     runs = [
         lab.explore(readers_and_writers(first_draft, 1, 2), strategy="pct", seed=seed)
         for seed in (5, 5, 6)
@@ -333,6 +358,7 @@ def test_random_schedules_repeat_with_their_seed() -> None:
 
 
 def test_a_scenario_that_differs_each_time_is_refused() -> None:
+    """It uses random numbers; `Diverged` names the thread and the line."""
     rng = random.Random(1)
 
     def scenario(threading: Any) -> None:
@@ -351,6 +377,7 @@ def test_a_scenario_that_differs_each_time_is_refused() -> None:
 
 
 def test_a_scenario_that_remembers_is_refused() -> None:
+    """It depends on how often it has run."""
     seen: list[int] = []
 
     def scenario(threading: Any) -> None:
@@ -369,6 +396,7 @@ def test_a_scenario_that_remembers_is_refused() -> None:
 
 
 def test_a_schedule_of_another_program_is_refused() -> None:
+    """`Diverged` names the line where the program does not follow the schedule."""
     bug = lab.explore(readers_and_writers(first_draft, 1, 1)).bug
     assert bug is not None
     with pytest.raises(lab.Diverged, match=r"thread write at read_write\.py:\d+"):
@@ -376,17 +404,20 @@ def test_a_schedule_of_another_program_is_refused() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"bankkit schedule": 2}', '{"moves": []}'])
-def test_text_that_is_no_schedule_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="no schedule"):
+def test_text_that_is_not_a_schedule_is_refused(text: str) -> None:
+    """Text that is not JSON, of another shape, or of an unknown version raises ValueError."""
+    with pytest.raises(ValueError, match="not a schedule"):
         lab.Schedule.from_json(text)
 
 
 def test_a_wrong_strategy_is_refused() -> None:
+    """The error names the strategies."""
     with pytest.raises(ValueError, match="strategy must be"):
         lab.explore(spin, strategy="lucky")  # type: ignore[arg-type]
 
 
 def test_the_table_has_a_column_for_each_thread() -> None:
+    """It marks preemptions and endless waits, and it fits into 100 characters."""
     bug = lab.explore(readers_and_writers(first_draft, 1, 1)).bug
     assert bug is not None
     lines = str(bug).splitlines()
@@ -398,7 +429,7 @@ def test_the_table_has_a_column_for_each_thread() -> None:
 
 
 def test_the_schedule_is_as_short_as_can_be() -> None:
-    """One reading between another's reading and writing: nothing can be left out of it."""
+    """One thread reads between the read and the write of the other; no step can be left out."""
 
     def scenario(threading: Any) -> None:
         account = threading.shared(balance=0)
@@ -419,7 +450,8 @@ def test_the_schedule_is_as_short_as_can_be() -> None:
     assert Path(bug.schedule.moves[0].file).name == "test_explorer.py"
 
 
-def test_a_scenario_that_fails_at_once_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_scenario_that_fails_at_once_is_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A schedule without steps is not shortened, however much time there is for it."""
     monkeypatch.setattr(exploration, "MINIMISING_SECONDS", 60.0)
 
     def scenario(threading: Any) -> None:

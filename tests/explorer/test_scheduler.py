@@ -1,4 +1,4 @@
-"""The stand-in for `threading` does what the real one does, and a schedule can be led by hand."""
+"""The stand-in for `threading` behaves like the real module, and `Run` runs it step by step."""
 
 import gc
 import signal
@@ -18,13 +18,14 @@ Scenario = Callable[[Any], object]
 
 
 def run(scenario: Scenario, **settings: Any) -> lab.Result:
+    """Explore a scenario that must be ok."""
     result = lab.explore(scenario, **settings)
     assert result.verdict == "ok", result
     return result
 
 
 def outcomes(scenario: Callable[[Any], object], **settings: Any) -> set[object]:
-    """All values that the scenario returns under some schedule."""
+    """All values that the scenario returns, over all schedules."""
     seen = set()
     run(lambda threading: seen.add(scenario(threading)), **settings)
     return seen
@@ -41,18 +42,19 @@ MISUSE: dict[str, Callable[[Any], object]] = {
     "notify without the lock": lambda t: t.Condition().notify(),
     "notify_all without the lock": lambda t: t.Condition().notify_all(),
     "a semaphore below 0": lambda t: t.Semaphore(-1),
-    "a semaphore given back 0 times": lambda t: t.Semaphore().release(0),
+    "a semaphore released 0 times": lambda t: t.Semaphore().release(0),
     "a semaphore's timeout without blocking": lambda t: t.Semaphore().acquire(False, 1.0),
-    "a bounded semaphore given back too often": lambda t: t.BoundedSemaphore().release(),
+    "a bounded semaphore released too often": lambda t: t.BoundedSemaphore().release(),
     "a broken barrier": lambda t: (barrier := t.Barrier(2)).abort() or barrier.wait(),
     "join before start": lambda t: t.Thread().join(),
-    "join oneself": lambda t: t.current_thread().join(),
+    "join the current thread": lambda t: t.current_thread().join(),
     "start twice": lambda t: (thread := t.Thread()).start() or thread.start(),
 }
 
 
 @pytest.mark.parametrize("misuse", MISUSE)
 def test_misuse_raises_what_the_real_module_raises(misuse: str) -> None:
+    """The real `threading` is tried first, and the stand-in must raise the same type."""
     with pytest.raises((RuntimeError, ValueError, OverflowError)) as real:
         MISUSE[misuse](threading)
 
@@ -64,6 +66,8 @@ def test_misuse_raises_what_the_real_module_raises(misuse: str) -> None:
 
 
 def test_a_thread_has_a_name_an_ident_and_an_end() -> None:
+    """This holds for a subclass of `Thread`, and for the main thread."""
+
     def scenario(threading: Any) -> None:
         idents = []
 
@@ -85,7 +89,9 @@ def test_a_thread_has_a_name_an_ident_and_an_end() -> None:
     run(scenario)
 
 
-def test_each_thread_has_a_local_of_its_own() -> None:
+def test_each_thread_has_its_own_local() -> None:
+    """A subclass of `local` is initialised once in each thread that uses it."""
+
     def scenario(threading: Any) -> None:
         class Local(threading.local):  # type: ignore[misc]
             def __init__(self, start: int) -> None:
@@ -106,6 +112,8 @@ def test_each_thread_has_a_local_of_its_own() -> None:
 
 
 def test_a_reentrant_lock_counts() -> None:
+    """After two `with` blocks of one thread, the RLock is free."""
+
     def scenario(threading: Any) -> None:
         lock = threading.RLock()
 
@@ -121,6 +129,8 @@ def test_a_reentrant_lock_counts() -> None:
 
 
 def test_a_timeout_fires_or_it_does_not() -> None:
+    """The explorer tries both, for a lock that another thread holds for a while."""
+
     def scenario(threading: Any) -> object:
         lock = threading.Lock()
         got = []
@@ -141,6 +151,8 @@ def test_a_timeout_fires_or_it_does_not() -> None:
 
 
 def test_every_wait_can_time_out_or_be_answered() -> None:
+    """The explorer tries both for all five kinds of waits, with and without reduction."""
+
     def event(threading: Any) -> object:
         it = threading.Event()
         answers = []
@@ -193,7 +205,8 @@ def test_every_wait_can_time_out_or_be_answered() -> None:
             assert outcomes(scenario, reduction=reduction) == {True, False}, scenario
 
 
-def test_time_passes_only_with_a_timeout_and_is_told_on() -> None:
+def test_time_passes_only_with_a_timeout_and_reaches_other_threads() -> None:
+    """An event that is set 5 s later takes its waiter to that time; real time does not pass."""
     module = types.ModuleType("module")
     module.monotonic = time.monotonic  # type: ignore[attr-defined]
     module.sleep = time.sleep  # type: ignore[attr-defined]
@@ -218,14 +231,39 @@ def test_time_passes_only_with_a_timeout_and_is_told_on() -> None:
     assert vars(module) == before
 
 
-def test_wait_for_ends_with_its_time() -> None:
+@pytest.mark.parametrize("by", ["join", "join with a timeout", "is_alive"])
+def test_who_sees_the_end_of_a_thread_is_no_earlier_than_it(by: str) -> None:
+    module = types.ModuleType("module")
+    module.monotonic = time.monotonic  # type: ignore[attr-defined]
+    module.sleep = time.sleep  # type: ignore[attr-defined]
+    seen = []
+
+    def scenario(threading: Any) -> None:
+        thread = threading.Thread(target=lambda: module.sleep(5.0))
+        thread.start()
+        if by == "is_alive":
+            ended = not thread.is_alive()
+        else:
+            thread.join(None if by == "join" else 10.0)
+            ended = thread.is_done()
+        if ended:
+            seen.append(module.monotonic())
+
+    run(scenario, patch=[module])
+    assert set(seen) <= {5.0, 10.0}
+    assert 5.0 in seen
+
+
+def test_wait_for_ends_at_its_timeout() -> None:
+    """A notification that does not make the predicate true does not end the wait."""
+
     def scenario(threading: Any) -> object:
         condition = threading.Condition()
         door = []
 
         def open_it() -> None:
             with condition:
-                condition.notify_all()  # for nothing
+                condition.notify_all()  # nothing has changed yet
             with condition:
                 door.append("open")
                 condition.notify_all()
@@ -237,7 +275,9 @@ def test_wait_for_ends_with_its_time() -> None:
     assert outcomes(scenario) == {True, False}
 
 
-def test_a_barrier_lets_all_go_together_and_counts_them() -> None:
+def test_a_barrier_releases_all_together_and_counts_them() -> None:
+    """In each of two rounds the action runs once, and the threads get the numbers 0 and 1."""
+
     def scenario(threading: Any) -> object:
         actions = []
         barrier = threading.Barrier(2, action=lambda: actions.append("action"))
@@ -254,7 +294,9 @@ def test_a_barrier_lets_all_go_together_and_counts_them() -> None:
     assert outcomes(scenario) == {(0, 0, 1, 1)}
 
 
-def test_whom_notify_wakes_is_a_choice() -> None:
+def test_the_waiter_that_notify_wakes_is_a_choice() -> None:
+    """The explorer wakes the first of two waiters in one schedule and the second in another."""
+
     def scenario(threading: Any) -> object:
         condition = threading.Condition()
         waiting: list[str] = []
@@ -280,7 +322,9 @@ def test_whom_notify_wakes_is_a_choice() -> None:
     assert outcomes(scenario) == {None, "first", "second"}
 
 
-def test_everything_that_can_be_chosen_is() -> None:
+def test_every_choice_is_tried() -> None:
+    """Two calls of `choose` give all pairs of their numbers."""
+
     def scenario(threading: Any) -> object:
         return threading.choose(3, "first"), threading.choose(2, "second")
 
@@ -288,6 +332,8 @@ def test_everything_that_can_be_chosen_is() -> None:
 
 
 class Slotted:
+    """A class whose attribute is a slot."""
+
     __slots__ = ("value",)
 
     def __init__(self) -> None:
@@ -295,6 +341,8 @@ class Slotted:
 
 
 class Plain:
+    """A class with an attribute of its own, and with instances that have a `__dict__`."""
+
     shared_by_all = 1
 
     def __init__(self) -> None:
@@ -303,6 +351,8 @@ class Plain:
 
 @pytest.mark.parametrize("cls", [Slotted, Plain])
 def test_tracked_attributes_race(cls: type[Any]) -> None:
+    """Two increments of a tracked attribute lose one, and the schedule names the attribute."""
+
     def scenario(threading: Any) -> None:
         thing = threading.track(cls())
         assert type(thing).__name__ == cls.__name__
@@ -320,6 +370,8 @@ def test_tracked_attributes_race(cls: type[Any]) -> None:
 
 
 def test_a_tracked_attribute_is_still_an_attribute() -> None:
+    """It can be read, set and deleted; a list cannot be tracked."""
+
     def scenario(threading: Any) -> None:
         thing = threading.track(Plain(), "value", "shared_by_all", "later")
         assert thing.shared_by_all == 1
@@ -336,7 +388,7 @@ def test_a_tracked_attribute_is_still_an_attribute() -> None:
 
 
 class Counter:
-    """Not told that anybody looks."""
+    """A class that does not know of the explorer."""
 
     def __init__(self) -> None:
         self.value = 0
@@ -348,6 +400,7 @@ class Counter:
 
     @property
     def doubled(self) -> int:
+        """Twice the value, computed in a loop."""
         total = 0
         while total < 2 * self.value:
             total += 2
@@ -355,12 +408,14 @@ class Counter:
 
 
 def counting(threading: Any) -> None:
+    """Increment a counter in two threads, without a lock."""
     counter = Counter()
     together(threading, counter.increment, counter.increment)
     assert counter.doubled == 4
 
 
 def test_lines_are_steps_on_request() -> None:
+    """Only with `lines=` a counter loses an increment, and afterwards its code is as before."""
     code = Counter.increment.__code__
     run(counting)
     found = lab.explore(counting, lines=[Counter])
@@ -374,7 +429,8 @@ def test_lines_are_steps_on_request() -> None:
         lab.explore(counting, lines=[3])
 
 
-def test_modules_are_given_back_also_after_an_error() -> None:
+def test_modules_are_restored_even_after_an_error() -> None:
+    """KeyboardInterrupt in a scenario leaves `explore`, and the module is as before."""
     module = types.ModuleType("module")
     module.threading = threading  # type: ignore[attr-defined]
     module.Lock = threading.Lock  # type: ignore[attr-defined]
@@ -394,10 +450,13 @@ def test_modules_are_given_back_also_after_an_error() -> None:
 
 
 def sleeps(threading: Any) -> None:
+    """Sleep in real time."""
     time.sleep(60)
 
 
 def loops(threading: Any) -> None:
+    """Loop forever in a thread, without a step."""
+
     def work() -> None:
         while True:
             pass
@@ -406,6 +465,7 @@ def loops(threading: Any) -> None:
 
 
 def swallows(threading: Any) -> None:
+    """Catch the exception that ends a stuck scenario, and get stuck again."""
     while True:
         try:
             time.sleep(60)
@@ -415,6 +475,7 @@ def swallows(threading: Any) -> None:
 
 
 def waits_for_a_real_lock(_: Any) -> None:
+    """Acquire a lock of the real module twice."""
     lock = threading.Lock()
     lock.acquire()
     lock.acquire()
@@ -422,6 +483,7 @@ def waits_for_a_real_lock(_: Any) -> None:
 
 @pytest.mark.parametrize("scenario", [sleeps, loops, swallows, waits_for_a_real_lock])
 def test_a_scenario_that_is_stuck_ends_with_its_line(scenario: Scenario) -> None:
+    """`Stuck` names the thread and its line; the signal handler and timer are restored."""
     handler, timer = signal.getsignal(signal.SIGALRM), signal.getitimer(signal.ITIMER_REAL)
     thread = "work" if scenario is loops else "main"
     with pytest.raises(lab.Stuck, match=rf"Thread {thread} at test_scheduler\.py:\d+ \("):
@@ -431,6 +493,7 @@ def test_a_scenario_that_is_stuck_ends_with_its_line(scenario: Scenario) -> None
 
 
 def test_a_loop_is_noticed_off_the_main_thread_too() -> None:
+    """There the watchdog is a thread instead of a timer."""
     errors: list[BaseException] = []
 
     def explore() -> None:
@@ -446,20 +509,23 @@ def test_a_loop_is_noticed_off_the_main_thread_too() -> None:
     assert "Thread work at test_scheduler.py" in str(errors[0])
 
 
-# Python drops what a handler raises while a weak reference's callback runs: the next tick ends it.
+# Python drops an exception that a handler raises in a weak reference's callback; then the next tick
+# ends the exploration.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_somebody_elses_timer_still_ends_the_exploration() -> None:
+def test_a_foreign_timer_still_ends_the_exploration() -> None:
+    """A handler that was set before still runs, and it sees the frames of `explore`."""
+
     class TimeUp(BaseException):
         pass
 
     def on_alarm(_: int, frame: FrameType | None) -> None:
-        """Again and again, for Python may drop what it raises; but only while `explore` runs."""
+        """Raise while `explore` runs; repeatedly, because Python may drop the exception."""
         while frame is not None:
             if frame.f_code is lab.explore.__code__:
                 raise TimeUp
             frame = frame.f_back
 
-    def for_ever(threading: Any) -> None:
+    def forever(threading: Any) -> None:
         event = threading.Event()
         while not event.is_set():
             pass
@@ -468,23 +534,25 @@ def test_somebody_elses_timer_still_ends_the_exploration() -> None:
     signal.setitimer(signal.ITIMER_REAL, 0.5, 0.5)
     try:
         with pytest.raises(TimeUp):
-            lab.explore(for_ever, steps=10**9)
+            lab.explore(forever, steps=10**9)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
 
 
-def test_what_a_schedule_left_behind_is_not_to_be_used() -> None:
+def test_an_object_of_a_finished_schedule_cannot_be_used() -> None:
+    """A lock that the scenario has passed outside raises RuntimeError."""
     kept: list[Any] = []
     run(lambda threading: kept.append(threading.Lock()))
     with pytest.raises(RuntimeError, match="not running"):
         kept[0].acquire()
 
 
-# Led by hand.
+# Step by step.
 
 
 def two_deposits(threading: Any) -> None:
+    """Deposit 100 twice, without a lock."""
     account = threading.shared(balance=0)
 
     def deposit() -> None:
@@ -498,7 +566,8 @@ def two_deposits(threading: Any) -> None:
     assert account.balance == 200
 
 
-def test_a_run_is_led_step_by_step() -> None:
+def test_a_run_is_controlled_step_by_step() -> None:
+    """It shows the possible moves and the threads before each step, and its outcome at the end."""
     with lab.Run(two_deposits) as run:
         assert {move.thread: move.does for move in run.enabled} == {
             "alice": "read account.balance",
@@ -521,6 +590,7 @@ def test_a_run_is_led_step_by_step() -> None:
 
 
 def test_a_step_can_be_undone() -> None:
+    """The moves and threads are as before, even after the end; at the start nothing happens."""
     with lab.Run(two_deposits) as run:
         run.undo()
         run.step("alice")
@@ -538,6 +608,7 @@ def test_a_step_can_be_undone() -> None:
 
 
 def test_a_run_goes_on_from_a_schedule() -> None:
+    """All moves of a bug but the last, and then the last, give the same outcome."""
     bug = lab.explore(two_deposits).bug
     assert bug is not None
     moves = bug.schedule.moves[:-1]
@@ -548,6 +619,7 @@ def test_a_run_goes_on_from_a_schedule() -> None:
 
 
 def test_a_run_that_waits_leaves_modules_alone() -> None:
+    """Between steps, patched modules and the signal handler are the real ones."""
     module = types.ModuleType("module")
     module.threading = threading  # type: ignore[attr-defined]
 
@@ -567,6 +639,8 @@ def test_a_run_that_waits_leaves_modules_alone() -> None:
 
 
 def test_a_run_that_gets_stuck_says_so() -> None:
+    """After `Stuck`, the run can still be closed."""
+
     def scenario(threading: Any) -> None:
         threading.Event().is_set()
         time.sleep(60)
@@ -577,9 +651,9 @@ def test_a_run_that_gets_stuck_says_so() -> None:
     run.close()
 
 
-@pytest.mark.parametrize("in_a_circle", [False, True])
-def test_a_run_that_is_dropped_unwinds_its_threads(in_a_circle: bool) -> None:
-    """Python 3.15 would else make its threads go on among objects that are half cleared."""
+@pytest.mark.parametrize("in_a_cycle", [False, True])
+def test_a_run_that_is_dropped_unwinds_its_threads(in_a_cycle: bool) -> None:
+    """Otherwise Python 3.15 would let its threads continue with half of their objects cleared."""
     unwound: list[str] = []
 
     def scenario(threading: Any) -> None:
@@ -599,17 +673,18 @@ def test_a_run_that_is_dropped_unwinds_its_threads(in_a_circle: bool) -> None:
         run = lab.Run(scenario)
         for _ in range(3):
             run.step(run.enabled[0])
-        if in_a_circle:
-            circle: list[Any] = [run]
-            circle.append(circle)
+        if in_a_cycle:
+            cycle: list[Any] = [run]
+            cycle.append(cycle)
 
     begin()
-    if in_a_circle:
+    if in_a_cycle:
         gc.collect()
     assert len(unwound) == 2
 
 
-def test_a_run_that_is_dropped_elsewhere_stays_as_it_is() -> None:
+def test_a_run_that_is_dropped_in_another_thread_stays_as_it_is() -> None:
+    """Only the thread that made a run could unwind its threads."""
     unwound: list[str] = []
 
     def scenario(threading: Any) -> None:

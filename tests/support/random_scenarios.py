@@ -1,22 +1,22 @@
-"""Small programs made at random: two or three threads that use locks, conditions, semaphores,
-events and shared data, rightly or wrongly."""
+"""Small random programs: two or three threads use locks, conditions, semaphores, events and shared
+data, correctly or not."""
 
 import random
 from collections.abc import Callable
 from typing import Any
 
 Scenario = Callable[[Any], None]
-Statement = tuple[str, int, tuple["Statement", ...]]  # what, on which object, and what inside
+Statement = tuple[str, int, tuple["Statement", ...]]  # what it does, which object, its block
 
 SIMPLE = (
     "read", "write", "add", "locked", "give", "take", "try", "try for a while", "set", "clear",
-    "wait", "wait for a while", "notify", "notify all", "look whether it is alive",
+    "wait", "wait for a while", "notify", "notify all", "check whether it is alive",
     "join for a while", "choose",
 )  # fmt: skip
 
 
 def scenario(seed: int) -> Scenario:
-    """A program that is the same whenever it is made from this seed."""
+    """A random program; the same seed gives the same program."""
     rng = random.Random(seed)
     threads = rng.choice((2, 2, 3))
     kinds = rng.sample(SIMPLE, 4)
@@ -29,7 +29,7 @@ def scenario(seed: int) -> Scenario:
 
 
 def of(programs: tuple[tuple[Statement, ...], ...]) -> Scenario:
-    """Threads that run these programs."""
+    """A scenario in which each of these programs runs in its own thread."""
 
     def run(threading: Any) -> None:
         world = _World(threading)
@@ -115,7 +115,7 @@ class _World:
             case "notify" | "notify all":
                 if condition._lock.is_mine():
                     condition.notify() if what == "notify" else condition.notify_all()
-            case "look whether it is alive":
+            case "check whether it is alive":
                 if self.workers[which].is_alive():
                     data.value += 1
             case "join for a while":
@@ -128,5 +128,5 @@ class _World:
     def _join(self, worker: Any) -> None:
         try:
             worker.join(1.0)
-        except RuntimeError:  # it is this very thread
+        except RuntimeError:  # the worker is the current thread
             return

@@ -1,4 +1,4 @@
-"""Scenarios for the explorer that several tests need."""
+"""Scenarios for the explorer that several tests use."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +7,7 @@ from tests.explorer.specimens import together
 
 
 def reader_and_writer(make_lock: Callable[..., Any]) -> Callable[[Any], None]:
-    """One thread reads under a lock and one writes, once each."""
+    """One thread takes the lock to read and another to write, once each."""
 
     def scenario(threading: Any) -> None:
         lock = make_lock(threading=threading)

@@ -1,7 +1,7 @@
-"""The traces of a scenario: what is left of its schedules when the order of unrelated steps is not
-told. Two schedules of the same trace are equivalent; a reduction may run only one of them.
+"""The traces of a scenario: its schedules without the order of unrelated steps.
 
-Written without the explorer's own notion of a trace, so that tests can compare the two.
+Two schedules of the same trace are equivalent, and a reduction may run only one of them. This file
+does not use the explorer's own notion of a trace, so that tests can compare the two.
 """
 
 import time
@@ -17,12 +17,14 @@ from bankkit.explorer.scheduler import READ, Scheduler
 
 MakeSearch = Callable[[Scheduler], DepthFirst]
 NOTHING = ("no failure is like this", None)
+"""A wanted failure that no schedule matches, so that the search runs to its end."""
 
 
 class EverySchedule(DepthFirst):
-    """Without reduction, and says which object each step uses."""
+    """A search without reduction that also records which object each step uses."""
 
     def choices(self) -> list[Step]:
+        """All choices within the bound, with their objects."""
         found = super().choices()
         for step in found:
             step.identify()
@@ -30,23 +32,26 @@ class EverySchedule(DepthFirst):
 
 
 def depth_first(bound: Bound) -> MakeSearch:
+    """For `traces`: every schedule within the bound."""
     return lambda scheduler: EverySchedule(scheduler, bound)
 
 
 def bounded_search(bound: Bound) -> MakeSearch:
+    """For `traces`: the reduction with a bound."""
     return lambda scheduler: BoundedSearch(scheduler, bound)
 
 
 def source_dpor(scheduler: Scheduler) -> DepthFirst:
+    """For `traces`: the reduction without a bound."""
     return SourceDpor(scheduler)
 
 
 def traces(
     scenario: Callable[[Any], object], make: MakeSearch, most: int = 1_000_000
 ) -> tuple[set[Hashable], int]:
-    """All traces that the search comes by, failing ones too, and how many schedules it ran.
+    """All traces that the search meets, also failing ones, and how many schedules it ran.
 
-    If those are `most`, there may be more.
+    If it ran `most` schedules, there may be more of both.
     """
     found: set[Hashable] = set()
 
@@ -65,7 +70,10 @@ def traces(
 
 
 def trace(search: Search) -> Hashable:
-    """What each thread did, and in which order each object was used, reads in a row unordered."""
+    """What each thread did, and the order in which each object was used.
+
+    Reads with no write between them have no order.
+    """
     threads: dict[int, list[Hashable]] = {}
     objects: dict[int, list[Any]] = {}
     for step in search.path:

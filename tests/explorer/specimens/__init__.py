@@ -1,7 +1,7 @@
-"""Small broken pieces of concurrent code, each as it is usually written, with its corrected twin.
+"""Small pieces of concurrent code with a typical mistake, each with its correction.
 
-What a tool that claims to find such bugs has to tell apart. Each is one function of `threading` and
-`right`: where it branches on `right` sits the mistake.
+A tool that finds such bugs must fail the first and pass the second. Each specimen is one function
+of `threading` and `right`; the mistake is where the function branches on `right`.
 """
 
 from collections.abc import Callable
@@ -14,21 +14,23 @@ from bankkit.explorer.schedule import End
 
 @dataclass(frozen=True)
 class Specimen:
-    """One mistake."""
+    """One mistake, and how the explorer finds it."""
 
     name: str
     code: Callable[[Any, bool], object]
     kind: End
-    """How the schedule ends that shows it."""
+    """How a schedule that shows the mistake ends."""
     preemptions: int
-    """The fewest in such a schedule."""
+    """The fewest preemptions of such a schedule."""
 
     @property
     def broken(self) -> Callable[[Any], object]:
+        """The scenario with the mistake."""
         return partial(self._scenario, right=False)
 
     @property
     def corrected(self) -> Callable[[Any], object]:
+        """The scenario without the mistake."""
         return partial(self._scenario, right=True)
 
     def _scenario(self, threading: Any, right: bool) -> None:
@@ -36,7 +38,7 @@ class Specimen:
 
 
 def together(threading: Any, *targets: Callable[[], object]) -> None:
-    """Run these at the same time, to their ends."""
+    """Run each target in its own thread, and wait until all have ended."""
     threads = [threading.Thread(target=target) for target in targets]
     for thread in threads:
         thread.start()

@@ -1,4 +1,4 @@
-"""Shared data without enough of a lock."""
+"""Shared data that locks do not protect, or not enough."""
 
 from contextlib import nullcontext
 from typing import Any
@@ -7,6 +7,7 @@ from tests.explorer.specimens import Specimen, together
 
 
 def unguarded_counter(threading: Any, right: bool) -> None:
+    """Two threads read the same value, so that one of the two increments is lost."""
     counter = threading.shared(value=0)
     mutex = threading.Lock() if right else nullcontext()
 
@@ -19,6 +20,7 @@ def unguarded_counter(threading: Any, right: bool) -> None:
 
 
 def check_then_act(threading: Any, right: bool) -> None:
+    """The lock is released between the check of the balance and the withdrawal."""
     account = threading.shared(balance=100)
     mutex = threading.Lock()
 
@@ -36,6 +38,7 @@ def check_then_act(threading: Any, right: bool) -> None:
 
 
 def two_locks_for_one_thing(threading: Any, right: bool) -> None:
+    """Deposits and withdrawals take different locks, so they do not exclude each other."""
     account = threading.shared(balance=0)
     deposits = threading.Lock()
     withdrawals = deposits if right else threading.Lock()
@@ -53,6 +56,7 @@ def two_locks_for_one_thing(threading: Any, right: bool) -> None:
 
 
 def torn_read(threading: Any, right: bool) -> None:
+    """The audit takes no lock, so it can read between the two halves of a transfer."""
     accounts = threading.shared(alice=100, bob=0)
     mutex = threading.Lock()
 
@@ -69,7 +73,7 @@ def torn_read(threading: Any, right: bool) -> None:
 
 
 def published_too_early(threading: Any, right: bool) -> None:
-    """Double-checked initialisation that says "ready" before it is."""
+    """Double-checked initialisation sets `ready` before it sets the value."""
     box = threading.shared(ready=False, value=None)
     mutex = threading.Lock()
 
@@ -85,8 +89,8 @@ def published_too_early(threading: Any, right: bool) -> None:
     together(threading, get, get)
 
 
-def flag_after_the_look(threading: Any, right: bool) -> None:
-    """Mutual exclusion by two flags: who sees the other's flag goes home."""
+def flag_after_the_check(threading: Any, right: bool) -> None:
+    """Mutual exclusion by two flags: a thread that sees the other's flag does not enter."""
     flags = threading.shared(left=False, right=False)
     inside = threading.shared(count=0)
 
@@ -104,7 +108,7 @@ def flag_after_the_look(threading: Any, right: bool) -> None:
 
 
 def compare_and_set_without_the_compare(threading: Any, right: bool) -> None:
-    """Optimistic locking: the version is looked at, and not again when it is written."""
+    """Optimistic locking that does not check the version again when it writes."""
     row = threading.shared(version=0, balance=0)
     store = threading.Lock()
 
@@ -127,7 +131,7 @@ SPECIMENS = (
     Specimen("two locks for one thing", two_locks_for_one_thing, "failed assertion", 1),
     Specimen("torn read", torn_read, "failed assertion", 1),
     Specimen("published too early", published_too_early, "failed assertion", 1),
-    Specimen("flag after the look", flag_after_the_look, "failed assertion", 2),
+    Specimen("flag after the check", flag_after_the_check, "failed assertion", 2),
     Specimen(
         "compare-and-set without the compare",
         compare_and_set_without_the_compare,

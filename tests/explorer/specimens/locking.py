@@ -1,4 +1,4 @@
-"""Locks in the wrong order, by the wrong thread, once too often; and locks that do not exclude."""
+"""Locks taken in the wrong order or released wrongly, and locks that do not exclude."""
 
 from contextlib import nullcontext
 from typing import Any
@@ -7,7 +7,7 @@ from tests.explorer.specimens import Specimen, together
 
 
 def opposite_orders(threading: Any, right: bool) -> None:
-    """AB–BA, as in two transfers between the same two accounts."""
+    """An AB–BA deadlock: two transfers lock the same two accounts in opposite orders."""
     alice, bob = threading.Lock(), threading.Lock()
 
     def transfer(source: Any, target: Any) -> None:
@@ -19,6 +19,7 @@ def opposite_orders(threading: Any, right: bool) -> None:
 
 
 def three_philosophers(threading: Any, right: bool) -> None:
+    """Each philosopher takes the left fork first; a fixed order of the forks corrects this."""
     forks = [threading.Lock() for _ in range(3)]
 
     def dine(seat: int) -> None:
@@ -32,7 +33,7 @@ def three_philosophers(threading: Any, right: bool) -> None:
 
 
 def locks_again(threading: Any, right: bool) -> None:
-    """A method that locks calls another that locks, too."""
+    """A thread acquires a lock that it holds already, as when one locking method calls another."""
     mutex = threading.RLock() if right else threading.Lock()
 
     def outer() -> None:
@@ -43,7 +44,7 @@ def locks_again(threading: Any, right: bool) -> None:
 
 
 def waits_inside_a_lock(threading: Any, right: bool) -> None:
-    """Waiting for a thread that needs the lock one holds."""
+    """A thread that holds a lock joins a thread that needs this lock."""
     mutex = threading.Lock()
 
     def work() -> None:
@@ -59,6 +60,7 @@ def waits_inside_a_lock(threading: Any, right: bool) -> None:
 
 
 def not_released_on_error(threading: Any, right: bool) -> None:
+    """A thread that fails keeps the lock, and the next one waits forever."""
     mutex = threading.Lock()
 
     def fail() -> None:
@@ -77,7 +79,7 @@ def not_released_on_error(threading: Any, right: bool) -> None:
 
 
 def released_by_the_wrong_thread(threading: Any, right: bool) -> None:
-    """Who ran out of time releases all the same: the lock of another, who still needs it."""
+    """A thread whose timeout fired releases the lock of another thread that still needs it."""
     mutex = threading.Lock()
 
     def enter() -> None:
@@ -89,6 +91,7 @@ def released_by_the_wrong_thread(threading: Any, right: bool) -> None:
 
 
 def released_twice(threading: Any, right: bool) -> None:
+    """A `finally` releases the lock again, which frees another thread's lock or raises."""
     mutex = threading.Lock()
 
     def work() -> None:
@@ -102,8 +105,8 @@ def released_twice(threading: Any, right: bool) -> None:
     together(threading, work, work)
 
 
-def permit_given_twice(threading: Any, right: bool) -> None:
-    """A semaphore that was one becomes two."""
+def permit_released_twice(threading: Any, right: bool) -> None:
+    """A semaphore of one permit gets a second one, so that two threads are inside."""
     permits = threading.Semaphore(1)
     inside = threading.shared(count=0)
 
@@ -119,7 +122,11 @@ def permit_given_twice(threading: Any, right: bool) -> None:
 
 
 class ReadersAndWriter:
-    """A read–write lock of a mutex and a condition, with the mistakes that such locks have."""
+    """A read–write lock on one condition, with two mistakes to choose from.
+
+    With `barges`, a writer does not check again after it wakes up. With `writer_first`, a waiting
+    writer keeps readers out, even one that reads already.
+    """
 
     def __init__(self, threading: Any, *, barges: bool = False, writer_first: bool = False) -> None:
         self._changed = threading.Condition()
@@ -130,21 +137,23 @@ class ReadersAndWriter:
         self._writer_first = writer_first
 
     def acquire_read(self, again: bool = False) -> None:
+        """Wait for writers; a thread that reads already passes `again` to overtake them."""
         with self._changed:
             while self._writing or (self._writer_first and self._waiting_writers and not again):
                 self._changed.wait()
             self._readers += 1
 
     def release_read(self) -> None:
+        """Wake all waiters."""
         with self._changed:
             self._readers -= 1
             self._changed.notify_all()
 
     def acquire_write(self, mine: int = 0) -> None:
-        """`mine` is how often this thread reads now: it need not wait for itself."""
+        """Wait until the only readers are the `mine` reads of this thread."""
         with self._changed:
             self._waiting_writers += 1
-            if self._barges:  # looks once: whoever came in while it woke up is inside with it
+            if self._barges:  # it checks only once, and a reader can enter while it wakes up
                 if self._writing or self._readers > mine:
                     self._changed.wait()
             else:
@@ -154,13 +163,14 @@ class ReadersAndWriter:
             self._writing = True
 
     def release_write(self) -> None:
+        """Wake all waiters."""
         with self._changed:
             self._writing = False
             self._changed.notify_all()
 
 
 def barging(threading: Any, right: bool) -> None:
-    """A reader slips in between a writer's wakeup and its entry."""
+    """A reader enters after a writer has woken up and before the writer enters."""
     lock = ReadersAndWriter(threading, barges=not right)
     inside = threading.shared(writing=False)
 
@@ -179,7 +189,7 @@ def barging(threading: Any, right: bool) -> None:
 
 
 def two_upgrades(threading: Any, right: bool) -> None:
-    """Two readers that both want to write each wait for the other to stop reading."""
+    """Two readers want to write, and each waits until the other stops reading."""
     lock = ReadersAndWriter(threading)
 
     def read_then_write() -> None:
@@ -196,7 +206,7 @@ def two_upgrades(threading: Any, right: bool) -> None:
 
 
 def reads_again_behind_a_writer(threading: Any, right: bool) -> None:
-    """A reader that reads again queues behind a writer that waits for it."""
+    """A reader that reads again queues behind a writer that waits for this reader."""
     lock = ReadersAndWriter(threading, writer_first=True)
 
     def read_twice() -> None:
@@ -213,7 +223,7 @@ def reads_again_behind_a_writer(threading: Any, right: bool) -> None:
 
 
 def reader_count_without_a_lock(threading: Any, right: bool) -> None:
-    """Courtois' readers, with the counter's mutex forgotten: the last one out is not noticed."""
+    """Courtois' readers without the counter's mutex: the last reader does not free the room."""
     room = threading.Lock()
     counting = threading.Lock() if right else nullcontext()
     readers = threading.shared(count=0)
@@ -240,7 +250,7 @@ SPECIMENS = (
     Specimen("not released on error", not_released_on_error, "deadlock", 0),
     Specimen("released by the wrong thread", released_by_the_wrong_thread, "exception", 1),
     Specimen("released twice", released_twice, "exception", 0),
-    Specimen("permit given twice", permit_given_twice, "failed assertion", 1),
+    Specimen("permit released twice", permit_released_twice, "failed assertion", 1),
     Specimen("barging", barging, "failed assertion", 2),
     Specimen("two upgrades", two_upgrades, "lost wakeup", 1),
     Specimen("reads again behind a writer", reads_again_behind_a_writer, "lost wakeup", 1),

@@ -1,4 +1,4 @@
-"""Waiting for a sign: conditions, events, semaphores, barriers."""
+"""Threads that wait to be woken: by conditions, events, semaphores and barriers."""
 
 from contextlib import nullcontext
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 from tests.explorer.specimens import Specimen, together
 
 
-def looks_without_the_lock(threading: Any, right: bool) -> None:
-    """The classic lost wakeup: the sign comes between looking and waiting."""
+def checks_without_the_lock(threading: Any, right: bool) -> None:
+    """The classic lost wakeup: the notification comes between the check and the wait."""
     changed = threading.Condition()
     door = threading.shared(open=False)
 
@@ -27,8 +27,8 @@ def looks_without_the_lock(threading: Any, right: bool) -> None:
     together(threading, wait, open_it)
 
 
-def sign_before_the_change(threading: Any, right: bool) -> None:
-    """What `first-draft` does: the waiter wakes up in between and finds nothing changed."""
+def notification_before_the_change(threading: Any, right: bool) -> None:
+    """The mistake of `first-draft`: the waiter wakes up too early and finds nothing changed."""
     changed = threading.Condition()
     busy = threading.Lock()
     busy.acquire()
@@ -50,7 +50,7 @@ def sign_before_the_change(threading: Any, right: bool) -> None:
 
 
 def if_for_while(threading: Any, right: bool) -> None:
-    """Somebody else takes the item while the one who was woken is on the way."""
+    """Another thread takes the item before the thread that was woken gets the lock."""
     available = threading.Condition()
     items: list[str] = []
 
@@ -72,7 +72,7 @@ def if_for_while(threading: Any, right: bool) -> None:
 
 
 def notify_for_notify_all(threading: Any, right: bool) -> None:
-    """Two wait for different things, and the one who is woken may be the wrong one."""
+    """Two threads wait for different things, and `notify` may wake the wrong one."""
     changed = threading.Condition()
     state = threading.shared(value=0)
 
@@ -94,6 +94,7 @@ def notify_for_notify_all(threading: Any, right: bool) -> None:
 
 
 def notify_without_holding(threading: Any, right: bool) -> None:
+    """A thread notifies after it has released the condition's lock, which raises."""
     changed = threading.Condition()
     done = threading.shared(flag=False)
 
@@ -114,7 +115,7 @@ def notify_without_holding(threading: Any, right: bool) -> None:
 
 
 def one_condition_for_two_sides(threading: Any, right: bool) -> None:
-    """A buffer of one place: a producer's sign may go to another producer."""
+    """A buffer of one place: a producer's notification may go to another producer."""
     mutex = threading.Lock()
     not_empty = threading.Condition(mutex)
     not_full = threading.Condition(mutex) if right else not_empty
@@ -138,7 +139,7 @@ def one_condition_for_two_sides(threading: Any, right: bool) -> None:
 
 
 def event_cleared_after_the_work(threading: Any, right: bool) -> None:
-    """What was asked for during the work is forgotten with it."""
+    """A request that comes during the work is lost when the worker clears the event."""
     event = threading.Event()
     jobs = threading.shared(asked=0)
 
@@ -161,7 +162,7 @@ def event_cleared_after_the_work(threading: Any, right: bool) -> None:
 
 
 def permit_lost_on_failure(threading: Any, right: bool) -> None:
-    """An error on the way out keeps the semaphore's permit."""
+    """A thread that fails keeps the semaphore's permit."""
     permits = threading.Semaphore(1)
 
     def fail() -> None:
@@ -180,12 +181,13 @@ def permit_lost_on_failure(threading: Any, right: bool) -> None:
 
 
 def barrier_for_one_too_many(threading: Any, right: bool) -> None:
+    """Two threads wait at a barrier for three."""
     barrier = threading.Barrier(2 if right else 3)
     together(threading, barrier.wait, barrier.wait)
 
 
-def sign_to_one_who_gave_up(threading: Any, right: bool) -> None:
-    """`notify` may wake a waiter whose time was up; it must pass on what it will not use."""
+def notification_after_the_timeout(threading: Any, right: bool) -> None:
+    """`notify` may wake a waiter whose timeout fired, which must pass the notification on."""
     changed = threading.Condition()
     items: list[int] = []
 
@@ -208,8 +210,8 @@ def sign_to_one_who_gave_up(threading: Any, right: bool) -> None:
     together(threading, try_to_get, get, put)
 
 
-def queue_not_left_by_timeout(threading: Any, right: bool) -> None:
-    """A lock that is handed over: to one who has given up, if he stays in the queue."""
+def queue_not_left_on_timeout(threading: Any, right: bool) -> None:
+    """A waiter that times out stays in the queue, and the lock is handed over to it."""
     mutex = threading.Lock()
     queue: list[Any] = []
     held = threading.shared(flag=True)
@@ -248,8 +250,8 @@ def queue_not_left_by_timeout(threading: Any, right: bool) -> None:
 
 
 SPECIMENS = (
-    Specimen("looks without the lock", looks_without_the_lock, "lost wakeup", 1),
-    Specimen("sign before the change", sign_before_the_change, "lost wakeup", 1),
+    Specimen("checks without the lock", checks_without_the_lock, "lost wakeup", 1),
+    Specimen("notification before the change", notification_before_the_change, "lost wakeup", 1),
     Specimen("if for while", if_for_while, "exception", 1),
     Specimen("notify for notify_all", notify_for_notify_all, "lost wakeup", 1),
     Specimen("notify without holding", notify_without_holding, "exception", 0),
@@ -257,6 +259,6 @@ SPECIMENS = (
     Specimen("event cleared after the work", event_cleared_after_the_work, "lost wakeup", 2),
     Specimen("permit lost on failure", permit_lost_on_failure, "lost wakeup", 0),
     Specimen("barrier for one too many", barrier_for_one_too_many, "lost wakeup", 0),
-    Specimen("sign to one who gave up", sign_to_one_who_gave_up, "lost wakeup", 0),
-    Specimen("queue not left by timeout", queue_not_left_by_timeout, "lost wakeup", 0),
+    Specimen("notification after the timeout", notification_after_the_timeout, "lost wakeup", 0),
+    Specimen("queue not left on timeout", queue_not_left_on_timeout, "lost wakeup", 0),
 )

@@ -150,7 +150,7 @@ def mixed() -> History:
 def waiting(bank: Bank) -> int:
     """How many wait for the lock of alice's account."""
     found = bank.server.teller.locks.statistics("alice")
-    return found.waiting_readers + found.waiting_writers if found else 0
+    return (found.waiting_readers or 0) + (found.waiting_writers or 0) if found else 0
 
 
 def of(trace: Any, phase: str) -> list[Any]:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from bankkit import lab
-from bankkit.explorer.inspection import tell
+from bankkit.explorer.inspection import safe_repr
 from bankkit.lab.schedules import share_text, stepper
 from bankkit.lab.schedules.puzzles import PUZZLES
 from bankkit.lab.schedules.stepper import Stepper
@@ -68,7 +68,7 @@ def test_lose_100() -> None:
         assert line(alice) == "snapshot = self._read(account_id, request, generation)"
         shown.step("alice")
         alice = thread(view(shown), "alice")
-        assert line(alice) == "return self._commit(seen, balance, request, fence, generation)"
+        assert line(alice) == "return self._commit(snapshot, balance, request, fence, generation)"
         variables = dict(alice["calls"][alice["shown"]]["variables"])
         assert variables["balance"] == "10000"
         shown.step("bob")
@@ -113,7 +113,7 @@ def test_make_both_wait_for_ever() -> None:
         assert line(thread(ended, "auditor")) == "self._changed.wait()"
         told = ended["verdict"]["text"]
         assert "auditor waits at first_draft.py" in told
-        assert "nobody is left who would wake it" in told
+        assert "no thread is left to wake it" in told
         assert "teller waits for auditor to end." in told
         assert told.endswith("It took 10 steps with 1 preemption.")
 
@@ -200,8 +200,8 @@ def test_a_schedule_of_the_explorer_is_replayed() -> None:
         ("lose-100: zoe", "zoe cannot step now; alice, bob can."),
         ("lose-100: alice*b", "“alice*b” is no step"),
         ("lose-100: alice*99999", "at most 10,000 steps"),
-        ("{}", "This is no schedule"),
-        ('{"bankkit schedule": 1', "This is no schedule"),
+        ("{}", "This is not a schedule"),
+        ('{"bankkit schedule": 1', "This is not a schedule"),
     ],
 )
 def test_a_text_that_is_no_schedule_changes_nothing(text: str, why: str) -> None:
@@ -305,7 +305,7 @@ def test_a_thread_that_waits_for_real_is_named() -> None:
     with lab.be_the_scheduler(stuck) as shown:
         answer = send(shown, "step", thread="sleeper", option=0)
         assert answer["message"].startswith("Thread sleeper at ")
-        assert "It waits for real" in answer["message"]
+        assert "It is in a real wait" in answer["message"]
         assert thread(answer, "sleeper")["does"] == "acquire lock", "the step was not done"
         with pytest.raises(lab.Stuck):
             shown.step("sleeper")
@@ -354,9 +354,9 @@ def test_look_that_fails_is_told() -> None:
 def test_a_value_that_holds_itself_is_told() -> None:
     circle: list[Any] = [1]
     circle.append({"circle": circle})
-    assert tell(circle) == "[1, {'circle': …}]"
+    assert safe_repr(circle) == "[1, {'circle': …}]"
     pair = [2]
-    assert tell([pair, pair]) == "[[2], [2]]"
+    assert safe_repr([pair, pair]) == "[[2], [2]]"
 
 
 @pytest.mark.parametrize(
