@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import re
 import socket
 import threading
 from collections.abc import Callable, Sequence, Set
@@ -19,20 +18,16 @@ from grpc_reflection.v1alpha import reflection
 
 from bankkit import teller as tellers
 from bankkit.namespace_lease import ServerLease
+from bankkit.options import BankOptions
 from bankkit.rpc import channels
 from bankkit.rpc.admission import Admission
 from bankkit.rpc.worker_pool import WorkerPool
-from bankkit.runtime.arguments import check_grace, check_whole
+from bankkit.runtime.arguments import check_grace
 from bankkit.runtime.forks import Birthplace
 from bankkit.runtime.pickling import Unique
-from bankkit.service import MAX_WAIT_SECONDS, BankService
+from bankkit.service import BankService
 from bankkit.store import Store
 from bankkit.supervisor.supervised import KeptDirectory, NoSocket
-from bankkit.tls import NO_TLS, TlsFiles
-
-THREADS = 16
-MAX_CALLS = 1000
-"""Calls that are served or queued at once; one more is refused."""
 
 MAX_STREAMS = 200
 """Health watches and reflection streams that may be open at once; one more is refused."""
@@ -54,46 +49,36 @@ class PortTaken(OSError):
 class Server(Unique):
     """A bank behind a port. `start` it once, `stop` it once.
 
-    `name` is for people: whom a lock on Redis shows as its holder. `port` 0 lets the system choose.
-    `unsafe` permits a concurrency choice that cannot see the other servers of the same accounts;
-    otherwise `start` raises `ConflictingServers` in that case. With `tls` the server takes no call
-    without it, except over the socket at `local_address`, from this user on this machine.
+    Its accounts are those of `store`, whatever Redis and namespace the options name. Unless they
+    say `unsafe`, `start` raises `ConflictingServers` for a concurrency choice that cannot see the
+    other servers of the same accounts. With TLS the server takes no call without it, except over
+    the socket at `local_address`, from this user on this machine.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        concurrency: str = tellers.DEFAULT,
-        *,
-        policy: str = "fair",
-        lease: float = tellers.LEASE_SECONDS,
-        name: str | None = None,
-        host: str = "127.0.0.1",
-        port: int = 0,
-        threads: int = THREADS,
-        max_calls: int = MAX_CALLS,
-        max_wait: float = MAX_WAIT_SECONDS,
-        unsafe: bool = False,
-        tls: TlsFiles = NO_TLS,
-    ) -> None:
-        check_numbers(port, threads, max_calls, max_wait)
+    def __init__(self, store: Store, options: BankOptions) -> None:
         self._birthplace = Birthplace()
-        self._credentials = tls.server_credentials()
+        self._credentials = options.tls.server_credentials()
         self.store = store
-        self.concurrency = concurrency
-        self.teller = tellers.make(concurrency, store, policy, lease=lease, owner=name)
+        self.concurrency = options.concurrency
+        self.teller = tellers.make(
+            options.concurrency,
+            store,
+            policy=options.policy,
+            lease=options.lease,
+            owner=options.name,
+        )
         self.lease = self.teller.lease = ServerLease(
             store,
-            concurrency,
-            alone=tellers.is_alone(concurrency),
-            unsafe=unsafe,
+            options.concurrency,
+            alone=tellers.is_alone(options.concurrency),
+            unsafe=options.unsafe,
             report=self._report,
         )
-        self.host = host
-        self.port = port
-        self.threads = threads
-        self._max_calls = max_calls
-        self._max_wait = max_wait
+        self.host = options.host
+        self.port = options.port
+        self.threads = options.threads
+        self._max_calls = options.max_calls
+        self._max_wait = options.max_wait
         self._stopping = threading.Event()
         self._ending = threading.RLock()
         self.local_address = ""
@@ -233,24 +218,14 @@ def make_grpc_server(pool: WorkerPool, handlers: Sequence[Any] = ()) -> grpc.Ser
     )
 
 
-def check_numbers(port: int, threads: int, max_calls: int, max_wait: float) -> None:
-    """Raises ValueError that says what is allowed."""
-    check_whole("port", port, 0, 65535)
-    check_whole("threads", threads, 1, 1000)
-    check_whole("max_calls", max_calls, 1, 1_000_000)
-    if not isinstance(max_wait, (int, float)) or not 0 < max_wait <= threading.TIMEOUT_MAX:
-        raise ValueError(f"max_wait must be a positive number of seconds, not {max_wait!r}.")
-
-
 def check_free(host: str, port: int, *, but_for: Sequence[tuple[str, int]] = ()) -> None:
     """Binds every address of `host` for a moment.
 
     gRPC is content with one of them: `localhost` on a port that is taken for IPv4 would quietly
     listen on IPv6 alone. What this process itself holds at `but_for` counts as free. Raises
-    `PortTaken`, or ValueError for a host that is not this machine.
+    `PortTaken`, or ValueError for a host that is not this machine. What can be no host at all,
+    such as `*`, which Python takes for any, has been refused by `BankOptions`.
     """
-    if not re.fullmatch(r"[A-Za-z0-9._:%-]+", host):  # Python would take `*` or nothing for any
-        raise ValueError(f"host {host!r} is no address of this machine.")
     own = {address[:2] for held in but_for for *_, address in _addresses(*held)}
     usable = False
     for family, kind, _, _, address in _addresses(host, port):
@@ -272,8 +247,6 @@ def check_free(host: str, port: int, *, but_for: Sequence[tuple[str, int]] = ())
 
 def _addresses(host: str, port: int) -> list[tuple[Any, ...]]:
     """What `socket.getaddrinfo` finds to listen on."""
-    if not isinstance(host, str) or not host:  # which would stand for every address
-        raise ValueError(f"host must be a name or an address of this machine, not {host!r}.")
     try:
         return list(
             socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)

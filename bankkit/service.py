@@ -22,9 +22,6 @@ from bankkit.pb import bank_pb2
 from bankkit.rpc.status import Internal, InvalidMessage, abort
 from bankkit.teller import CallDeadline, Teller
 
-MAX_WAIT_SECONDS = 30.0
-"""How long a call without a deadline may wait."""
-
 _FOREVER = 10.0 * 365 * 24 * 60 * 60  # gRPC says 9.2e18 s for "no deadline"
 
 _log = logging.getLogger("bankkit")
@@ -33,15 +30,16 @@ _log = logging.getLogger("bankkit")
 class BankService(grpc.GenericRpcHandler):
     """The five RPCs of `proto/bank.proto`.
 
-    `is_full` says whether the server has as many calls as it will queue.
+    `is_full` says whether the server has as many calls as it will queue, and `max_wait` how many
+    seconds a call without a deadline may wait.
     """
 
     def __init__(
         self,
         teller: Teller,
         *,
-        is_full: Callable[[], bool] = lambda: False,
-        max_wait: float = MAX_WAIT_SECONDS,
+        is_full: Callable[[], bool],
+        max_wait: float,
     ) -> None:
         self.teller = teller
         self._is_full = is_full

@@ -5,7 +5,7 @@ How operations on the same account are kept apart is a named choice:
     none          nothing keeps them apart: updates get lost, as a lesson shows
     mutex         one at a time
     first-draft   a read–write lock with a lost wakeup, kept as a specimen
-    read-write    many readers or one writer (the default)
+    read-write    many readers or one writer
     redis-read-write
                   the same across servers: the lock is kept in Redis, and every commit is fenced
     atomic        no lock: Redis makes each change in one step
@@ -41,10 +41,6 @@ ACROSS_SERVERS = ("redis-read-write", "atomic")
 """Choices that are safe with any number of servers, as long as all of them have the same one."""
 
 CHOICES = (*IN_PROCESS, *ACROSS_SERVERS)
-DEFAULT = "read-write"
-
-LEASE_SECONDS = 3.0
-"""How long `redis-read-write` keeps an account locked for a server that has died."""
 
 
 @dataclass(slots=True)  # not frozen: made for every call, which that would slow down
@@ -246,7 +242,7 @@ def is_alone(concurrency: str) -> bool:
     return concurrency in IN_PROCESS
 
 
-def check_choice(concurrency: str, policy: str = "fair", lease: float = LEASE_SECONDS) -> None:
+def check_choice(concurrency: str, policy: str = "fair") -> None:
     """Raises ValueError that says what is allowed."""
     if concurrency not in CHOICES:
         raise ValueError(f"concurrency must be one of {', '.join(CHOICES)}, not {concurrency!r}.")
@@ -254,24 +250,21 @@ def check_choice(concurrency: str, policy: str = "fair", lease: float = LEASE_SE
         raise ValueError(f"policy must be one of {', '.join(POLICIES)}, not {policy!r}.")
     if concurrency == "redis-read-write" and policy != "fair":
         raise ValueError(f"redis-read-write is always fair: policy cannot be {policy!r}.")
-    if isinstance(lease, bool) or not isinstance(lease, (int, float)) or not 0.1 <= lease <= 3600:
-        raise ValueError(f"lease must be 0.1 to 3600 seconds, not {lease!r}.")
 
 
 def make(
     concurrency: str,
     store: Store,
-    policy: str = "fair",
     *,
-    lease: float = LEASE_SECONDS,
-    owner: str | None = None,
+    policy: str,
+    lease: float,
+    owner: str | None,
 ) -> Teller:
-    """The teller of that name.
+    """The teller of that name, one that `check_choice` has nothing against.
 
     `policy` is whom a read–write lock in this process lets go first. A lock in Redis is kept for
     `lease` seconds, unless renewed, and shows `owner` as the name of who holds it.
     """
-    check_choice(concurrency, policy, lease)
     if concurrency == "atomic":
         return AtomicTeller(store)
     if concurrency == "redis-read-write":

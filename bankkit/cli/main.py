@@ -84,7 +84,8 @@ def _fail(reason: object) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from bankkit import redis_backend, server, teller
+    from bankkit import options
+    from bankkit.runtime import option_fields
 
     parser = argparse.ArgumentParser(prog="python -m bankkit", description=bankkit.__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -92,61 +93,7 @@ def _parser() -> argparse.ArgumentParser:
 
     serve = commands.add_parser("serve", help="run a bank until SIGTERM or Ctrl-C")
     serve.set_defaults(run=_serve)
-    serve.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
-    serve.add_argument("--port", type=int, default=50051, help="0 is any (%(default)s)")
-    serve.add_argument(
-        "--redis",
-        metavar="URL",
-        help="a Redis to use, be it a Cluster or behind Sentinels; else BANKKIT_REDIS_URL; "
-        "else a private one",
-    )
-    serve.add_argument("--data-dir", metavar="DIR", help="where a private Redis keeps the accounts")
-    serve.add_argument(
-        "--appendfsync",
-        choices=redis_backend.APPENDFSYNC,
-        default="everysec",
-        help="when a write reaches the disk of the data directory (%(default)s)",
-    )
-    serve.add_argument(
-        "--concurrency",
-        choices=teller.CHOICES,
-        default=teller.DEFAULT,
-        help="how operations on one account are kept apart (%(default)s)",
-    )
-    serve.add_argument(
-        "--lease",
-        type=float,
-        default=teller.LEASE_SECONDS,
-        metavar="SECONDS",
-        help="how long redis-read-write keeps an account for a server that died (%(default)s)",
-    )
-    serve.add_argument("--name", help="what such a lock shows as the name of this server")
-    serve.add_argument(
-        "--namespace",
-        default="bank",
-        metavar="NAME",
-        help="where the accounts stand in Redis (%(default)s)",
-    )
-    serve.add_argument(
-        "--threads", type=int, default=server.THREADS, help="calls at once (%(default)s)"
-    )
-    serve.add_argument(
-        "--unsafe",
-        action="store_true",
-        help="permit a choice that cannot see other servers of the same accounts",
-    )
-    serve.add_argument(
-        "--wait-replicas",
-        type=int,
-        default=0,
-        metavar="N",
-        help="how many replicas must have a write before it is acknowledged (%(default)s)",
-    )
-    serve.add_argument("--tls-cert", metavar="FILE", help="the server's certificate, in PEM")
-    serve.add_argument("--tls-key", metavar="FILE", help="the key of that certificate")
-    serve.add_argument(
-        "--tls-ca", metavar="FILE", help="the CA that must have signed clients' certificates"
-    )
+    option_fields.add_arguments(serve, options.BankOptions)
     serve.add_argument("--verbose", action="store_true", help="log refused calls, too")
 
     show = commands.add_parser("demo", help="run the bank's scenarios against a fresh bank")
@@ -186,31 +133,15 @@ change the progress file, or put something else in the place of lab.check.
 """
 
 
-def _serve(options: argparse.Namespace) -> int:
+def _serve(arguments: argparse.Namespace) -> int:
+    from bankkit.options import BankOptions
+    from bankkit.runtime.option_fields import chosen
+
     logging.basicConfig(
-        level=logging.INFO if options.verbose else logging.WARNING,
+        level=logging.INFO if arguments.verbose else logging.WARNING,
         format="%(asctime)s %(name)s %(levelname)s %(message)s",
     )
-    with (
-        _StopSignal() as stop,
-        bankkit.Bank(
-            options.concurrency,
-            redis=options.redis,
-            namespace=options.namespace,
-            data_dir=options.data_dir,
-            appendfsync=options.appendfsync,
-            host=options.host,
-            port=options.port,
-            lease=options.lease,
-            name=options.name,
-            threads=options.threads,
-            unsafe=options.unsafe,
-            wait_replicas=options.wait_replicas,
-            tls_cert=options.tls_cert,
-            tls_key=options.tls_key,
-            tls_ca=options.tls_ca,
-        ) as bank,
-    ):
+    with _StopSignal() as stop, bankkit.Bank(**chosen(arguments, BankOptions)) as bank:
         print(bank.engine)
         print(f"listening on {bank.address}", flush=True)
         stop.wait()

@@ -10,7 +10,6 @@ with Fleet(servers=3) as fleet:
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import shutil
 import sys
@@ -18,25 +17,16 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
 
-from bankkit import teller
 from bankkit.client import Client
 from bankkit.launch.running_bank import GRACE_SECONDS, RunningBank
+from bankkit.options import BankOptions, FleetOptions
 from bankkit.pb import bank_pb2_grpc
-from bankkit.redis_backend import VARIABLE, PrivateRedis, choose
-from bankkit.redis_backend.connection import check_wait_replicas
+from bankkit.redis_backend import VARIABLE, PrivateRedis
 from bankkit.rpc.channels import open_channel
-from bankkit.runtime.arguments import check_flag, check_whole
 from bankkit.runtime.open_files import check_files
-from bankkit.server import MAX_CALLS, THREADS, check_numbers
-from bankkit.service import MAX_WAIT_SECONDS
+from bankkit.runtime.option_fields import command_line, takes
 from bankkit.supervisor.supervised import NotRunning, SupervisedProcess, Supervisor, same_imports
-
-DEFAULT = "redis-read-write"
-"""The choice of a fleet that is not told another."""
-
-MAX_SERVERS = 32
 
 START_SECONDS = 30.0
 """How long a server may take to serve; alone on a machine it needs half a second."""
@@ -148,19 +138,6 @@ class ServerProcess:
 class Fleet(RunningBank):
     """A bank of several running servers, called `server 1`, `server 2`, …
 
-    concurrency   how operations on one account are kept apart: see `bankkit.teller`
-    servers       how many, from 1 to 32
-    lease         seconds that `redis-read-write` keeps an account locked for a server that died
-    redis         URL of a Redis to use; else `BANKKIT_REDIS_URL`; else a private one, which
-                  "private" asks for in any case
-    namespace     where its keys live; by default a fresh one on a Redis of the user's own, swept
-                  when the bank stops or this process dies
-    data_dir      folder in which a private Redis keeps the accounts; without it they end with it
-    appendfsync   when a write reaches the disk there: everysec, always
-    wait_replicas how many replicas of the Redis must have a write before it is acknowledged
-    threads       calls that each server serves at once
-    unsafe        permit a choice that cannot see the other servers
-
     `client`, `channel` and `stub` lead to all servers, which take turns; `client_of` and `stub_of`
     to one. The servers end with this process, however it ends.
 
@@ -168,37 +145,20 @@ class Fleet(RunningBank):
     `ServerNotRunning` with a server's last words; then nothing is left running.
     """
 
-    def __init__(
-        self,
-        concurrency: str = DEFAULT,
-        *,
-        servers: int = 3,
-        lease: float = teller.LEASE_SECONDS,
-        redis: str | None = None,
-        namespace: str | None = None,
-        data_dir: str | os.PathLike[str] | None = None,
-        appendfsync: str = "everysec",
-        wait_replicas: int = 0,
-        threads: int = THREADS,
-        unsafe: bool = False,
-    ) -> None:
-        _check_servers(servers, concurrency, lease, unsafe)
-        self.concurrency = concurrency
-        check_wait_replicas(wait_replicas)
-        check_flag("unsafe", unsafe)
+    @takes(FleetOptions)
+    def __init__(self, options: FleetOptions) -> None:
+        """See `bankkit.teller` for the choices of `concurrency`."""
+        self.concurrency = options.concurrency
         check_files()
-        with self._opening(redis, namespace, data_dir, appendfsync, wait_replicas) as stack:
+        with self._opening(options) as stack:
             self._supervisor = stack.enter_context(Supervisor())
-            command = [sys.executable, "-m", "bankkit", "serve", "--concurrency", concurrency]
-            command += ["--namespace", self.store.namespace, "--lease", str(lease)]
-            command += ["--wait-replicas", str(wait_replicas)]
-            command += ["--threads", str(threads), *(["--unsafe"] if unsafe else [])]
+            told = options.of_each_server | {"namespace": self.store.namespace}
             # Not on the command line, which everybody may read: the URL may hold a password.
             env = {VARIABLE: self._engine.url, **same_imports()}
             self.servers: Mapping[str, ServerProcess] = MappingProxyType(
                 {
-                    name: ServerProcess(name, [*command, "--name", name], env, self._supervisor)
-                    for name in (f"server {number}" for number in range(1, servers + 1))
+                    name: ServerProcess(name, _serve(told, name), env, self._supervisor)
+                    for name in (f"server {number}" for number in range(1, options.servers + 1))
                 }
             )
             """By name."""
@@ -215,15 +175,6 @@ class Fleet(RunningBank):
                 )
                 channel = stack.enter_context(open_channel(server.address, gate=self._new_gate()))
                 self._stubs[name] = bank_pb2_grpc.BankServiceStub(channel)
-
-    @classmethod
-    def _check(cls, **arguments: Any) -> None:
-        given = arguments
-        _check_servers(given["servers"], given["concurrency"], given["lease"], given["unsafe"])
-        check_wait_replicas(given["wait_replicas"])
-        check_flag("unsafe", given["unsafe"])
-        check_numbers(0, given["threads"], MAX_CALLS, MAX_WAIT_SECONDS)
-        choose(given["redis"], data_dir=given["data_dir"], appendfsync=given["appendfsync"])
 
     @property
     def address(self) -> str:
@@ -276,12 +227,7 @@ class Fleet(RunningBank):
         return f"<Fleet {self.concurrency} at {self.address} on {self.engine}>"
 
 
-def _check_servers(servers: int, concurrency: str, lease: float, unsafe: bool) -> None:
-    check_whole("servers", servers, 1, MAX_SERVERS)
-    teller.check_choice(concurrency, "fair", lease)
-    if servers > 1 and teller.is_alone(concurrency) and not unsafe:
-        raise ValueError(
-            f"{concurrency} keeps calls apart within one process only: {servers} servers would "
-            f"overwrite each other's changes, and money would be lost. Choose "
-            f"{' or '.join(teller.ACROSS_SERVERS)}, or say unsafe=True to see it happen."
-        )
+def _serve(told: Mapping[str, object], name: str) -> list[str]:
+    """The command of a server with these options."""
+    words = command_line(BankOptions, {**told, "name": name})
+    return [sys.executable, "-m", "bankkit", "serve", *words]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import inspect
-import os
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -17,9 +15,9 @@ import redis as redis_py
 
 from bankkit import accounts
 from bankkit.client import Client
+from bankkit.options import CommonOptions
 from bankkit.pb import bank_pb2_grpc
 from bankkit.redis_backend import PrivateNodes, connection, own_namespace
-from bankkit.redis_backend.namespaces import check_namespace
 from bankkit.rpc.channels import Gate, check_grpc, open_channel
 from bankkit.runtime.arguments import check_grace
 from bankkit.runtime.pickling import Unique
@@ -54,23 +52,6 @@ class RunningBank(Unique, ABC):
     stub: bank_pb2_grpc.BankServiceStub
     """The generated stub and nothing else: no deadline, no retry."""
 
-    @classmethod
-    def check(cls, *arguments: Any, **options: Any) -> dict[str, Any]:
-        """Raises what the constructor would for arguments that are none, and starts nothing.
-
-        Returns all arguments by name.
-        """
-        bound = inspect.signature(cls).bind(*arguments, **options)
-        bound.apply_defaults()
-        cls._check(**bound.arguments)
-        if bound.arguments["namespace"] is not None:
-            check_namespace(bound.arguments["namespace"])
-        return bound.arguments
-
-    @classmethod
-    @abstractmethod
-    def _check(cls, **arguments: Any) -> None: ...
-
     @property
     @abstractmethod
     def address(self) -> str:
@@ -86,14 +67,7 @@ class RunningBank(Unique, ABC):
         """Lets calls in flight end, and ends what serves them. Safe to call again."""
 
     @contextmanager
-    def _opening(
-        self,
-        redis: str | None,
-        namespace: str | None,
-        data_dir: str | os.PathLike[str] | None,
-        appendfsync: str,
-        wait_replicas: int,
-    ) -> Iterator[ExitStack]:
+    def _opening(self, options: CommonOptions) -> Iterator[ExitStack]:
         """Around the start of the servers: opens what they need before it, and what needs them
         after it. What is put on the stack is closed by `stop`."""
         self._lock = threading.RLock()
@@ -103,12 +77,17 @@ class RunningBank(Unique, ABC):
         check_grpc()
         with ExitStack() as stack:
             self._engine, namespace = stack.enter_context(
-                own_namespace(redis, namespace, data_dir=data_dir, appendfsync=appendfsync)
+                own_namespace(
+                    options.redis,
+                    options.namespace,
+                    data_dir=options.data_dir,
+                    appendfsync=options.appendfsync,
+                )
             )
             self.redis = connection.connect(self._engine.url)
             stack.callback(self.redis.close)
-            connection.check_replicas(self.redis, wait_replicas)
-            self.store = Store(self.redis, namespace, wait_replicas=wait_replicas)
+            connection.check_replicas(self.redis, options.wait_replicas)
+            self.store = Store(self.redis, namespace, wait_replicas=options.wait_replicas)
             stack.callback(self.store.link.close)
             connection.put_behind(self._gate, self.redis)
             yield stack

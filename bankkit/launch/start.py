@@ -14,14 +14,17 @@ from bankkit import namespace_lease, teller
 from bankkit.launch.bank import Bank
 from bankkit.launch.fleet import Fleet
 from bankkit.namespace_lease import LEASE_SECONDS, ConflictingServers
+from bankkit.options import BankOptions, FleetOptions, StartOptions
 from bankkit.redis_backend import SETUPS, UserRedis, choose, find_binary
 from bankkit.redis_backend.connection import check_replicas, connect
 from bankkit.redis_backend.namespaces import fresh_namespace
 from bankkit.redis_backend.private import check_unlocked
+from bankkit.runtime.option_fields import describe, like
 from bankkit.runtime.signals import interrupt_later
 from bankkit.server import check_free
 from bankkit.store import Store
 from bankkit.supervisor.supervised import socket_directory
+from bankkit.tls import PathLike
 
 _current: Bank | Fleet | None = None
 _starting = threading.Lock()
@@ -30,7 +33,12 @@ _starter: int | None = None
 
 
 @overload
-def start(concurrency: str = ..., *, servers: Literal[1] = ..., **options: Any) -> Bank: ...
+@like(BankOptions)
+def start(*arguments: Any, **options: Any) -> Bank: ...
+
+
+@overload
+def start(concurrency: str = ..., *, servers: Literal[1], **options: Any) -> Bank: ...
 
 
 @overload
@@ -39,17 +47,20 @@ def start(concurrency: str = ..., *, servers: int, **options: Any) -> Fleet: ...
 
 def start(*arguments: str, servers: int = 1, **options: Any) -> Bank | Fleet:
     """Starts a bank for a notebook and returns it; takes what `Bank` takes, or `Fleet` for several
-    servers.
+    servers, whose `concurrency` is `redis-read-write` by default.
 
     Run the cell again and the bank that it started before is stopped first. A start that is
     refused leaves that bank running, as far as its reason could be known before.
     """
     global _current, _starter
-    one = not isinstance(servers, bool) and servers == 1
-    kind: type[Bank | Fleet] = Bank if one else Fleet
-    if not one:
+    kind: type[Bank | Fleet] = Fleet
+    given: BankOptions | FleetOptions
+    if servers == 1 and not isinstance(servers, bool):
+        kind = Bank
+        given = BankOptions(*arguments, **options)
+    else:
         options["servers"] = servers
-    given = kind.check(*arguments, **options)
+        given = FleetOptions(*arguments, **options)
     if _starting.locked() and _starter == threading.get_ident():  # in a signal handler, say
         raise RuntimeError("This thread is in start() already: call it again once that is done.")
     with _starting:
@@ -64,6 +75,9 @@ def start(*arguments: str, servers: int = 1, **options: Any) -> Bank | Fleet:
             return _current
 
 
+describe(start, StartOptions)
+
+
 def _forget() -> None:
     """In a child of a fork, where there is no bank, and nobody else who starts one."""
     global _current, _starting
@@ -74,47 +88,33 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)
 
 
-def _foresee(given: dict[str, Any], running: Bank | Fleet) -> None:
-    """Raises what a start after the end of `running` would raise, as far as that can be seen now.
-
-    `given` are the arguments, found good in themselves.
-    """
-    if "port" in given:
+def _foresee(given: BankOptions | FleetOptions, running: Bank | Fleet) -> None:
+    """Raises what a start after `running` has ended would raise, as far as that can be seen."""
+    if isinstance(given, BankOptions):
         own = [address.rpartition(":")[::2] for address in running.address.split(",")]
         but_for = [(host.strip("[]"), int(port)) for host, port in own]
-        check_free(given["host"], given["port"], but_for=but_for)
-    url, wanted = given["redis"], given["wait_replicas"]
-    user = choose(url, data_dir=given["data_dir"], appendfsync=given["appendfsync"])
+        check_free(given.host, given.port, but_for=but_for)
+    user = choose(given.redis, data_dir=given.data_dir, appendfsync=given.appendfsync)
     if user is None:
         find_binary()
-        _check_private_replicas(url, wanted)
-        if url not in SETUPS:
+        if given.redis not in SETUPS:
             socket_directory()
-        if given["data_dir"] is not None and not _has_data_dir(running, given["data_dir"]):
-            check_unlocked(Path(given["data_dir"]).expanduser().absolute())
+        if given.data_dir is not None and not _has_data_dir(running, given.data_dir):
+            check_unlocked(Path(given.data_dir).expanduser().absolute())
         return
     if running._engine.private and running._engine.url == user[0]:
         raise ValueError(
             "The Redis of that URL belongs to the bank that runs, and ends with it: "
             "leave redis out, or start a Redis of your own."
         )
-    namespace = given["namespace"] or fresh_namespace()
+    namespace = given.namespace or fresh_namespace()
     with closing(UserRedis(*user, namespace)) as engine, connect(engine.url) as client:
-        check_replicas(client, wanted)
-        if given["namespace"] is not None and not given["unsafe"]:
-            _check_rivals(Store(client, given["namespace"]), given["concurrency"], running)
+        check_replicas(client, given.wait_replicas)
+        if given.namespace is not None and not given.unsafe:
+            _check_rivals(Store(client, given.namespace), given.concurrency, running)
 
 
-def _check_private_replicas(url: str | None, wanted: int) -> None:
-    there = SETUPS[url].replicas if url in SETUPS else 0
-    if wanted > there:
-        raise ValueError(
-            f"wait_replicas is {wanted}, but {url if url in SETUPS else 'a private Redis'} has "
-            f"{there or 'none'} for a master: no write would be acknowledged."
-        )
-
-
-def _has_data_dir(running: Bank | Fleet, data_dir: str) -> bool:
+def _has_data_dir(running: Bank | Fleet, data_dir: PathLike) -> bool:
     held = getattr(running._engine, "data_dir", None)
     try:
         return held is not None and Path(data_dir).expanduser().samefile(held)

@@ -60,6 +60,12 @@ class RedisLockStatistics(LockStatistics):
     """In the order they came."""
 
 
+def check_owner(owner: object) -> None:
+    """Raises ValueError that says what is allowed."""
+    if not isinstance(owner, str) or set(owner) & set('"\\') or not owner.isprintable():
+        raise ValueError(f"An owner is a name without quotes or backslashes, not {owner!r}.")
+
+
 class RedisLocks(Unique):
     """The Redis locks of one owner, a lock for each key that it is called with.
 
@@ -93,8 +99,7 @@ class RedisLocks(Unique):
             )
         self.lease = lease
         self.owner = f"process {os.getpid()}" if owner is None else owner
-        if set(self.owner) & set('"\\') or not self.owner.isprintable():
-            raise ValueError(f"An owner is a name without quotes or backslashes, not {owner!r}.")
+        check_owner(self.owner)
         self._redis = redis
         self._threads = threads_of(threading)
         self._leases = Leases(redis, lease, renew=renew, threading=threading, threads=self._threads)

@@ -26,7 +26,6 @@ from redis.sentinel import Sentinel, SentinelConnectionPool
 
 from bankkit.accounts import StoreUnavailable
 from bankkit.redis_backend import url as redis_url
-from bankkit.runtime.arguments import check_whole
 from bankkit.runtime.forks import Birthplace
 from bankkit.runtime.pickling import Unique
 
@@ -174,11 +173,6 @@ def _after(check: Callable[[], None], function: Callable[..., Any]) -> Callable[
         return function(*arguments, **options)
 
     return checked
-
-
-def check_wait_replicas(number: object) -> None:
-    """Raises ValueError that says what is allowed."""
-    check_whole("wait_replicas", number, 0, 100)
 
 
 def check_replicas(client: redis.Redis, wanted: int) -> None:

@@ -1,4 +1,6 @@
-"""Numbers and yes-or-no answers that a caller gives, checked at the door."""
+"""Numbers, yes-or-no answers and paths that a caller gives, checked at the door."""
+
+import os
 
 MOST_GRACE_SECONDS = 86_400
 """A day."""
@@ -19,6 +21,12 @@ def check_flag(name: str, value: object) -> None:
     """Raises ValueError unless `value` is True or False: the text "no" would count as true."""
     if not isinstance(value, bool):
         raise ValueError(f"{name} must be True or False, not {value!r}.")
+
+
+def check_path(name: str, value: object) -> None:
+    """Raises ValueError unless `value` can be the path of a file or a folder."""
+    if not isinstance(value, (str, os.PathLike)):
+        raise ValueError(f"{name} must be a path, not {value!r}.")
 
 
 def check_grace(grace: float) -> None:

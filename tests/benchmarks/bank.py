@@ -23,9 +23,10 @@ from itertools import chain
 import grpc
 
 from bankkit import teller
+from bankkit.options import BankOptions
 from bankkit.pb import bank_pb2, bank_pb2_grpc
 from bankkit.rpc.worker_pool import WorkerPool
-from bankkit.server import THREADS, make_grpc_server
+from bankkit.server import make_grpc_server
 
 CLIENTS = 2
 CLIENT_THREADS = 8
@@ -233,7 +234,7 @@ def _process(module: Sequence[str]) -> Iterator[str]:
 
 
 def _serve_no_op() -> None:
-    server = make_grpc_server(WorkerPool(THREADS))
+    server = make_grpc_server(WorkerPool(BankOptions.threads))
     bank_pb2_grpc.add_BankServiceServicer_to_server(NoOp(), server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()

@@ -23,7 +23,8 @@ import grpc
 
 from bankkit import money
 from bankkit.client import Client
-from bankkit.launch.fleet import DEFAULT, Fleet
+from bankkit.launch.fleet import Fleet
+from bankkit.options import FleetOptions
 from bankkit.pb import bank_pb2, bank_pb2_grpc
 from bankkit.teller import CHOICES, is_alone
 from tests.benchmarks.progress import Progress
@@ -95,7 +96,7 @@ def run(
     deposits: int,
     seed: int,
     *,
-    concurrency: str = DEFAULT,
+    concurrency: str = FleetOptions.concurrency,
     servers: int = 3,
     kill_every: float = 1.0,
     progress: Callable[[int], None] = lambda done: None,
@@ -210,7 +211,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--runs", type=int, default=10, help="%(default)s")
     parser.add_argument("--deposits", type=int, default=20_000, help="of each run (%(default)s)")
     parser.add_argument("--servers", type=int, default=3, help="%(default)s")
-    parser.add_argument("--concurrency", choices=CHOICES, default=DEFAULT, help="%(default)s")
+    parser.add_argument(
+        "--concurrency", choices=CHOICES, default=FleetOptions.concurrency, help="%(default)s"
+    )
     parser.add_argument("--seed", type=int, help="of the first run; by default a random one")
     options = parser.parse_args(arguments)
     seed = random.randrange(2**32) if options.seed is None else options.seed

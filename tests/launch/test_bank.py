@@ -242,7 +242,7 @@ def test_a_start_within_a_start_is_refused(here: Home, monkeypatch: pytest.Monke
 def test_a_misspelt_option_is_told_before_the_running_bank_is_stopped(here: Home) -> None:
     with bankkit.start() as bank:
         with pytest.raises(TypeError, match="concurency"):
-            bankkit.start(concurency="mutex")
+            bankkit.start(concurency="mutex")  # type: ignore[call-overload]
         assert accepts(bank.address)
 
 
@@ -502,6 +502,7 @@ from bankkit import server
 WATCHED = {
     start.start.__code__,
     bank.Bank.__init__.__code__,
+    bank.Bank.__init__.__wrapped__.__code__,
     running_bank.RunningBank._opening.__wrapped__.__code__,
     server.Server.start.__code__,
 }

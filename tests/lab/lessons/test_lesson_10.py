@@ -3,10 +3,11 @@
 import nbformat
 import pytest
 
-from bankkit import lab, teller
+from bankkit import lab
 from bankkit.lab.course.checks import judge
 from bankkit.lab.course.exercises import Exercise
 from bankkit.lab.faults import rig
+from bankkit.options import BankOptions
 from tests.support.paths import NOTEBOOKS
 
 CELLS = nbformat.read(NOTEBOOKS / "10_two_servers.ipynb", as_version=4).cells
@@ -92,5 +93,5 @@ def test_other_wrong_answers_are_told_why(exercise: Exercise, source: str, said:
 
 def test_the_leases_are_as_long_as_the_text_says() -> None:
     assert rig.LEASE_SECONDS == 0.5
-    assert teller.LEASE_SECONDS == 3
+    assert BankOptions.lease == 3
     assert "A lease takes half a second here, and 3 seconds if you say nothing." in PROSE
