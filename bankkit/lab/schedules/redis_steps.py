@@ -8,7 +8,7 @@ from bankkit.explorer import primitives
 from bankkit.explorer.scheduler import Task
 from bankkit.explorer.stand_in import Threading
 from bankkit.locks import Fence, redis_scripts
-from bankkit.locks.redis_scripts import Redis, Script
+from bankkit.locks.lua import Redis, Script
 
 T = TypeVar("T")
 
