@@ -18,8 +18,7 @@ import re
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import grpc
 from google.protobuf.message import Message
@@ -29,6 +28,7 @@ from grpc_status import rpc_status
 from bankkit.locks.protocol import seconds
 from bankkit.pb import bank_pb2, bank_pb2_grpc
 from bankkit.rpc.channels import Gate, open_channel
+from bankkit.runtime.closing import Closing
 from bankkit.runtime.pickling import Copied, Unique
 from bankkit.tls import NO_TLS, PathLike, TlsFiles
 
@@ -113,7 +113,7 @@ def error_info(error: grpc.Call) -> error_details_pb2.ErrorInfo | None:
     return None
 
 
-class Client(Unique):
+class Client(Closing, Unique):
     """The five RPCs as methods; a context manager that closes its channel.
 
     Each method returns the reply message and raises `CallError`. `timeout` is in seconds, for the
@@ -209,17 +209,6 @@ class Client(Unique):
         """Safe to call again; does nothing in a child of a fork."""
         self._gate.close("This client is closed: make a new one.")
         self.channel.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _write(
         self, method: Callable[..., Any], request: Message, timeout: float | None

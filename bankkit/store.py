@@ -28,7 +28,7 @@ from bankkit.accounts import (
     RequestIdReused,
 )
 from bankkit.locks import STILL_HELD, Fence
-from bankkit.locks.redis_scripts import Script
+from bankkit.locks.lua import Script
 from bankkit.redis_backend.connection import CONNECTIONS, Link, renew_map
 from bankkit.redis_backend.namespaces import check_namespace
 from bankkit.runtime.pickling import Unique

@@ -7,13 +7,17 @@ Lessons are not in this folder: `pytest --nbval notebooks` runs them on the Redi
 import ast
 import importlib.util
 import os
+import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 
 import pytest
 
+from bankkit.redis_backend import PrivateRedis
 from tests.support.paths import ROOT
+from tests.support.processes import Home, home
 
 os.environ.pop("BANKKIT_REDIS_URL", None)
 
@@ -60,3 +64,28 @@ def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> 
     if MISSING and imports(module_path) & MISSING:
         return Wanting.from_parent(parent, path=module_path)
     return None
+
+
+# Fixtures that several files use.
+
+
+@pytest.fixture
+def place() -> Iterator[Home]:
+    """The home of the processes that a test starts."""
+    with home() as place:
+        yield place
+
+
+@pytest.fixture
+def here(place: Home, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """The home of what this process starts, too."""
+    monkeypatch.setenv("TMPDIR", str(place.folder))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    return place
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    """The URL of a Redis that the tests of one file share."""
+    with closing(PrivateRedis()) as server:
+        yield server.url

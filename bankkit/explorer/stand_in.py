@@ -118,7 +118,7 @@ class Threading:
         for method in methods:
             if not callable(getattr(thing, method)):
                 raise TypeError(f"{method!r} is not a method of {thing!r}.")
-        return cast(T, _PointProxy(self._scheduler, thing, frozenset(methods)))
+        return cast(T, PointProxy(self._scheduler, thing, frozenset(methods)))
 
 
 class Time:
@@ -303,17 +303,28 @@ class _Tracked:
                 raise AttributeError(self._name) from None
 
 
-class _PointProxy:
-    """Passes everything on to `thing`; calls of some methods are steps."""
+class PointProxy:
+    """Passes everything on to `thing`; calls of some methods are steps.
+
+    They are steps on `target`, which the scheduler knows; by default, on this object.
+    """
 
     key: int
     now: float
 
-    def __init__(self, scheduler: Scheduler, thing: object, methods: frozenset[str]) -> None:
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        thing: object,
+        methods: frozenset[str],
+        target: object | None = None,
+    ) -> None:
         self._scheduler = scheduler
         self._thing = thing
         self._methods = methods
-        scheduler.register(self)
+        self._target = target
+        if target is None:
+            scheduler.register(self)
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._thing, name)
@@ -321,7 +332,8 @@ class _PointProxy:
             return value
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            self._scheduler.point(primitives.CALL, self, name)
+            target = self if self._target is None else self._target
+            self._scheduler.point(primitives.CALL, target, name)
             return value(*args, **kwargs)
 
         return call

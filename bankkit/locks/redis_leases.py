@@ -9,8 +9,8 @@ from typing import Any
 from . import redis_scripts as scripts
 from .holders import Holder, Inherited, Threads
 from .interrupts import give_back
+from .lua import Redis
 from .protocol import LeaseLost
-from .redis_scripts import Redis
 
 log = logging.getLogger("bankkit")
 

@@ -21,9 +21,9 @@ from . import redis_scripts as scripts
 from .guards import ReadGuard, WriteGuard
 from .holders import Holder, Inherited, threads_of
 from .interrupts import unbroken_start
+from .lua import Redis
 from .protocol import FOREVER, Fence, LeaseLost, LockStatistics, seconds
 from .redis_leases import Hold, Leases
-from .redis_scripts import Redis
 
 log = logging.getLogger("bankkit")
 

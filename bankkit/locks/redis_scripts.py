@@ -25,23 +25,7 @@ the message. The list's name is computed, but lies in the same slot of a Redis C
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
-
-from redis.exceptions import NoScriptError
-
-
-class Redis(Protocol):
-    """What the lock needs of a client: `redis.Redis` has it, and `redis.RedisCluster`.
-
-    It should send a command once: after a release that was sent twice, the second answer says that
-    the lease was lost.
-    """
-
-    def execute_command(self, *command: Any) -> Any:
-        """The answer, text as str or as bytes. Must be safe for many threads."""
-
+from .lua import Script
 
 LONGEST_LEASE = 3600.0
 """Seconds."""
@@ -249,28 +233,6 @@ For the script that changes what the lock guards, whose key shares a slot with t
 stronger than to refuse tokens smaller than the greatest seen: there is nothing to remember, and a
 holder whose lease is over is refused even if nobody has come after it.
 """
-
-
-class Script:
-    """Runs a Lua script by its digest, and teaches it to a Redis that does not know it."""
-
-    __slots__ = ("_source", "digest")
-
-    def __init__(self, source: str) -> None:
-        self._source = source
-        self.digest = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
-
-    def __call__(self, redis: Redis, key: str, *arguments: str) -> Any:
-        return self.run(redis.execute_command, (key,), *arguments)
-
-    def run(self, send: Callable[..., Any], keys: Sequence[str], *arguments: str | int) -> Any:
-        """By `send`, which takes a command and returns the answer."""
-        # All text: hiredis 3.5 crashes the process if a signal comes while it packs a number.
-        rest = [str(len(keys)), *keys, *map(str, arguments)]
-        try:
-            return send("EVALSHA", self.digest, *rest)
-        except NoScriptError:  # a Redis that has restarted, or never saw it
-            return send("EVAL", self._source, *rest)
 
 
 ask = Script(_ASK)

@@ -182,6 +182,7 @@ def _look(
     with client.pipeline(transaction=False) as ask:
         for section in ("server", "replication", "memory"):
             ask.info(section)
+        # Not through `Script`, which tries EVAL only if EVALSHA is allowed.
         ask.execute_command("EVALSHA", "0" * 40, 1, key)  # which no script has
         ask.execute_command("EVAL", _REHEARSAL, 1, key)
         # Whether it may is judged before the timeout is: to wait in vain would take 0.1 s.

@@ -25,13 +25,13 @@ import time
 import warnings
 import weakref
 from collections.abc import Mapping
-from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 import grpc
 from grpc import _channel, _server
 
 from bankkit.locks.interrupts import give_back, unbroken_start
+from bankkit.runtime.closing import Closing
 from bankkit.runtime.forks import Birthplace
 from bankkit.runtime.signals import Handler
 from bankkit.tls import NO_TLS, TlsFiles
@@ -106,7 +106,7 @@ def open_channel(
     return Channel(target, options, tls, gate or Gate("channel"))
 
 
-class Channel(grpc.Channel):
+class Channel(Closing, grpc.Channel):
     """One of grpcio's behind a gate, made when the gate first lets somebody through."""
 
     def __init__(
@@ -159,17 +159,6 @@ class Channel(grpc.Channel):
             with self._lock:
                 if self._opened is not None:
                     self._opened.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class _Method:

@@ -13,6 +13,7 @@ from pathlib import Path
 LIBRARIES = frozenset(
     {
         "anywidget",
+        "filelock",
         "google",
         "greenlet",
         "grpc",
@@ -24,6 +25,7 @@ LIBRARIES = frozenset(
         "ipywidgets",
         "jupyterlab",
         "matplotlib",
+        "platformdirs",
         "redis",
     }
 )

@@ -25,9 +25,9 @@ import tempfile
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
+from bankkit.runtime.closing import Closing
 from bankkit.runtime.signals import interrupt_later
 from bankkit.supervisor.parent_pipe import ParentPipe
 
@@ -43,7 +43,7 @@ class NotRunning(RuntimeError):
     """A process is not in the state that is needed; the text says why."""
 
 
-class Supervisor:
+class Supervisor(Closing):
     """Runs any number of `SupervisedProcess`es, and outlives this process just long enough to end
     them.
 
@@ -119,17 +119,6 @@ class Supervisor:
             found, _, answer = line.strip().partition(" ")
             if found == str(number):
                 return answer
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class KeptDirectory:

@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 import grpc
 import pytest
@@ -16,7 +16,6 @@ import bankkit
 from bankkit import lab, namespace_lease
 from bankkit.namespace_lease import ConflictingServers
 from bankkit.pb import bank_pb2
-from bankkit.redis_backend import PrivateRedis
 from bankkit.redis_backend.connection import connect
 from bankkit.store import OutOfBounds, Outranked, Registration, Request, Store, WriteConflict
 from tests.support.processes import LONG_ENOUGH, command, home, needs_proc
@@ -24,12 +23,6 @@ from tests.support.waiting import eventually
 
 NAMESPACE = "shared"
 ACROSS = "redis-read-write"
-
-
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    with closing(PrivateRedis()) as private:
-        yield private.url
 
 
 @pytest.fixture

@@ -16,8 +16,7 @@ from cryptography.hazmat.primitives import serialization
 import bankkit
 from bankkit.redis_backend import RedisUnavailable, find_binary
 from tests.support.certificates import Authority, Certificate
-from tests.support.processes import accepts, command, free_port, redis_on_tcp
-from tests.support.waiting import eventually
+from tests.support.processes import command, redis_on_tcp, redis_server
 
 PASSWORD = "open-sesame"
 
@@ -207,27 +206,13 @@ def redis_with_tls(
     certificate: Certificate, ca: Path, *, clients: bool = False, host: str = "127.0.0.1"
 ) -> Iterator[str]:
     """`HOST:PORT` of a Redis that wants TLS, and a password; of clients a certificate, too."""
-    port = free_port()
-    server = subprocess.Popen(
-        [find_binary().path, "-"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-        cwd="/",
+    settings = (
+        f"port 0\nrequirepass {PASSWORD}\n"
+        f"tls-cert-file {certificate.cert}\ntls-key-file {certificate.key}\n"
+        f"tls-ca-cert-file {ca}\ntls-auth-clients {'yes' if clients else 'no'}"
     )
-    try:
-        assert server.stdin is not None
-        with server.stdin as settings:
-            settings.write(
-                f"bind 127.0.0.1\nport 0\ntls-port {port}\nsave ''\nrequirepass {PASSWORD}\n"
-                f"tls-cert-file {certificate.cert}\ntls-key-file {certificate.key}\n"
-                f"tls-ca-cert-file {ca}\ntls-auth-clients {'yes' if clients else 'no'}\n"
-            )
-        eventually(lambda: accepts(f"127.0.0.1:{port}"))
+    with redis_server(settings, "tls-port") as port:
         yield f"{host}:{port}"
-    finally:
-        server.kill()
-        server.wait()
 
 
 def told(url: str) -> str:

@@ -26,18 +26,11 @@ from tests.support.processes import (
     accepts,
     command,
     free_port,
-    home,
     needs_proc,
 )
 from tests.support.waiting import eventually
 
 pytestmark = needs_proc
-
-
-@pytest.fixture
-def place() -> Iterator[Home]:
-    with home() as place:
-        yield place
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import re
 import signal
 import socket
 import sys
-import tempfile
 import textwrap
 import threading
 import time
@@ -32,24 +31,10 @@ from bankkit.supervisor import supervisor_script
 from tests.support.certificates import Authority
 from tests.support.paths import ROOT
 from tests.support.preload import FOREIGN_HANDLER, preloaded
-from tests.support.processes import LONG_ENOUGH, Child, Home, accepts, home, needs_proc, python
+from tests.support.processes import LONG_ENOUGH, Child, Home, accepts, needs_proc, python
 from tests.support.waiting import eventually, eventually_idle
 
 pytestmark = needs_proc
-
-
-@pytest.fixture
-def place() -> Iterator[Home]:
-    with home() as place:
-        yield place
-
-
-@pytest.fixture
-def here(place: Home, monkeypatch: pytest.MonkeyPatch) -> Home:
-    """The home of what this process starts, too."""
-    monkeypatch.setenv("TMPDIR", str(place.folder))
-    monkeypatch.setattr(tempfile, "tempdir", None)
-    return place
 
 
 def threads() -> set[str]:

@@ -6,7 +6,6 @@ Everything here runs real server processes.
 import ast
 import os
 import signal
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -31,7 +30,6 @@ from tests.support.processes import (
     Home,
     accepts,
     command,
-    home,
     needs_proc,
     python,
     redis_on_tcp,
@@ -41,20 +39,6 @@ from tests.support.waiting import eventually
 pytestmark = needs_proc
 
 NAMES = ["server 1", "server 2", "server 3"]
-
-
-@pytest.fixture
-def place() -> Iterator[Home]:
-    with home() as place:
-        yield place
-
-
-@pytest.fixture
-def here(place: Home, monkeypatch: pytest.MonkeyPatch) -> Home:
-    """The home of what this process starts, too."""
-    monkeypatch.setenv("TMPDIR", str(place.folder))
-    monkeypatch.setattr(tempfile, "tempdir", None)
-    return place
 
 
 @pytest.fixture(scope="module")

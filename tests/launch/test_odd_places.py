@@ -3,7 +3,6 @@
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -19,7 +18,6 @@ from tests.support.processes import (
     Child,
     Home,
     command,
-    home,
     needs_proc,
     python,
     redis_on_tcp,
@@ -43,12 +41,6 @@ with bankkit.Bank(tls_cert=sys.argv[1], tls_key=sys.argv[2]) as bank:
     bank.restart_redis()
     print(bank.client.create_account("alice").message)
 """
-
-
-@pytest.fixture
-def place() -> Iterator[Home]:
-    with home() as place:
-        yield place
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,6 @@ from bankkit.locks import (
     RedisLocks,
 )
 from bankkit.locks.holders import Inherited
-from bankkit.redis_backend import PrivateRedis
 from bankkit.redis_backend.connection import connect
 from bankkit.runtime.forks import refusal
 from tests.support.forking import in_a_fork
@@ -31,12 +30,6 @@ from tests.support.workers import PATIENCE, workers
 
 LEASE = 0.3
 """Seconds of a lease that a test waits for."""
-
-
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    with closing(PrivateRedis()) as server:
-        yield server.url
 
 
 @pytest.fixture

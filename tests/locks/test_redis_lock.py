@@ -27,7 +27,8 @@ from bankkit.locks import (
     RedisReadWriteLock,
 )
 from bankkit.locks import redis_scripts as scripts
-from bankkit.locks.redis_scripts import Script, wake_list
+from bankkit.locks.lua import Script
+from bankkit.locks.redis_scripts import wake_list
 from bankkit.redis_backend import PrivateRedis
 from bankkit.redis_backend.connection import Link, connect
 from tests.locks import test_locks

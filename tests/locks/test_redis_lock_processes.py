@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from bankkit.locks import RedisLocks, RedisReadWriteLock
-from bankkit.redis_backend import PrivateRedis, find_binary
+from bankkit.redis_backend import find_binary
 from bankkit.redis_backend.connection import connect
 from tests.locks.test_redis_lock import who
 from tests.support.processes import Child, accepts, free_port, python
@@ -55,12 +55,6 @@ try:
 except LeaseLost:
     print("refused", flush=True)
 """
-
-
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    with closing(PrivateRedis()) as server:
-        yield server.url
 
 
 @pytest.fixture

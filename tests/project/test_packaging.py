@@ -80,7 +80,10 @@ def test_the_wheel_says_its_licences_and_holds_them(wheel: zipfile.ZipFile) -> N
 
 def test_the_package_runs_without_what_only_lessons_need() -> None:
     """Nothing outside `bankkit.lab` imports a package of the `lab` extra, directly or not."""
-    lab_only = {"anywidget", "ipykernel", "IPython", "ipywidgets", "jupyterlab", "matplotlib"}
+    lab_only = {
+        *("anywidget", "filelock", "ipykernel", "IPython", "ipywidgets", "jupyterlab"),
+        *("matplotlib", "platformdirs"),
+    }
     code = (
         "import sys; from bankkit import *; "  # all names, as each is imported on demand
         "print(*{name.partition('.')[0] for name in sys.modules})"

@@ -6,7 +6,7 @@ import signal
 import socket
 import stat
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -26,18 +26,10 @@ from bankkit.redis_backend import (
 from bankkit.redis_backend.connection import connect
 from bankkit.supervisor.supervisor_script import Directory
 from tests.support.certificates import Authority
-from tests.support.processes import LONG_ENOUGH, Home, home, needs_proc
+from tests.support.processes import LONG_ENOUGH, Home, needs_proc
 from tests.support.waiting import eventually
 
 pytestmark = needs_proc
-
-
-@pytest.fixture
-def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
-    with home() as place:
-        monkeypatch.setenv("TMPDIR", str(place.folder))
-        monkeypatch.setattr(tempfile, "tempdir", None)
-        yield place
 
 
 def ours(here: Home) -> list[Path]:

@@ -13,7 +13,7 @@ import bankkit
 from bankkit.accounts import StoreUnavailable
 from bankkit.locks import RedisLocks
 from bankkit.pb import bank_pb2
-from bankkit.redis_backend import PrivateCluster, PrivateRedis, PrivateSentinel, connection
+from bankkit.redis_backend import PrivateCluster, PrivateSentinel, connection
 from bankkit.redis_backend.connection import Link, connect
 from tests.support.processes import LONG_ENOUGH, needs_proc
 from tests.support.waiting import eventually
@@ -24,12 +24,6 @@ def bank() -> Iterator[bankkit.Bank]:
     with bankkit.Bank("redis-read-write", threads=150) as bank:
         bank.client.create_account("alice")
         yield bank
-
-
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    with closing(PrivateRedis()) as server:
-        yield server.url
 
 
 def at_once(number: int, work: Callable[[], object]) -> list[BaseException]:

@@ -16,6 +16,7 @@ from typing import Self
 import pytest
 
 from bankkit.redis_backend import find_binary
+from bankkit.redis_backend.private_nodes import free_ports
 from tests.support.paths import ROOT
 from tests.support.waiting import eventually
 
@@ -174,9 +175,12 @@ def accepts(address: str) -> bool:
 
 
 @contextmanager
-def redis_on_tcp(password: str) -> Iterator[str]:
-    """The URL of a Redis that is nobody's bank, on a port of 127.0.0.1."""
-    port = free_port()
+def redis_server(settings: str, port_setting: str = "port") -> Iterator[int]:
+    """Starts a Redis that is nobody's bank and saves nothing. Yields its port on 127.0.0.1.
+
+    `settings` are lines of its configuration. With TLS, `port_setting` is `tls-port`.
+    """
+    (port,) = free_ports(1)  # the port of a Cluster's bus is free, too
     server = subprocess.Popen(
         [find_binary().path, "-"],  # settings from stdin: no password on a command line
         stdin=subprocess.PIPE,
@@ -186,10 +190,17 @@ def redis_on_tcp(password: str) -> Iterator[str]:
     )
     try:
         assert server.stdin is not None
-        with server.stdin as settings:
-            settings.write(f"bind 127.0.0.1\nport {port}\nrequirepass {password}\nsave ''\n")
+        with server.stdin as stdin:
+            stdin.write(f"bind 127.0.0.1\n{port_setting} {port}\nsave ''\n{settings}\n")
         eventually(lambda: accepts(f"127.0.0.1:{port}"))
-        yield f"redis://:{password}@127.0.0.1:{port}/0"
+        yield port
     finally:
         server.kill()
         server.wait()
+
+
+@contextmanager
+def redis_on_tcp(password: str) -> Iterator[str]:
+    """The URL of a Redis that is nobody's bank, on a port of 127.0.0.1."""
+    with redis_server(f"requirepass {password}") as port:
+        yield f"redis://:{password}@127.0.0.1:{port}/0"

@@ -2,8 +2,8 @@
 
 The file never stands in the way of a lesson. One that cannot be read as ours is set aside; where
 nothing can be written, everything is remembered until the kernel ends; `take_trouble` has the
-sentence that says so. Kernels that write at the same time take turns (flock) and each adds its
-change to what is there, so nothing is lost. Where the file system has no locks, of two changes
+sentence that says so. Kernels that write at the same time take turns (a file lock) and each adds
+its change to what is there, so nothing is lost. Where the file system has no locks, of two changes
 within the same milliseconds the later one may be all that is kept.
 """
 
@@ -13,16 +13,13 @@ import os
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-try:
-    import fcntl
-except ModuleNotFoundError:  # Windows: the last writer wins, each file is still whole
-    fcntl = None  # type: ignore[assignment]
+import platformdirs
+from filelock import FileLock, Timeout
 
 VERSION = 1
 LOCK_SECONDS = 5.0
@@ -102,16 +99,21 @@ def default_path() -> Path:
     """
     if chosen := os.environ.get("BANKKIT_PROGRESS"):
         return Path(chosen).expanduser()
-    data: str | Path
-    if sys.platform == "win32":
-        data = os.environ.get("APPDATA") or Path.home() / "AppData" / "Roaming"
-    elif sys.platform == "darwin":
-        data = Path.home() / "Library" / "Application Support"
-    else:  # https://specifications.freedesktop.org/basedir-spec: a relative path is to be ignored
-        data = os.environ.get("XDG_DATA_HOME", "")
-        if not os.path.isabs(data):  # noqa: PTH117
-            data = Path.home() / ".local" / "share"
-    return Path(data) / "bankkit" / "progress.json"
+    folder = platformdirs.user_data_path("bankkit", appauthor=False, roaming=True)
+    former = _former_folder()
+    if former is not None and former.is_dir() and not (folder / "progress.json").exists():
+        folder = former
+    return folder / "progress.json"
+
+
+def _former_folder() -> Path | None:
+    """The folder of the file before platformdirs chose it, on systems where the two may differ:
+    on macOS if XDG_DATA_HOME is set, on Windows if APPDATA was changed."""
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "bankkit"
+    if sys.platform == "win32" and (data := os.environ.get("APPDATA")):
+        return Path(data) / "bankkit"
+    return None
 
 
 class ProgressFile:
@@ -201,21 +203,21 @@ class ProgressFile:
         """Keep other kernels out. A file of its own is locked, as the notes' own is replaced."""
         path = self.path
         path.parent.mkdir(parents=True, exist_ok=True)
-        if fcntl is None:
-            yield
-            return
-        with path.with_name(path.name + ".lock").open("a") as handle:
-            deadline = time.monotonic() + LOCK_SECONDS
-            while True:
-                try:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > deadline:
-                        raise TimeoutError("another kernel holds it") from None
-                    time.sleep(0.005)  # flock knows no timeout
-                except OSError:  # a home without file locks, as on some mounts of NFS
-                    break
+        # Without flock, filelock would make a marker file. It cannot tell that one is stale if its
+        # kernel was killed on another host, such as a hub's container: no kernel could save again.
+        lock = FileLock(
+            path.with_name(path.name + ".lock"),
+            timeout=LOCK_SECONDS,
+            poll_interval=0.005,
+            fallback_to_soft=False,
+        )
+        with contextlib.ExitStack() as turn:
+            try:
+                turn.enter_context(lock)
+            except Timeout:
+                raise TimeoutError("another kernel holds it") from None
+            except OSError:  # a home without file locks, as on some mounts of NFS
+                pass
             yield
 
     def _store(self, notes: Notes) -> None:

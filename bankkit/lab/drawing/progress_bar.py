@@ -5,10 +5,12 @@ from __future__ import annotations
 from time import monotonic
 from typing import Any
 
+from bankkit.runtime.closing import Closing
+
 PATIENCE_SECONDS = 1.0
 
 
-class ProgressBar:
+class ProgressBar(Closing):
     """In a notebook a widget that comes after a second and goes with the block; else nothing.
 
     A context manager. A notebook stores nothing of it, so that outputs stay comparable.
@@ -29,6 +31,11 @@ class ProgressBar:
             self._due = float("inf")
             self._show(done)
 
+    def close(self) -> None:
+        """Takes the widget away, if it has come."""
+        if self._widget is not None:
+            self._widget.close()
+
     def _show(self, done: int) -> None:
         try:
             from IPython import display, get_ipython
@@ -45,10 +52,3 @@ class ProgressBar:
         view = "application/vnd.jupyter.widget-view+json"
         publish: Any = display.publish_display_data  # has no annotations
         publish({view: {"version_major": 2, "version_minor": 0, "model_id": self._widget.model_id}})
-
-    def __enter__(self) -> ProgressBar:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._widget is not None:
-            self._widget.close()

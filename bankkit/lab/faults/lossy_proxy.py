@@ -1,18 +1,18 @@
 """A proxy that loses messages on purpose, and a witness that counts the calls of a client."""
 
 from collections.abc import Callable
-from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import grpc
 
 from bankkit.rpc.worker_pool import WorkerPool
+from bankkit.runtime.closing import Closing
 from bankkit.server import make_grpc_server
 
 Kind = Literal["request", "reply"]
 
 
-class LossyProxy(grpc.GenericRpcHandler):
+class LossyProxy(Closing, grpc.GenericRpcHandler):
     """A proxy between a client and a bank. It loses what it is told to lose.
 
         with LossyProxy(bank.address) as proxy:
@@ -65,17 +65,6 @@ class LossyProxy(grpc.GenericRpcHandler):
         self._server.stop(0).wait()
         self._pool.shutdown()
         self._bank.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class Enough(BaseException):

@@ -8,8 +8,7 @@ import uuid
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import replace
-from types import TracebackType
-from typing import Self, cast
+from typing import cast
 
 import grpc
 
@@ -22,6 +21,7 @@ from bankkit.lab.recording.recorder import Entry, Log, RecordedChannel
 from bankkit.locks import RedisLocks, RedisLockStatistics
 from bankkit.pb import bank_pb2, bank_pb2_grpc
 from bankkit.redis_backend import PRIVATE, connection, own_namespace
+from bankkit.runtime.closing import Closing
 from bankkit.store import Store
 from bankkit.supervisor.supervised import Supervisor
 
@@ -35,7 +35,7 @@ LEASE_SECONDS = 0.5
 CALL_SECONDS = 20.0
 
 
-class FaultRig:
+class FaultRig(Closing):
     """A context manager that leaves nothing behind; nor does this process, if it is killed.
 
     With a `data_dir` the Redis is a private one that has every write on the disk there before it
@@ -137,6 +137,10 @@ class FaultRig:
             history=history,
         )
 
+    def close(self) -> None:
+        """Ends the clients, the servers and Redis."""
+        self._resources.close()
+
     def _history(self) -> History:
         whole = History.merge(
             History(itertools.starmap(RecordedEvent, self._entries), self._log.reasons),
@@ -150,14 +154,3 @@ class FaultRig:
             for noted, end in self._leases
         )
         return History.merge(whole, History(leases))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._resources.close()

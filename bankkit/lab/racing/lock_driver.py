@@ -10,12 +10,12 @@ import threading
 import time
 from collections.abc import Callable
 from queue import SimpleQueue
-from types import TracebackType
 from typing import Literal
 
 from bankkit.explorer.endable import Endable
 from bankkit.lab.drawing.text import listed
 from bankkit.lab.racing.own_lock import adapted
+from bankkit.runtime.closing import Closing
 
 Verb = Literal["reads", "writes", "leaves"]
 
@@ -30,7 +30,7 @@ class DriverClosed(BaseException):
     """Ends a thread that waits when the driver is closed."""
 
 
-class LockDriver:
+class LockDriver(Closing):
     """Threads around one lock, known by name; they come into being when they are first told to act.
 
     A context manager: it ends its threads, those too that wait in vain. An error that the lock
@@ -109,15 +109,8 @@ class LockDriver:
             return f"{listed(readers)} {_verb('wait', readers)}, and no writer is near"
         return ""
 
-    def __enter__(self) -> LockDriver:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Ends its threads; those that wait in vain are ended by an exception."""
         for actor in self._actors.values():
             actor.end()
         for _ in range(LOOKS):

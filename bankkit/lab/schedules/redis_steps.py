@@ -6,9 +6,9 @@ from typing import Any, TypeVar, cast
 
 from bankkit.explorer import primitives
 from bankkit.explorer.scheduler import Task
-from bankkit.explorer.stand_in import Threading
+from bankkit.explorer.stand_in import PointProxy, Threading
 from bankkit.locks import Fence, redis_scripts
-from bankkit.locks.redis_scripts import Redis, Script
+from bankkit.locks.lua import Redis, Script
 
 T = TypeVar("T")
 
@@ -84,7 +84,7 @@ class RedisPoints:
 
         So the explorer knows that the order of its calls and of the lock's commands matters.
         """
-        return cast(T, _Of(self, thing, frozenset(methods)))
+        return cast(T, PointProxy(self._scheduler, thing, frozenset(methods), target=self))
 
     def may_expire(self, fence: Fence) -> bool:
         """Leaves it to the explorer whether the lease of this hold runs out now, for Redis.
@@ -121,23 +121,3 @@ class RedisPoints:
                 del self._blocked[wake_list]
                 self._popped[wake_list] = value
                 self._scheduler.let_go(waiter)
-
-
-class _Of:
-    """Passes everything on to `thing`; the calls of some methods are steps on a Redis."""
-
-    def __init__(self, redis: RedisPoints, thing: object, methods: frozenset[str]) -> None:
-        self._redis = redis
-        self._thing = thing
-        self._methods = methods
-
-    def __getattr__(self, name: str) -> Any:
-        value = getattr(self._thing, name)
-        if name not in self._methods:
-            return value
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            self._redis._scheduler.point(primitives.CALL, self._redis, name)
-            return value(*args, **kwargs)
-
-        return call

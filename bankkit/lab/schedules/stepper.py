@@ -13,7 +13,7 @@ import textwrap
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
-from types import ModuleType, TracebackType
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from bankkit.explorer.exploration import Result, explore
@@ -26,6 +26,7 @@ from bankkit.lab.drawing import style
 from bankkit.lab.schedules import share_text, stepper_view
 from bankkit.lab.schedules.puzzles import PUZZLES, Look, Puzzle
 from bankkit.lab.schedules.share_text import Turn
+from bankkit.runtime.closing import Closing
 
 if TYPE_CHECKING:  # it needs anywidget, which takes long to import
     from bankkit.lab.schedules.stepper_widget import StepperWidget
@@ -109,7 +110,7 @@ def _own(
     )
 
 
-class Stepper:
+class Stepper(Closing):
     """What `be_the_scheduler` gives. Shown in a notebook, it is the widget."""
 
     def __init__(self, puzzle: Puzzle) -> None:
@@ -212,17 +213,6 @@ class Stepper:
             del _open[self.puzzle.name]
         if "widget" in vars(self):
             self.widget.view = {**self.widget.view, "closed": why, "message": ""}
-
-    def __enter__(self) -> Stepper:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     # The run.
 

@@ -10,7 +10,9 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import platformdirs
 import pytest
+from platformdirs.unix import Unix
 
 from bankkit.lab.course import progress_file
 from bankkit.lab.course.course import Course
@@ -180,7 +182,7 @@ def test_a_kernel_stopped_in_its_turn_holds_nobody_up(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such locks")
-@pytest.mark.parametrize("failure", ["ENOLCK", "EINVAL"])
+@pytest.mark.parametrize("failure", ["ENOLCK", "ENOSYS", "EINVAL"])
 def test_a_home_without_file_locks_keeps_progress(path: Path, tmp_path: Path, failure: str) -> None:
     code = f"""
 from pathlib import Path
@@ -195,6 +197,7 @@ for name in "ab":
     said = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True)
     assert (said.stdout, said.stderr) == ("['']\n['']\n", "")
     assert tries(ProgressFile(path)) == ["a", "b"]
+    assert {each.name for each in path.parent.iterdir()} <= {path.name, f"{path.name}.lock"}
 
 
 def test_where_the_file_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -202,19 +205,51 @@ def test_where_the_file_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     end = Path("bankkit") / "progress.json"
-    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(platformdirs, "PlatformDirs", Unix)
     assert default_path() == tmp_path / ".local" / "share" / end
     monkeypatch.setenv("XDG_DATA_HOME", "relative/is/ignored")
     assert default_path() == tmp_path / ".local" / "share" / end
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "xdg"))
     assert default_path() == tmp_path / "xdg" / end
-    monkeypatch.setattr(sys, "platform", "darwin")
-    assert default_path() == tmp_path / "Library" / "Application Support" / end
-    monkeypatch.setattr(sys, "platform", "win32")
-    monkeypatch.setenv("APPDATA", str(tmp_path / "roaming"))
-    assert default_path() == tmp_path / "roaming" / end
     monkeypatch.setenv("BANKKIT_PROGRESS", "~/mine.json")
     assert default_path() == tmp_path / "mine.json"
+
+
+@pytest.mark.parametrize(
+    ("platform", "former"), [("darwin", "Library/Application Support"), ("win32", "roaming")]
+)
+def test_a_file_at_the_former_place_is_still_found(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, platform: str, former: str
+) -> None:
+    monkeypatch.delenv("BANKKIT_PROGRESS", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("APPDATA", str(tmp_path / "roaming"))
+    monkeypatch.setattr(sys, "platform", platform)
+    new = tmp_path / "data" / "bankkit"
+    monkeypatch.setattr(platformdirs, "user_data_path", lambda *_, **__: new)
+    end = Path("bankkit") / "progress.json"
+    assert default_path() == tmp_path / "data" / end
+    ProgressFile(tmp_path / former / end).update(add_try("a"))
+    assert tries(ProgressFile()) == ["a"]
+    ProgressFile().update(add_try("b"))
+    assert tries(ProgressFile(tmp_path / former / end)) == ["a", "b"]
+    (tmp_path / former / end).write_text("damaged")
+    ProgressFile().update(add_try("c"))
+    assert tries(ProgressFile()) == ["c"]
+
+
+def test_without_a_home_everything_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("BANKKIT_PROGRESS", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+
+    def unknown(*_: object, **__: object) -> Path:
+        raise RuntimeError("could not determine the home directory")
+
+    monkeypatch.setattr(platformdirs, "user_data_path", unknown)
+    file = ProgressFile()
+    file.update(add_try("a"))
+    assert "could not be saved (could not determine" in file.take_trouble()
+    assert tries(file) == ["a"]
 
 
 def test_the_path_is_asked_anew(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
