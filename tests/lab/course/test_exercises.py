@@ -648,7 +648,8 @@ def test_html_of_others_is_escaped(course: Course) -> None:
 
 
 NOTEBOOK = [
-    "from tests import lesson_99\nfrom bankkit import lab\n_ = lab.registry().add(lesson_99)",
+    "from bankkit import lab\nfrom tests.support import lesson_99",
+    "_ = lab.registry().add(lesson_99)",
     'lab.predict("99.cents")',
     'lab.reveal("99.cents", saw=0.1 + 0.2 == 0.3)',
     'lab.exercise("99.to_cents")',
