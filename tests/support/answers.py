@@ -1,7 +1,7 @@
-"""Wrong answers on file, in `tests/wrongs/`.
+"""Answers on file: wrong ones in `tests/wrongs/`, unusual right ones in `tests/rights/`.
 
-Those to exercise 03.to_cents stand in `lesson_03/to_cents.py`, one cell each, in the percent
-format, whose cells editors show and run one by one:
+The answers to exercise 03.to_cents stand in `lesson_03/to_cents.py` of each folder, one cell each,
+in the percent format, whose cells editors show and run one by one:
 
     # %% Cuts the fraction off
     # expects: a cent is gone
@@ -9,7 +9,7 @@ format, whose cells editors show and run one by one:
         return int(dollars * 100)
 
 The title says what is special about the answer. `# expects:` gives a part of the sentence that the
-check must say about it. Below is what a learner's cell would hold.
+check must say about it; a right answer has no such line. Below is what a learner's cell would hold.
 """
 
 import ast

@@ -41,6 +41,11 @@ WRONGS = [
     for each in COURSE_EXERCISES
     for wrong in answers.wrongs(each.id)
 ]
+RIGHTS = [
+    pytest.param(each, right, id=str(right))
+    for each in COURSE_EXERCISES
+    for right in answers.rights(each.id)
+]
 
 
 def by_id(each: Any) -> str:
@@ -148,6 +153,12 @@ def test_a_wrong_answer_is_told_why(exercise: Exercise, wrong: Answer) -> None:
     assert verdict.outcome in ("wrong", "failed"), verdict.text
     assert wrong.expects in verdict.text
     assert in_one_sentence_or_two(verdict), verdict.text
+
+
+@pytest.mark.parametrize(("exercise", "right"), RIGHTS, indirect=["exercise"])
+def test_an_unusual_right_answer_is_right(exercise: Exercise, right: Answer) -> None:
+    verdict = judge(exercise, exercise.load(right.source))
+    assert verdict.outcome == "right", verdict.text
 
 
 @pytest.mark.parametrize("prediction", COURSE_PREDICTIONS, ids=by_id)

@@ -67,3 +67,24 @@ def release(redis, key, me):
         together.delete(key)
         value, deleted = together.execute()
     return value == me
+
+
+# %% Asks nobody, and says no
+# expects: asked Redis nothing
+def release(redis, key, me):
+    return False
+
+
+# %% Returns a text
+# expects: and returned `OK`
+def release(redis, key, me):
+    redis.get(key)
+    return "OK"
+
+
+# %% Deletes it and puts it back
+# expects: the key is still there
+def release(redis, key, me):
+    redis.getdel(key)
+    redis.set(key, me)
+    return True
