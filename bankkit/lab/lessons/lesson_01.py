@@ -223,7 +223,7 @@ def _compare(got: Any, wanted: tuple[str, str]) -> None:
     code, reason = wanted
     if got is None:
         raise Wrong(f"The bank refuses with {code}, and `refusal` returns `None`.")
-    if not isinstance(got, tuple) or len(got) != 2:
+    if not isinstance(got, tuple | list) or len(got) != 2:
         raise Wrong("`refusal` must return two texts, `(code, reason)`.")
     if isinstance(got[0], grpc.StatusCode):
         raise Wrong(f"The code is wanted as text, `'{code}'`: take its `.name`.")

@@ -51,3 +51,22 @@ def refusal(stub, request):
                 return Refusal(code)
             case info:
                 return Refusal(code, info.reason)
+
+
+# %% A list of the two texts
+import grpc
+
+import bankkit
+
+
+def refusal(stub, request):
+    try:
+        stub.CreateAccount(request)
+        return
+    except grpc.RpcError as error:
+        texts = [error.code().name]
+        try:
+            texts.append(bankkit.error_info(error).reason)
+        except AttributeError:
+            texts.append("")
+        return texts
