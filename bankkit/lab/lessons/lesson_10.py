@@ -108,7 +108,10 @@ PREDICTIONS = (
 
 
 class Interrupted(redis.Redis):
-    """The bank's Redis for the learner's code; whatever it sends, `then` comes right after it."""
+    """The bank's Redis for the learner's code; whatever it sends, `then` comes right after it.
+
+    After each command, that is, and after each transaction as a whole.
+    """
 
     def __init__(self, bank: Bank, then: Callable[[], object] = lambda: None) -> None:
         super().__init__(connection_pool=bank.redis.connection_pool)
@@ -124,7 +127,18 @@ class Interrupted(redis.Redis):
 
     def pipeline(self, *arguments: Any, **options: Any) -> Any:
         self.is_used = True
-        return super().pipeline(*arguments, **options)
+        pipeline = super().pipeline(*arguments, **options)
+        for send in ("execute", "immediate_execute_command"):
+            setattr(pipeline, send, self._interrupted(getattr(pipeline, send)))
+        return pipeline
+
+    def _interrupted(self, send: Callable[..., Any]) -> Callable[..., Any]:
+        def send_then(*arguments: Any, **options: Any) -> Any:
+            answer = send(*arguments, **options)
+            self._then()
+            return answer
+
+        return send_then
 
 
 def _yes_or_no(answer: Any, name: str) -> bool:

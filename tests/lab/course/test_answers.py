@@ -41,8 +41,8 @@ AT_LEAST = {
     "09.Mutex": 4,
     "09.WritersFirst": 4,
     "09.acquire_in_time": 4,
-    "10.release": 10,
-    "10.fenced_commit": 11,
+    "10.release": 11,
+    "10.fenced_commit": 12,
     "11.slot_of": 7,
     "11.promises_lost": 6,
 }

@@ -23,3 +23,36 @@ COMMIT = """
 def fenced_commit(redis, account, balance, token):
     commit = redis.register_script(COMMIT)
     return commit([account], [balance, token]) == 1
+
+
+# %% Optimistically, with WATCH
+import redis as redis_py
+
+
+def fenced_commit(redis, account, balance, token):
+    with redis.pipeline() as together:
+        while True:
+            try:
+                together.watch(account)
+                if int(together.hget(account, "token") or 0) > token:
+                    return False
+                together.multi()
+                together.hset(account, mapping={"balance": balance, "token": token})
+                together.execute()
+                return True
+            except redis_py.WatchError:
+                continue
+
+
+# %% A transaction that redis-py repeats
+def fenced_commit(redis, account, balance, token):
+    def compare_and_set(together):
+        seen = together.hget(account, "token")
+        fresh = seen is None or int(seen) <= token
+        together.multi()
+        if fresh:
+            together.hset(account, "balance", balance)
+            together.hset(account, "token", token)
+        return fresh
+
+    return redis.transaction(compare_and_set, account, value_from_callable=True)

@@ -122,3 +122,15 @@ def fenced_commit(redis, account, balance, token):
 def fenced_commit(redis, account, balance, token):
     redis.hget(account, "token")
     return False
+
+
+# %% Two transactions
+# expects: two commands
+def fenced_commit(redis, account, balance, token):
+    with redis.pipeline() as look:
+        (seen,) = look.hget(account, "token").execute()
+    if int(seen or 0) > token:
+        return False
+    with redis.pipeline() as store:
+        store.hset(account, mapping={"balance": balance, "token": token}).execute()
+    return True

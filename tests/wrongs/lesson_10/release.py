@@ -88,3 +88,14 @@ def release(redis, key, me):
     redis.getdel(key)
     redis.set(key, me)
     return True
+
+
+# %% Two transactions
+# expects: two commands
+def release(redis, key, me):
+    with redis.pipeline() as look:
+        (value,) = look.get(key).execute()
+    if value != me:
+        return False
+    with redis.pipeline() as delete:
+        return delete.delete(key).execute() == [1]
