@@ -52,3 +52,44 @@ def withdraw_or_less(client, account_id, dollars):
                 return 0.0
             raise
         return dollars
+
+
+# %% The stub of the client
+import grpc
+
+import bankkit
+from bankkit.pb import bank_pb2
+
+
+def withdraw_or_less(client, account_id, dollars):
+    while dollars:
+        request = bank_pb2.WithdrawRequest(account_id=account_id, amount=dollars)
+        call = client.stub.Withdraw.future(request)
+        if call.code() is grpc.StatusCode.FAILED_PRECONDITION:
+            cents = int(bankkit.error_info(call.exception()).metadata["balance_cents"])
+            dollars = cents / 100
+        else:
+            call.result()
+            return dollars
+    return 0
+
+
+# %% Decimal
+from decimal import Decimal
+
+import grpc
+
+import bankkit
+
+
+def withdraw_or_less(client, account_id, dollars):
+    amount = Decimal(str(dollars))
+    while amount:
+        try:
+            client.withdraw(account_id, amount)
+            break
+        except bankkit.CallError as error:
+            if error.code() is not grpc.StatusCode.FAILED_PRECONDITION:
+                raise
+            amount = Decimal(error.metadata["balance_cents"]).scaleb(-2)
+    return amount
