@@ -26,7 +26,7 @@ AT_LEAST = {
     "02.decode_field": 6,
     "03.to_cents": 8,
     "03.deposit_once": 6,
-    "04.withdraw_or_less": 6,
+    "04.withdraw_or_less": 7,
     "04.pay": 5,
     "05.add_interest": 7,
     "05.rounds_to_double": 4,

@@ -72,3 +72,21 @@ def withdraw_or_less(client, account_id, dollars):
 def withdraw_or_less(client, account_id, dollars):
     client.withdraw(account_id, dollars)
     return dollars
+
+
+# %% Looks at the balance after a refusal
+# expects: A look protects nothing
+import bankkit
+
+
+def withdraw_or_less(client, account_id, dollars):
+    try:
+        client.withdraw(account_id, dollars)
+        return dollars
+    except bankkit.CallError as error:
+        if error.reason != "INSUFFICIENT_FUNDS":
+            raise
+    balance = client.get_balance(account_id).balance
+    if balance:
+        client.withdraw(account_id, balance)
+    return balance
