@@ -2,12 +2,13 @@
 
 import linecache
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, cast
 
 from bankkit.explorer.exploration import explore
 from bankkit.explorer.laboratory import Scenario, Stuck
@@ -133,14 +134,16 @@ def together(threading: Any, **targets: Callable[[], object]) -> None:
         thread.join()
 
 
-def hold(scenario: Scenario, who: str, advice: dict[str, str]) -> None:
+def hold(
+    scenario: Scenario, who: str, advice: dict[str, str], patch: Iterable[ModuleType] = ()
+) -> None:
     """Have each schedule of two preemptions end well, or raise `Wrong` with one that does not.
 
     `advice` is for how it ends: "waits", "inside", "raises" or, with a message of its own,
-    "asserts".
+    "asserts". `patch` is for the explorer.
     """
     try:
-        result = explore(scenario, preemptions=2, seconds=6.0, steps=1000)
+        result = explore(scenario, preemptions=2, seconds=6.0, steps=1000, patch=patch)
     except Stuck:
         raise Wrong(
             "A thread of yours goes round in a loop, or waits at something that it did not get "
@@ -476,6 +479,7 @@ WRITERS_FIRST_MENDED = WRITERS_FIRST.replace("notify()", "notify_all()")
 
 def check_acquire_in_time(acquire_in_time: Any) -> None:
     patient = type("Patient", (_mended_writers_first(),), {"acquire_in_time": acquire_in_time})
+    notebook = _notebook_of(acquire_in_time)
 
     def scenario(threading: Any) -> None:
         lock = patient(threading)
@@ -533,6 +537,7 @@ def check_acquire_in_time(acquire_in_time: Any) -> None:
         reader_who_stays,
         "A reader who stays until the writer has given up",
         {"waits": "The writer waits longer than its `timeout`."},
+        patch=notebook,
     )
     hold(
         scenario,
@@ -542,6 +547,7 @@ def check_acquire_in_time(acquire_in_time: Any) -> None:
             "writes. Who gives up must leave as if they had never come.",
             "inside": "Say `True` only if you found the lock free, and write it down only then.",
         },
+        patch=notebook,
     )
     hold(
         two_who_meet,
@@ -550,7 +556,20 @@ def check_acquire_in_time(acquire_in_time: Any) -> None:
             "waits": "The second one waited because of that writer, and slept on when the writer "
             "left: nobody told it. Who leaves and was in the way must say so."
         },
+        patch=notebook,
     )
+
+
+class _Names:
+    """The names that a function knows, as attributes, as a module has them."""
+
+    def __init__(self, function: Any) -> None:
+        self.__dict__ = getattr(function, "__globals__", {})
+
+
+def _notebook_of(function: Any) -> list[ModuleType]:
+    """Where a learner who keeps a deadline has `time` from, which must be the explorer's then."""
+    return [cast(ModuleType, _Names(function))]
 
 
 def _mended_writers_first() -> type[Any]:
