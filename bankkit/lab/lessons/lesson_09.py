@@ -13,7 +13,7 @@ from typing import Any, cast
 from bankkit.explorer.exploration import explore
 from bankkit.explorer.laboratory import Scenario, Stuck
 from bankkit.explorer.replay_run import Run
-from bankkit.explorer.schedule import Outcome, Schedule
+from bankkit.explorer.schedule import Move, Outcome, Schedule
 from bankkit.lab.course.exercises import Exercise, Prediction, Wrong
 from bankkit.locks import FirstDraftLock
 
@@ -408,8 +408,11 @@ def check_writers_first(writers_first: Any) -> None:
         )
 
 
-def _goes_behind_a_writer(writers_first: Any) -> bool:
-    """Whether a reader waits that comes while one reads and a writer waits."""
+def _goes_behind_a_writer(
+    writers_first: Any, acquire: str = "acquire_write", patch: Iterable[ModuleType] = ()
+) -> bool:
+    """Whether a reader waits that comes while one reads and a writer waits, in this method."""
+    seconds = (1.0,) if acquire == "acquire_in_time" else ()
 
     def scenario(threading: Any) -> None:
         lock = writers_first(threading)
@@ -421,7 +424,7 @@ def _goes_behind_a_writer(writers_first: Any) -> bool:
             lock.release_read()
 
         def write() -> None:
-            lock.acquire_write()
+            getattr(lock, acquire)(*seconds)
             lock.release_write()
 
         def come_later() -> None:
@@ -433,11 +436,16 @@ def _goes_behind_a_writer(writers_first: Any) -> bool:
 
         together(threading, first=read, writer=write, late=come_later, end=end)
 
-    with closing(Run(scenario)) as run:
+    with closing(Run(scenario, patch=patch)) as run:
         for name in ("first", "writer", "late"):
-            while name in [move.thread for move in run.enabled]:
-                run.step(name)
+            while moves := [move for move in run.enabled if _is_by(move, name)]:
+                run.step(moves[0])
         return {view.name: view.state for view in run.threads}["late"] == "blocked"
+
+
+def _is_by(move: Move, name: str) -> bool:
+    """Whether it is this thread's, and no end of its patience."""
+    return move.thread == name and not move.does.endswith("timed out")
 
 
 WRITERS_FIRST = """\
@@ -518,6 +526,31 @@ def check_acquire_in_time(acquire_in_time: Any) -> None:
 
         together(threading, read=read, write=write)
 
+    def writer_who_stays(threading: Any) -> None:
+        lock = patient(threading)
+        page = threading.shared(written=False)
+        other_answered = threading.Event()
+
+        def write() -> None:
+            lock.acquire_write()
+            page.written = True
+            other_answered.wait()
+            page.written = False
+            lock.release_write()
+
+        def hurry() -> None:
+            if lock.acquire_in_time(1.0):
+                assert not page.written, INSIDE
+                lock.release_write()
+            other_answered.set()
+
+        def read() -> None:
+            lock.acquire_read()
+            assert not page.written, INSIDE
+            lock.release_read()
+
+        together(threading, write=write, hurry=hurry, read=read)
+
     def two_who_meet(threading: Any) -> None:
         lock = patient(threading)
         both_read = threading.Barrier(2)
@@ -550,6 +583,15 @@ def check_acquire_in_time(acquire_in_time: Any) -> None:
         patch=notebook,
     )
     hold(
+        writer_who_stays,
+        "A writer who stays until another one has given up, and a reader",
+        {
+            "waits": "Who gives up must leave as if they had never come.",
+            "inside": "Say `True` only if you found the lock free, and write it down only then.",
+        },
+        patch=notebook,
+    )
+    hold(
         two_who_meet,
         "Two readers who want to read together, and a writer that gives up",
         {
@@ -558,6 +600,12 @@ def check_acquire_in_time(acquire_in_time: Any) -> None:
         },
         patch=notebook,
     )
+    if not _goes_behind_a_writer(patient, "acquire_in_time", notebook):
+        raise Wrong(
+            "Nobody waits for ever now, but this writer does not go first any more: while one "
+            "reads and it waits, another reader comes and walks in. Count it in `self._waiting` "
+            "as long as it waits."
+        )
 
 
 class _Names:

@@ -40,7 +40,7 @@ AT_LEAST = {
     "09.release_write": 6,
     "09.Mutex": 4,
     "09.WritersFirst": 4,
-    "09.acquire_in_time": 4,
+    "09.acquire_in_time": 6,
     "10.release": 11,
     "10.fenced_commit": 12,
     "11.slot_of": 7,

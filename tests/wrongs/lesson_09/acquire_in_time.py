@@ -39,3 +39,28 @@ def acquire_in_time(self, timeout):
 def acquire_in_time(self, timeout):
     self.acquire_write()
     return True
+
+
+# %% Writes down what wait_for has returned
+# expects: A writer who stays until another one has given up
+def acquire_in_time(self, timeout):
+    with self._changed:
+        self._waiting += 1
+        try:
+            self._writing = self._changed.wait_for(
+                lambda: not self._writing and not self._readers, timeout
+            )
+            return self._writing
+        finally:
+            self._waiting -= 1
+            self._changed.notify_all()
+
+
+# %% Does not count itself among those who wait
+# expects: Count it in `self._waiting`
+def acquire_in_time(self, timeout):
+    with self._changed:
+        if not self._changed.wait_for(lambda: not self._writing and not self._readers, timeout):
+            return False
+        self._writing = True
+        return True
