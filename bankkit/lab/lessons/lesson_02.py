@@ -166,6 +166,7 @@ def check_decode_field(decode_field: Any) -> None:
         (bank_pb2.AccountRequest(account_type="savings"), 2, b"savings"),
         (bank_pb2.AccountRequest(account_id="bob", account_type="checking"), 1, b"bob"),
         (bank_pb2.DepositRequest(request_id="r" * 200), 3, b"r" * 200),
+        (message_type("Receipt", "string note = 1000;")(note="paid"), 1000, b"paid"),
     ):
         data = message.SerializeToString()
         shown = f"`{data[:10].hex(' ')}{' …' if len(data) > 10 else ''}`"
@@ -197,6 +198,11 @@ def _check_number(got: Any, number: int, data: bytes, shown: str) -> None:
         raise Wrong(
             f"In {shown} you say field {got}: that is the wire type, the lowest three bits of the "
             "tag. The field number is what stands above them."
+        )
+    if number > 15:
+        raise Wrong(
+            f"In {shown} the field number is {number}, and you say {got}. So large a number makes "
+            "a tag of two bytes: read it with `read_varint`, as you read the length."
         )
     raise Wrong(f"In {shown} the field number is {number}, and you say {got}.")
 

@@ -154,6 +154,11 @@ def check_rounds_to_double(rounds_to_double: Any, bank: Any) -> None:
                     + _endless(cents, percent, sent)
                 ) from None
             _compare(got, _rounds(cents, percent), said, why)
+    if (balance := bank.client.get_balance("heidi").balance) < 200:
+        raise Wrong(
+            "Your numbers are right, but you did not ask the bank: 100 dollars should have doubled "
+            f"there, and it has {balance:.2f}. Call CalculateInterest for each round."
+        )
 
 
 def _rounds(cents: int, percent: int) -> int | None:

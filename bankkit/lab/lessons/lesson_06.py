@@ -173,7 +173,7 @@ def unsure(bank: Bank, cents: int, *fates: str) -> Iterator[None]:
 
 
 def check_deposit_once(deposit_once: Any, bank: Any) -> None:
-    for account_id in ("carol", "dave", "erin"):
+    for account_id in ("carol", "dave", "erin", "frank"):
         bank.client.create_account(account_id)
     got = deposit_once(bank.stub, "carol", 10)
     if hasattr(got, "balance"):
@@ -209,6 +209,14 @@ def check_deposit_once(deposit_once: Any, bank: Any) -> None:
             "There is no account `nobody`, and your function hides that. Try again after "
             "UNAVAILABLE alone, and let every other error through, with `raise`."
         )
+    with unsure(bank, 1000, *["lost"] * 4):
+        try:
+            deposit_once(bank.stub, "frank", 10)
+        except grpc.RpcError:
+            raise Wrong(
+                "The bank failed four times in a row, and would have taken the fifth try. Your "
+                "function gave up before it: five times in all."
+            ) from None
     with unsure(bank, 1000, *["lost"] * 5):
         try:
             deposit_once(bank.stub, "erin", 10)

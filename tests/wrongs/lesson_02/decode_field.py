@@ -45,3 +45,21 @@ def decode_field(data):
     tag, at = read_varint(data, 0)
     length, at = read_varint(data, at)
     return tag >> 3, data[at : at + length].decode()
+
+
+# %% A tag of one byte
+# expects: a tag of two bytes
+def read_varint(data, at):
+    """The number that begins at data[at], and where the next thing begins."""
+    number = shift = 0
+    while True:
+        byte = data[at]
+        number |= (byte & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 0x80:
+            return number, at
+
+
+def decode_field(data):
+    length, at = read_varint(data, 1)
+    return data[0] >> 3, data[at : at + length]

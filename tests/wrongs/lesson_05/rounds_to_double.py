@@ -54,3 +54,20 @@ def rounds_to_double(stub, account_id, percent):
         if balance == before:
             return None
     return rounds
+
+
+# %% Calculates without the bank
+# expects: you did not ask the bank
+from bankkit.pb import bank_pb2
+
+
+def rounds_to_double(stub, account_id, percent):
+    balance = stub.GetBalance(bank_pb2.AccountRequest(account_id=account_id)).balance
+    cents = round(balance * 100)
+    goal, rounds = 2 * cents, 0
+    while cents < goal:
+        interest = round(cents * percent / 100)
+        if interest == 0:
+            return None
+        cents, rounds = cents + interest, rounds + 1
+    return rounds
