@@ -10,6 +10,7 @@ from bankkit import lab
 from tests.browser.chromium import watch
 from tests.browser.conftest import Desk
 from tests.browser.jupyterlab import Notebook, opened
+from tests.support import answers
 from tests.support.paths import ROOT
 
 FIRST_LESSON, *LESSONS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
@@ -78,10 +79,10 @@ def test_an_exercise_is_solved_by_typing_and_clicking(desk: Desk, first_lesson: 
         desk.page.keyboard.type(source.strip())
         desk.page.keyboard.press("Shift+Enter")
 
-    wrong, why = exercise.wrongs[0]
-    write(wrong)
+    wrong = answers.wrongs(exercise.id)[0]
+    write(wrong.source)
     code.get_by_text("Not yet").wait_for()
-    assert why in code.locator(".jp-OutputArea").inner_text()
+    assert wrong.expects in code.locator(".jp-OutputArea").inner_text()
     task.get_by_text("1 try so far").wait_for()
 
     assert not task.get_by_text(exercise.hints[0]).is_visible()

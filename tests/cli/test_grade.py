@@ -12,6 +12,7 @@ from nbformat import NotebookNode
 from bankkit import lab
 from bankkit.cli import grade as grading
 from bankkit.cli.main import main
+from tests.support import answers
 from tests.support.paths import ROOT
 from tests.support.processes import command, home, needs_proc
 from tests.support.waiting import eventually
@@ -63,8 +64,9 @@ def passed(records: list[lab.Record]) -> dict[str, bool]:
 def test_copies_are_graded_wherever_they_lie(tmp_path: Path) -> None:
     """One exercise is right, one is wrong, and two are as they were given."""
     first = with_answers(lesson("00"), {RIGHT.id: RIGHT.answer})
-    wrong = f'from bankkit import lab\n{WRONG.wrongs[0][0]}\nlab.check("{WRONG.id}", {WRONG.name})'
-    second = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(wrong)])
+    wrong = answers.wrongs(WRONG.id)[0].source
+    checked = f'from bankkit import lab\n{wrong}\nlab.check("{WRONG.id}", {WRONG.name})'
+    second = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(checked)])
     second.metadata.kernelspec = {"name": "of-another-machine", "display_name": "Gone"}
     paths = [
         save(tmp_path / "zoë" / "my first bank.ipynb", first),

@@ -1,4 +1,7 @@
-"""A lesson's questions, small: the machinery is tested on it, and it shows how to write one."""
+"""A lesson's questions, small: the machinery is tested on it, and it shows how to write one.
+
+Its wrong answers stand in `tests/wrongs/lesson_99/`, its unusual right ones in `tests/rights/`.
+"""
 
 from typing import Any
 
@@ -49,11 +52,6 @@ EXERCISES = (
         answer="def to_cents(dollars):\n    return round(dollars * 100)\n",
         check=check_to_cents,
         right="Whole cents can be added without losing any.",
-        wrongs=(
-            ("def to_cents(dollars):\n    return int(dollars * 100)\n", "do not cut, round"),
-            ("def to_cents(dollars):\n    return dollars * 100\n", "must be a whole number"),
-            ("def to_cents(dollars):\n    print(dollars * 100)\n", "is NoneType"),
-        ),
     ),
     Exercise(
         id="99.open",
@@ -75,20 +73,6 @@ def open(stub, id):
 """,
         check=check_open,
         right="A status code is an answer, too.",
-        wrongs=(
-            ('def open(stub, id):\n    return "OK"\n', "Redis does not have it"),
-            (
-                """\
-from bankkit.pb import bank_pb2
-
-
-def open(stub, id):
-    stub.CreateAccount(bank_pb2.AccountRequest(account_id=id, account_type="savings"))
-    return "OK"
-""",
-                "raised ALREADY_EXISTS: Account already exists.",
-            ),
-        ),
         bank=Bank,
     ),
 )

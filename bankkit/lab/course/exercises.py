@@ -78,12 +78,11 @@ class Prediction:
 class Exercise:
     """A task for the learner, and what is needed to judge and to help.
 
-    `stub`, `answer` and the sources in `wrongs` are Python text that defines the name the id ends
-    in: a function, a class or a value. `check(submission)` returns when it is right and raises
-    `Wrong` when not; `right` is then said to the learner. With `bank=Bank` (or any callable that
-    makes a context manager) the check is called as `check(submission, bank)` with a bank of its
-    own, started before the time limit begins and stopped after. `wrongs` are common wrong answers,
-    each with a part of the sentence it must get; tests hold every exercise to them.
+    `stub` and `answer` are Python text that defines the name the id ends in: a function, a class
+    or a value. `check(submission)` returns when it is right and raises `Wrong` when not; `right` is
+    then said to the learner. With `bank=Bank` (or any callable that makes a context manager) the
+    check is called as `check(submission, bank)` with a bank of its own, started before the time
+    limit begins and stopped after.
     """
 
     id: str
@@ -94,7 +93,6 @@ class Exercise:
     answer: str
     check: Callable[..., None]
     right: str
-    wrongs: tuple[tuple[str, str], ...]
     bank: Callable[[], AbstractContextManager[Any]] | None = None
 
     def __post_init__(self) -> None:

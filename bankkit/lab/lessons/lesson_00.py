@@ -103,13 +103,6 @@ EXERCISES = (
         check=check_cents,
         right="1234 + 66 = 1300. Adding whole numbers is something that computers do without "
         "any error.",
-        wrongs=(
-            ("cents = 13\n", "Redis holds cents"),
-            ("cents = 13.0\n", "Redis holds cents"),
-            ('cents = "1300"\n', "without quotes"),
-            ("cents = 1234\n", "only one of the two deposits"),
-            ("cents = 1300.0\n", "without a point"),
-        ),
     ),
     Exercise(
         id="00.open_with",
@@ -130,56 +123,6 @@ def open_with(client, account_id, dollars):
 """,
         check=check_open_with,
         right="Two calls went through a real server into a real Redis, and the check looked there.",
-        wrongs=(
-            (
-                """\
-def open_with(client, account_id, dollars):
-    return client.deposit(account_id, dollars).balance
-""",
-                "Open it first",
-            ),
-            (
-                """\
-def open_with(client, account_id, dollars):
-    client.create_account(account_id)
-    return client.deposit(account_id, dollars)
-""",
-                "Return only its field `balance`",
-            ),
-            (
-                """\
-def open_with(client, account_id, dollars):
-    client.create_account(account_id)
-    print(client.deposit(account_id, dollars).balance)
-""",
-                "is not enough",
-            ),
-            (
-                """\
-def open_with(client, account_id, dollars):
-    reply = client.create_account(account_id)
-    client.deposit(account_id, dollars)
-    return reply.balance
-""",
-                "from before the deposit",
-            ),
-            (
-                """\
-def open_with(client, account_id, dollars):
-    client.create_account("alice")
-    return client.deposit("alice", 10).balance
-""",
-                "Redis has no account carol",
-            ),
-            (
-                """\
-def open_with(client, account_id, dollars):
-    client.create_account(account_id)
-    return dollars
-""",
-                "nothing in it yet",
-            ),
-        ),
         bank=Bank,
     ),
 )

@@ -223,7 +223,7 @@ def _compare(got: Any, wanted: tuple[str, str]) -> None:
     code, reason = wanted
     if got is None:
         raise Wrong(f"The bank refuses with {code}, and `refusal` returns `None`.")
-    if not isinstance(got, tuple) or len(got) != 2:
+    if not isinstance(got, tuple | list) or len(got) != 2:
         raise Wrong("`refusal` must return two texts, `(code, reason)`.")
     if isinstance(got[0], grpc.StatusCode):
         raise Wrong(f"The code is wanted as text, `'{code}'`: take its `.name`.")
@@ -268,57 +268,6 @@ def refusal(stub, request):
 """,
         check=check_refusal,
         right="Code and reason are what a program decides by; the text it shows to people.",
-        wrongs=(
-            (
-                """\
-import grpc
-
-
-def refusal(stub, request):
-    try:
-        stub.CreateAccount(request)
-    except grpc.RpcError as error:
-        return error.code().name, error.details()
-""",
-                "text for people",
-            ),
-            (
-                """\
-import bankkit
-import grpc
-
-
-def refusal(stub, request):
-    try:
-        stub.CreateAccount(request)
-    except grpc.RpcError as error:
-        return error.code(), bankkit.error_info(error).reason
-""",
-                "take its `.name`",
-            ),
-            (
-                """\
-import bankkit
-import grpc
-
-
-def refusal(stub, request):
-    try:
-        stub.CreateAccount(request)
-    except grpc.RpcError as error:
-        return error.code().name, bankkit.error_info(error).reason
-""",
-                "there is no ErrorInfo in it",
-            ),
-            (
-                """\
-def refusal(stub, request):
-    reply = stub.CreateAccount(request)
-    return reply.message
-""",
-                "return `None`",
-            ),
-        ),
         bank=Bank,
     ),
     Exercise(
@@ -351,88 +300,6 @@ def open_or_get(stub, account_id):
         check=check_open_or_get,
         right="One call, no look before it, and only the one error caught that you know how to "
         "take.",
-        wrongs=(
-            (
-                """\
-import grpc
-from bankkit.pb import bank_pb2
-
-
-def open_or_get(stub, account_id):
-    request = bank_pb2.AccountRequest(account_id=account_id, account_type="savings")
-    try:
-        stub.CreateAccount(request)
-    except grpc.RpcError:
-        return False
-    return True
-""",
-                "your function hides it",
-            ),
-            (
-                """\
-import grpc
-from bankkit.pb import bank_pb2
-
-
-def open_or_get(stub, account_id):
-    request = bank_pb2.AccountRequest(account_id=account_id, account_type="savings")
-    try:
-        stub.CreateAccount(request)
-    except grpc.RpcError as error:
-        if error.details() != "Account already exists.":
-            raise
-        return False
-    return True
-""",
-                "compare the code",
-            ),
-            (
-                """\
-import grpc
-from bankkit.pb import bank_pb2
-
-
-def open_or_get(stub, account_id):
-    request = bank_pb2.AccountRequest(account_id=account_id, account_type="savings")
-    try:
-        stub.GetBalance(request)
-        return False
-    except grpc.RpcError as error:
-        if error.code() is not grpc.StatusCode.NOT_FOUND:
-            raise
-    stub.CreateAccount(request)
-    return True
-""",
-                "between your look and your call",
-            ),
-            (
-                """\
-from bankkit.pb import bank_pb2
-
-
-def open_or_get(stub, account_id):
-    stub.CreateAccount(bank_pb2.AccountRequest(account_id=account_id, account_type="savings"))
-    return True
-""",
-                "that is no failure",
-            ),
-            (
-                """\
-import grpc
-from bankkit.pb import bank_pb2
-
-
-def open_or_get(stub, account_id):
-    request = bank_pb2.AccountRequest(account_id=account_id, account_type="savings")
-    try:
-        stub.CreateAccount(request)
-    except grpc.RpcError as error:
-        return error.code().name
-    return "OK"
-""",
-                "must return `True` or `False`",
-            ),
-        ),
         bank=Bank,
     ),
 )

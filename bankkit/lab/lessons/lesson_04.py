@@ -1,12 +1,19 @@
 """The questions of notebooks/04_withdraw.ipynb."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from fractions import Fraction
 from functools import partial
 from typing import Any
 
-from bankkit import Bank, CallError, Client
+import grpc
+from grpc_status import rpc_status
+
+from bankkit import Bank, Client, connect
 from bankkit.lab.course.exercises import Exercise, Prediction, Wrong
 from bankkit.money import MAX_CENTS
+from bankkit.pb import bank_pb2_grpc
 
 TITLE = "Withdraw"
 
@@ -98,54 +105,49 @@ PREDICTIONS = (
 # --- withdraw_or_less ----------------------------------------------------------------------------
 
 
-class BusyClient:
-    """A bank's client that somebody else is always a moment ahead of.
+class BusyLine(grpc.UnaryUnaryClientInterceptor):
+    """A line to the bank on which somebody else is always a moment ahead.
 
-    After a look at the balance and after a refusal the next of the rivals acts.
+    After a look at the balance and after a refused withdrawal the next of the rivals acts.
     """
 
-    def __init__(self, client: Client, *rivals: Callable[[], object]) -> None:
-        self._client = client
+    def __init__(self, *rivals: Callable[[], object]) -> None:
         self._rivals = list(rivals)
         self.looked = False
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._client, name)
-
-    def get_balance(self, *args: Any, **options: Any) -> Any:
-        self.looked = True
-        reply = self._client.get_balance(*args, **options)
-        self._let_a_rival_act()
-        return reply
-
-    def withdraw(self, *args: Any, **options: Any) -> Any:
-        try:
-            return self._client.withdraw(*args, **options)
-        except CallError:
-            self._let_a_rival_act()
-            raise
-
-    def _let_a_rival_act(self) -> None:
-        if self._rivals:
+    def intercept_unary_unary(
+        self, continuation: Callable[[Any, Any], Any], details: Any, request: Any
+    ) -> Any:
+        call = continuation(details, request)
+        looks = details.method.endswith("/GetBalance")
+        self.looked |= looks
+        if self._rivals and (looks or call.code() is not grpc.StatusCode.OK):
             self._rivals.pop(0)()
+        return call
 
 
-class GermanClient:
-    """A bank's client that shows refusals in German."""
+class GermanLine(grpc.UnaryUnaryClientInterceptor):
+    """A line to a bank that shows refusals in German."""
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    def intercept_unary_unary(
+        self, continuation: Callable[[Any, Any], Any], details: Any, request: Any
+    ) -> Any:
+        call = continuation(details, request)
+        status = rpc_status.from_call(call)
+        if status is not None:
+            status.message = "Das Guthaben reicht nicht."
+            translated = rpc_status.to_status(status)
+            call.details = lambda: translated.details
+            call.trailing_metadata = lambda: translated.trailing_metadata
+        return call
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._client, name)
 
-    def withdraw(self, *args: Any, **options: Any) -> Any:
-        try:
-            return self._client.withdraw(*args, **options)
-        except CallError as error:
-            text = "Das Guthaben reicht nicht."
-            error._details, error.args = text, (f"{error.code().name}: {text}",)
-            raise
+@contextmanager
+def _by(line: grpc.UnaryUnaryClientInterceptor, bank: Bank) -> Iterator[Client]:
+    """A client that calls the bank by this line, with its methods or with its stub."""
+    with connect(bank.address) as client:
+        client.stub = bank_pb2_grpc.BankServiceStub(grpc.intercept_channel(client.channel, line))
+        yield client
 
 
 def check_withdraw_or_less(withdraw_or_less: Any, bank: Any) -> None:
@@ -162,9 +164,9 @@ def check_withdraw_or_less(withdraw_or_less: Any, bank: Any) -> None:
     _expect_paid(bank, got, "carol", asked=100, had=30, paid=30)
     try:
         got = withdraw_or_less(client, "carol", 10)
-    except CallError as error:
+    except grpc.RpcError as error:
         raise Wrong(
-            f"The account is empty now, and {error.code().name} got through. Nothing can be paid "
+            f"The account is empty now, and {_name(error)} got through. Nothing can be paid "
             "out then: return 0, and do not ask the bank for 0 dollars."
         ) from None
     _expect_paid(bank, got, "carol", asked=10, had=0, paid=0)
@@ -176,7 +178,7 @@ def check_withdraw_or_less(withdraw_or_less: Any, bank: Any) -> None:
                 "hides it. Catch FAILED_PRECONDITION alone and let every other error through, with "
                 "`raise`."
             )
-    busy = BusyClient(client, lambda: client.withdraw("dave", 10))
+    busy = BusyLine(*[lambda: client.withdraw("dave", 10)] * 2)
     looked_first = (
         "You looked at the balance, and before your withdrawal arrived somebody else took 10 "
         "dollars of it: FAILED_PRECONDITION got through. A look protects nothing; let the bank "
@@ -186,20 +188,22 @@ def check_withdraw_or_less(withdraw_or_less: Any, bank: Any) -> None:
         "Between the refusal and your next withdrawal somebody else took 10 dollars, so you were "
         "refused again, and FAILED_PRECONDITION got through. Try until it works: a loop."
     )
-    got = _unless_refused(
-        lambda: withdraw_or_less(busy, "dave", 60),
-        lambda: looked_first if busy.looked else tried_twice,
-    )
-    _expect_paid(bank, got, "dave", asked=60, had=40, paid=40)
+    with _by(busy, bank) as busy_client:
+        got = _unless_refused(
+            lambda: withdraw_or_less(busy_client, "dave", 60),
+            lambda: looked_first if busy.looked else tried_twice,
+        )
+    _expect_paid(bank, got, "dave", asked=60, had=30, paid=30)
     _open(client, "erin", 50)
-    got = _unless_refused(
-        lambda: withdraw_or_less(GermanClient(client), "erin", 60),
-        lambda: (
-            "At a bank that says the same in German (`Das Guthaben reicht nicht.`), your function "
-            "lets FAILED_PRECONDITION through. Texts are for people and may change: compare the "
-            "code, `error.code()`."
-        ),
-    )
+    with _by(GermanLine(), bank) as german_client:
+        got = _unless_refused(
+            lambda: withdraw_or_less(german_client, "erin", 60),
+            lambda: (
+                "At a bank that says the same in German (`Das Guthaben reicht nicht.`), your "
+                "function lets FAILED_PRECONDITION through. Texts are for people and may change: "
+                "compare the code, `error.code()`."
+            ),
+        )
     _expect_paid(bank, got, "erin", asked=60, had=50, paid=50)
 
 
@@ -217,8 +221,8 @@ def _code_of(call: Callable[[], object]) -> str | None:
     """The name of the status code that a call fails with, or None."""
     try:
         call()
-    except CallError as error:
-        return error.code().name
+    except grpc.RpcError as error:
+        return _name(error)
     return None
 
 
@@ -226,10 +230,16 @@ def _unless_refused(call: Callable[[], Any], complaint: Callable[[], str]) -> An
     """What the call returns; `Wrong` with the complaint when FAILED_PRECONDITION gets through."""
     try:
         return call()
-    except CallError as error:
-        if error.code().name != "FAILED_PRECONDITION":
+    except grpc.RpcError as error:
+        if _name(error) != "FAILED_PRECONDITION":
             raise
         raise Wrong(complaint()) from None
+
+
+def _name(error: Any) -> str:
+    """Of the status code, whether the client or its stub has raised the error."""
+    name: str = error.code().name
+    return name
 
 
 def _expect_paid(bank: Bank, got: Any, account_id: str, *, asked: int, had: int, paid: int) -> None:
@@ -238,19 +248,19 @@ def _expect_paid(bank: Bank, got: Any, account_id: str, *, asked: int, had: int,
         raise Wrong("`withdraw_or_less` must return the dollars that were paid out.")
     if hasattr(got, "balance"):
         raise Wrong("You return the whole reply. Return the dollars that were paid out.")
-    if isinstance(got, bool) or not isinstance(got, int | float):
+    if isinstance(got, bool) or not isinstance(got, int | float | Decimal | Fraction):
         raise Wrong("`withdraw_or_less` must return a number: the dollars that were paid out.")
     left = _cents(bank, account_id)
     taken = had * 100 - left
     if round(got * 100) == left != taken:
         raise Wrong(
-            f"{story}: you return {got:g}, which is the balance that is left. Wanted are the "
-            "dollars that were paid out."
+            f"{story}: you return {float(got):g}, which is the balance that is left. Wanted are "
+            "the dollars that were paid out."
         )
     if taken != paid * 100:
         raise Wrong(f"{story}: {taken / 100:g} dollars left the account. It should be {paid}.")
     if round(got * 100) != taken:
-        raise Wrong(f"{story}: {paid} dollars were paid out, and you return {got:g}.")
+        raise Wrong(f"{story}: {paid} dollars were paid out, and you return {float(got):g}.")
 
 
 # --- pay -----------------------------------------------------------------------------------------
@@ -341,89 +351,6 @@ def withdraw_or_less(client, account_id, dollars):
         check=check_withdraw_or_less,
         right="You let the bank check, under its lock, and go by what it says. That works however "
         "many others are at the account.",
-        wrongs=(
-            (
-                """\
-def withdraw_or_less(client, account_id, dollars):
-    balance = client.get_balance(account_id).balance
-    if balance == 0:
-        return 0
-    amount = min(dollars, balance)
-    client.withdraw(account_id, amount)
-    return amount
-""",
-                "A look protects nothing",
-            ),
-            (
-                """\
-import bankkit
-import grpc
-
-
-def withdraw_or_less(client, account_id, dollars):
-    try:
-        client.withdraw(account_id, dollars)
-        return dollars
-    except bankkit.CallError as error:
-        if error.code() is not grpc.StatusCode.FAILED_PRECONDITION:
-            raise
-        rest = int(error.metadata["balance_cents"]) / 100
-        if rest > 0:
-            client.withdraw(account_id, rest)
-        return rest
-""",
-                "Try until it works: a loop",
-            ),
-            (
-                """\
-import bankkit
-
-
-def withdraw_or_less(client, account_id, dollars):
-    while dollars:
-        try:
-            client.withdraw(account_id, dollars)
-            return dollars
-        except bankkit.CallError as error:
-            dollars = int(error.metadata.get("balance_cents", 0)) / 100
-    return 0
-""",
-                "your function hides it",
-            ),
-            (
-                """\
-import bankkit
-
-
-def withdraw_or_less(client, account_id, dollars):
-    while dollars:
-        try:
-            client.withdraw(account_id, dollars)
-            return dollars
-        except bankkit.CallError as error:
-            if error.details() != "Insufficient funds for the requested withdrawal.":
-                raise
-            dollars = int(error.metadata["balance_cents"]) / 100
-    return 0
-""",
-                "compare the code",
-            ),
-            (
-                """\
-def withdraw_or_less(client, account_id, dollars):
-    return client.withdraw(account_id, dollars).balance
-""",
-                "the balance that is left",
-            ),
-            (
-                """\
-def withdraw_or_less(client, account_id, dollars):
-    client.withdraw(account_id, dollars)
-    return dollars
-""",
-                "Catch it, and withdraw what there is",
-            ),
-        ),
         bank=Bank,
     ),
     Exercise(
@@ -455,56 +382,6 @@ def pay(client, sender, receiver, dollars):
         right="To undo an operation by a second one is called compensation. "
         "One hole is left: after UNAVAILABLE nobody knows whether the receiver has the money, and "
         "putting it back might pay twice. Lesson 06 closes it.",
-        wrongs=(
-            (
-                """\
-def pay(client, sender, receiver, dollars):
-    client.deposit(receiver, dollars)
-    client.withdraw(sender, dollars)
-""",
-                "made of nothing",
-            ),
-            (
-                """\
-def pay(client, sender, receiver, dollars):
-    client.withdraw(sender, dollars)
-    client.deposit(receiver, dollars)
-""",
-                "put the money back",
-            ),
-            (
-                """\
-def pay(client, sender, receiver, dollars):
-    client.get_balance(receiver)
-    client.withdraw(sender, dollars)
-    client.deposit(receiver, dollars)
-""",
-                "Looking first is not enough",
-            ),
-            (
-                """\
-import bankkit
-
-
-def pay(client, sender, receiver, dollars):
-    client.withdraw(sender, dollars)
-    try:
-        client.deposit(receiver, dollars)
-    except bankkit.CallError:
-        client.deposit(sender, dollars)
-""",
-                "You hide it",
-            ),
-            (
-                """\
-def pay(client, sender, receiver, dollars):
-    if client.get_balance(sender).balance >= dollars:
-        client.withdraw(sender, dollars)
-        client.deposit(receiver, dollars)
-""",
-                "returns as if it had",
-            ),
-        ),
         bank=Bank,
     ),
 )

@@ -154,6 +154,11 @@ def check_rounds_to_double(rounds_to_double: Any, bank: Any) -> None:
                     + _endless(cents, percent, sent)
                 ) from None
             _compare(got, _rounds(cents, percent), said, why)
+    if (balance := bank.client.get_balance("heidi").balance) < 200:
+        raise Wrong(
+            "Your numbers are right, but you did not ask the bank: 100 dollars should have doubled "
+            f"there, and it has {balance:.2f}. Call CalculateInterest for each round."
+        )
 
 
 def _rounds(cents: int, percent: int) -> int | None:
@@ -217,70 +222,6 @@ def add_interest(cents, percent):
         check=check_add_interest,
         right="Exact until the last step, and then one rounding. Compare with `add_interest` in "
         "`bankkit/accounts.py`.",
-        wrongs=(
-            (
-                """\
-from decimal import Decimal
-
-
-def add_interest(cents, percent):
-    return cents + round(cents * Decimal(repr(percent)))
-""",
-                "5 means 5 %: divide by 100.",
-            ),
-            (
-                """\
-def add_interest(cents, percent):
-    return cents + round(cents * percent / 100)
-""",
-                "A float of 1.1 is a hair more",
-            ),
-            (
-                """\
-def add_interest(cents, percent):
-    return int(cents * (1 + percent / 100))
-""",
-                "Round it, do not cut it.",
-            ),
-            (
-                """\
-from decimal import ROUND_HALF_UP, Decimal
-
-
-def add_interest(cents, percent):
-    interest = cents * Decimal(repr(percent)) / 100
-    return cents + int(interest.quantize(Decimal(1), rounding=ROUND_HALF_UP))
-""",
-                "the even neighbour is 0",
-            ),
-            (
-                """\
-from decimal import Decimal
-
-
-def add_interest(cents, percent):
-    return round(cents + cents * Decimal(repr(percent)) / 100)
-""",
-                "Round the interest, not the sum.",
-            ),
-            (
-                """\
-from decimal import Decimal
-
-
-def add_interest(cents, percent):
-    return cents + cents * Decimal(repr(percent)) / 100
-""",
-                "and is a `Decimal`",
-            ),
-            (
-                """\
-def add_interest(cents, percent):
-    return round(cents * percent / 100)
-""",
-                "you return the interest",
-            ),
-        ),
     ),
     Exercise(
         id="05.rounds_to_double",
@@ -313,70 +254,6 @@ def rounds_to_double(stub, account_id, percent):
 """,
         check=check_rounds_to_double,
         right="Rounding is part of the rule: it decides whether ten cents ever grow.",
-        wrongs=(
-            (
-                """\
-from bankkit.pb import bank_pb2
-
-
-def rounds_to_double(stub, account_id, percent):
-    first = stub.GetBalance(bank_pb2.AccountRequest(account_id=account_id)).balance
-    request = bank_pb2.InterestRequest(account_id=account_id, annual_interest_rate=percent)
-    balance, rounds = first, 0
-    while balance < 2 * first:
-        balance = stub.CalculateInterest(request).balance
-        rounds += 1
-    return rounds
-""",
-                "Return `None` once a round adds nothing",
-            ),
-            (
-                """\
-import math
-
-
-def rounds_to_double(stub, account_id, percent):
-    return math.ceil(math.log(2) / math.log(1 + percent / 100))
-""",
-                "A formula for 5 % says 15",
-            ),
-            (
-                """\
-from bankkit.pb import bank_pb2
-
-
-def rounds_to_double(stub, account_id, percent):
-    first = stub.GetBalance(bank_pb2.AccountRequest(account_id=account_id)).balance
-    request = bank_pb2.InterestRequest(account_id=account_id, annual_interest_rate=percent)
-    balance, rounds = first, 0
-    while balance <= 2 * first:
-        before, rounds = balance, rounds + 1
-        balance = stub.CalculateInterest(request).balance
-        if balance == before:
-            return None
-    return rounds
-""",
-                "twice as much is enough",
-            ),
-            (
-                """\
-from bankkit.pb import bank_pb2
-
-
-def rounds_to_double(stub, account_id, percent):
-    first = stub.GetBalance(bank_pb2.AccountRequest(account_id=account_id)).balance
-    request = bank_pb2.InterestRequest(account_id=account_id, annual_interest_rate=percent / 100)
-    balance, rounds = first, 0
-    while balance < 2 * first:
-        before, rounds = balance, rounds + 1
-        balance = stub.CalculateInterest(request).balance
-        if balance == before:
-            return None
-    return rounds
-""",
-                "It sends the rate 0.1.",
-            ),
-        ),
         bank=Bank,
     ),
 )

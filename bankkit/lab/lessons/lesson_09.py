@@ -2,17 +2,18 @@
 
 import linecache
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, cast
 
 from bankkit.explorer.exploration import explore
 from bankkit.explorer.laboratory import Scenario, Stuck
 from bankkit.explorer.replay_run import Run
-from bankkit.explorer.schedule import Outcome, Schedule
+from bankkit.explorer.schedule import Move, Outcome, Schedule
 from bankkit.lab.course.exercises import Exercise, Prediction, Wrong
 from bankkit.locks import FirstDraftLock
 
@@ -133,14 +134,16 @@ def together(threading: Any, **targets: Callable[[], object]) -> None:
         thread.join()
 
 
-def hold(scenario: Scenario, who: str, advice: dict[str, str]) -> None:
+def hold(
+    scenario: Scenario, who: str, advice: dict[str, str], patch: Iterable[ModuleType] = ()
+) -> None:
     """Have each schedule of two preemptions end well, or raise `Wrong` with one that does not.
 
     `advice` is for how it ends: "waits", "inside", "raises" or, with a message of its own,
-    "asserts".
+    "asserts". `patch` is for the explorer.
     """
     try:
-        result = explore(scenario, preemptions=2, seconds=6.0, steps=1000)
+        result = explore(scenario, preemptions=2, seconds=6.0, steps=1000, patch=patch)
     except Stuck:
         raise Wrong(
             "A thread of yours goes round in a loop, or waits at something that it did not get "
@@ -405,8 +408,11 @@ def check_writers_first(writers_first: Any) -> None:
         )
 
 
-def _goes_behind_a_writer(writers_first: Any) -> bool:
-    """Whether a reader waits that comes while one reads and a writer waits."""
+def _goes_behind_a_writer(
+    writers_first: Any, acquire: str = "acquire_write", patch: Iterable[ModuleType] = ()
+) -> bool:
+    """Whether a reader waits that comes while one reads and a writer waits, in this method."""
+    seconds = (1.0,) if acquire == "acquire_in_time" else ()
 
     def scenario(threading: Any) -> None:
         lock = writers_first(threading)
@@ -418,7 +424,7 @@ def _goes_behind_a_writer(writers_first: Any) -> bool:
             lock.release_read()
 
         def write() -> None:
-            lock.acquire_write()
+            getattr(lock, acquire)(*seconds)
             lock.release_write()
 
         def come_later() -> None:
@@ -430,11 +436,16 @@ def _goes_behind_a_writer(writers_first: Any) -> bool:
 
         together(threading, first=read, writer=write, late=come_later, end=end)
 
-    with closing(Run(scenario)) as run:
+    with closing(Run(scenario, patch=patch)) as run:
         for name in ("first", "writer", "late"):
-            while name in [move.thread for move in run.enabled]:
-                run.step(name)
+            while moves := [move for move in run.enabled if _is_by(move, name)]:
+                run.step(moves[0])
         return {view.name: view.state for view in run.threads}["late"] == "blocked"
+
+
+def _is_by(move: Move, name: str) -> bool:
+    """Whether it is this thread's, and no end of its patience."""
+    return move.thread == name and not move.does.endswith("timed out")
 
 
 WRITERS_FIRST = """\
@@ -476,6 +487,7 @@ WRITERS_FIRST_MENDED = WRITERS_FIRST.replace("notify()", "notify_all()")
 
 def check_acquire_in_time(acquire_in_time: Any) -> None:
     patient = type("Patient", (_mended_writers_first(),), {"acquire_in_time": acquire_in_time})
+    notebook = _notebook_of(acquire_in_time)
 
     def scenario(threading: Any) -> None:
         lock = patient(threading)
@@ -514,6 +526,31 @@ def check_acquire_in_time(acquire_in_time: Any) -> None:
 
         together(threading, read=read, write=write)
 
+    def writer_who_stays(threading: Any) -> None:
+        lock = patient(threading)
+        page = threading.shared(written=False)
+        other_answered = threading.Event()
+
+        def write() -> None:
+            lock.acquire_write()
+            page.written = True
+            other_answered.wait()
+            page.written = False
+            lock.release_write()
+
+        def hurry() -> None:
+            if lock.acquire_in_time(1.0):
+                assert not page.written, INSIDE
+                lock.release_write()
+            other_answered.set()
+
+        def read() -> None:
+            lock.acquire_read()
+            assert not page.written, INSIDE
+            lock.release_read()
+
+        together(threading, write=write, hurry=hurry, read=read)
+
     def two_who_meet(threading: Any) -> None:
         lock = patient(threading)
         both_read = threading.Barrier(2)
@@ -533,6 +570,7 @@ def check_acquire_in_time(acquire_in_time: Any) -> None:
         reader_who_stays,
         "A reader who stays until the writer has given up",
         {"waits": "The writer waits longer than its `timeout`."},
+        patch=notebook,
     )
     hold(
         scenario,
@@ -542,6 +580,16 @@ def check_acquire_in_time(acquire_in_time: Any) -> None:
             "writes. Who gives up must leave as if they had never come.",
             "inside": "Say `True` only if you found the lock free, and write it down only then.",
         },
+        patch=notebook,
+    )
+    hold(
+        writer_who_stays,
+        "A writer who stays until another one has given up, and a reader",
+        {
+            "waits": "Who gives up must leave as if they had never come.",
+            "inside": "Say `True` only if you found the lock free, and write it down only then.",
+        },
+        patch=notebook,
     )
     hold(
         two_who_meet,
@@ -550,7 +598,26 @@ def check_acquire_in_time(acquire_in_time: Any) -> None:
             "waits": "The second one waited because of that writer, and slept on when the writer "
             "left: nobody told it. Who leaves and was in the way must say so."
         },
+        patch=notebook,
     )
+    if not _goes_behind_a_writer(patient, "acquire_in_time", notebook):
+        raise Wrong(
+            "Nobody waits for ever now, but this writer does not go first any more: while one "
+            "reads and it waits, another reader comes and walks in. Count it in `self._waiting` "
+            "as long as it waits."
+        )
+
+
+class _Names:
+    """The names that a function knows, as attributes, as a module has them."""
+
+    def __init__(self, function: Any) -> None:
+        self.__dict__ = getattr(function, "__globals__", {})
+
+
+def _notebook_of(function: Any) -> list[ModuleType]:
+    """Where a learner who keeps a deadline has `time` from, which must be the explorer's then."""
+    return [cast(ModuleType, _Names(function))]
 
 
 def _mended_writers_first() -> type[Any]:
@@ -603,65 +670,6 @@ def release_write(self):
         "the writer too changes what it looks at and tells of it as one step. Nobody can "
         "come in between any more, in any schedule: of one writer with one or two readers, and of "
         "two writers, with at most two preemptions.",
-        wrongs=(
-            (
-                """\
-def release_write(self):
-    self._writers_mutex.release()
-    with self._changed:
-        self._writer = None
-        self._changed.notify_all()
-""",
-                "that note came too late",
-            ),
-            (
-                """\
-def release_write(self):
-    with self._changed:
-        self._changed.notify_all()
-        self._writer = None
-    self._writers_mutex.release()
-""",
-                "`read` waits for ever",
-            ),
-            (
-                """\
-def release_write(self):
-    self._writer = None
-    self._changed.notify_all()
-    self._writers_mutex.release()
-""",
-                "needs its lock: keep it inside",
-            ),
-            (
-                """\
-def release_write(self):
-    with self._changed:
-        self._writer = None
-        self._writers_mutex.release()
-        self._changed.notify()
-""",
-                "Notify all",
-            ),
-            (
-                """\
-def release_write(self):
-    with self._changed:
-        self._writer = None
-        self._writers_mutex.release()
-""",
-                "somebody has to notify",
-            ),
-            (
-                """\
-def release_write(self):
-    with self._changed:
-        self._writers_mutex.release()
-        self._changed.notify_all()
-""",
-                "still names a writer",
-            ),
-        ),
     ),
     Exercise(
         id="09.Mutex",
@@ -680,25 +688,6 @@ def release_write(self):
         check=check_mutex,
         right="To overtake one who has been notified is called barging, and every condition of "
         "every language allows it. So a wait stands in a `while`, always.",
-        wrongs=(
-            (MUTEX.replace("notify()", "notify_all()"), "must look again"),
-            (
-                MUTEX.replace("if self._taken", "while self._taken").replace(
-                    "            self._taken = True\n", ""
-                ),
-                "must write down that it is",
-            ),
-            (
-                MUTEX.replace("if self._taken", "while self._taken").replace(
-                    "self._changed.wait()", "pass"
-                ),
-                "Wait on the condition",
-            ),
-            (
-                MUTEX.replace("self._taken = False\n            self", "self"),
-                "say that it is free",
-            ),
-        ),
     ),
     Exercise(
         id="09.WritersFirst",
@@ -718,22 +707,6 @@ def release_write(self):
         right="`notify` is for those who all wait for the same thing, and of whom one is enough. "
         "In all other cases: `notify_all`. It costs a few needless looks, and nobody sleeps "
         "for ever.",
-        wrongs=(
-            (
-                "notify_all()".join(WRITERS_FIRST.rsplit("notify()", 1)),
-                "Two readers and one writer: ",
-            ),
-            (WRITERS_FIRST.replace("notify()", "notify_all()", 1), "One reader and two writers: "),
-            (WRITERS_FIRST.replace(" or self._waiting", ""), "do not go first any more"),
-            (
-                WRITERS_FIRST.replace(
-                    "-= 1\n            self._changed",
-                    "-= 1\n            if not self._readers: self._changed",
-                    1,
-                ),
-                "The writer was never told",
-            ),
-        ),
     ),
     Exercise(
         id="09.acquire_in_time",
@@ -767,60 +740,5 @@ def acquire_in_time(self, timeout):
         right="Whoever gives up leaves without a trace, and tells those who waited because of "
         "them. The bank's own lock does both, in `_withdraw`. No test by hand would have waited at "
         "just that moment; the explorer's clock does not tick, it is one more choice.",
-        wrongs=(
-            (
-                """\
-def acquire_in_time(self, timeout):
-    with self._changed:
-        self._waiting += 1
-        free = self._changed.wait_for(
-            lambda: not self._writing and not self._readers, timeout
-        )
-        self._waiting -= 1
-        if free:
-            self._writing = True
-        return free
-""",
-                "must say so",
-            ),
-            (
-                """\
-def acquire_in_time(self, timeout):
-    with self._changed:
-        self._waiting += 1
-        if not self._changed.wait_for(
-            lambda: not self._writing and not self._readers, timeout
-        ):
-            self._changed.notify_all()
-            return False
-        self._waiting -= 1
-        self._writing = True
-        return True
-""",
-                "as if they had never come",
-            ),
-            (
-                """\
-def acquire_in_time(self, timeout):
-    with self._changed:
-        self._waiting += 1
-        self._changed.wait_for(
-            lambda: not self._writing and not self._readers, timeout
-        )
-        self._waiting -= 1
-        self._writing = True
-        return True
-""",
-                "only if you found the lock free",
-            ),
-            (
-                """\
-def acquire_in_time(self, timeout):
-    self.acquire_write()
-    return True
-""",
-                "waits longer than its `timeout`",
-            ),
-        ),
     ),
 )

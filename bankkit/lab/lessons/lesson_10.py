@@ -108,7 +108,10 @@ PREDICTIONS = (
 
 
 class Interrupted(redis.Redis):
-    """The bank's Redis for the learner's code; whatever it sends, `then` comes right after it."""
+    """The bank's Redis for the learner's code; whatever it sends, `then` comes right after it.
+
+    After each command, that is, and after each transaction as a whole.
+    """
 
     def __init__(self, bank: Bank, then: Callable[[], object] = lambda: None) -> None:
         super().__init__(connection_pool=bank.redis.connection_pool)
@@ -124,7 +127,18 @@ class Interrupted(redis.Redis):
 
     def pipeline(self, *arguments: Any, **options: Any) -> Any:
         self.is_used = True
-        return super().pipeline(*arguments, **options)
+        pipeline = super().pipeline(*arguments, **options)
+        for send in ("execute", "immediate_execute_command"):
+            setattr(pipeline, send, self._interrupted(getattr(pipeline, send)))
+        return pipeline
+
+    def _interrupted(self, send: Callable[..., Any]) -> Callable[..., Any]:
+        def send_then(*arguments: Any, **options: Any) -> Any:
+            answer = send(*arguments, **options)
+            self._then()
+            return answer
+
+        return send_then
 
 
 def _yes_or_no(answer: Any, name: str) -> bool:
@@ -304,86 +318,6 @@ def release(redis, key, me):
         check=check_release,
         right="Compare and delete, in one step. It is asked for so often that newer servers have "
         "a command for it: `DELEX key IFEQ me` in Redis 8.4, `DELIFEQ key me` in Valkey 9.",
-        wrongs=(
-            (
-                """\
-def release(redis, key, me):
-    return redis.delete(key) == 1
-""",
-                "now server 2's lock is gone",
-            ),
-            (
-                """\
-def release(redis, key, me):
-    if redis.get(key) == me:
-        return redis.delete(key) == 1
-    return False
-""",
-                "two commands",
-            ),
-            (
-                """\
-def release(redis, key, me):
-    script = \"\"\"
-        if redis.call('GET', KEYS[1]) == ARGV[1] then
-            return 1
-        end
-        return 0
-    \"\"\"
-    return redis.eval(script, 1, key, me) == 1
-""",
-                "the key is still there",
-            ),
-            (
-                """\
-def release(redis, key, me):
-    script = \"\"\"
-        if redis.call('GET', KEYS[1]) == ARGV[1] then
-            redis.call('DEL', KEYS[1])
-        end
-    \"\"\"
-    redis.eval(script, 1, key, me)
-""",
-                "must return `True` or `False`",
-            ),
-            (
-                """\
-def release(redis, key, me):
-    script = \"\"\"
-        if redis.call('GET', KEYS[1]) == ARGV[1] then
-            redis.call('DEL', KEYS[1])
-        end
-        return 1
-    \"\"\"
-    return redis.eval(script, 1, key, me) == 1
-""",
-                "server 1 released nothing",
-            ),
-            (
-                """\
-def release(redis, key, me):
-    script = \"\"\"
-        if redis.call('GET', KEYS[1]) == me then
-            return redis.call('DEL', KEYS[1])
-        end
-        return 0
-    \"\"\"
-    return redis.eval(script, 1, key, me) == 1
-""",
-                "ResponseError",
-            ),
-            (
-                """\
-def release(redis, key, me):
-    with redis.pipeline(transaction=True) as together:
-        together.get(key)
-        together.delete(key)
-        value, deleted = together.execute()
-    return value == me
-""",
-                "now server 2's lock is gone",
-            ),
-        ),
         bank=Bank,
     ),
     Exercise(
@@ -425,122 +359,6 @@ def fenced_commit(redis, account, balance, token):
         check=check_fenced_commit,
         right="However long the holder of 33 sleeps: once 34 was here, its commit changes nothing. "
         "It need not know that it has slept.",
-        wrongs=(
-            (
-                """\
-def fenced_commit(redis, account, balance, token):
-    script = \"\"\"
-        local seen = tonumber(redis.call('HGET', KEYS[1], 'token') or '0')
-        if tonumber(ARGV[2]) > seen then
-            return 0
-        end
-        redis.call('HSET', KEYS[1], 'balance', ARGV[1], 'token', ARGV[2])
-        return 1
-    \"\"\"
-    return redis.eval(script, 1, account, balance, token) == 1
-""",
-                "must be the smaller one for a refusal",
-            ),
-            (
-                """\
-def fenced_commit(redis, account, balance, token):
-    script = \"\"\"
-        local seen = tonumber(redis.call('HGET', KEYS[1], 'token') or '0')
-        if tonumber(ARGV[2]) <= seen then
-            return 0
-        end
-        redis.call('HSET', KEYS[1], 'balance', ARGV[1], 'token', ARGV[2])
-        return 1
-    \"\"\"
-    return redis.eval(script, 1, account, balance, token) == 1
-""",
-                "The holder with the token 33 commits again",
-            ),
-            (
-                """\
-def fenced_commit(redis, account, balance, token):
-    script = \"\"\"
-        local seen = tonumber(redis.call('HGET', KEYS[1], 'token') or '0')
-        if tonumber(ARGV[2]) < seen then
-            return 0
-        end
-        redis.call('HSET', KEYS[1], 'balance', ARGV[1])
-        return 1
-    \"\"\"
-    return redis.eval(script, 1, account, balance, token) == 1
-""",
-                "Remember the greatest token that ever came",
-            ),
-            (
-                """\
-def fenced_commit(redis, account, balance, token):
-    script = \"\"\"
-        local seen = tonumber(redis.call('HGET', KEYS[1], 'token') or '0')
-        redis.call('HSET', KEYS[1], 'token', ARGV[2])
-        if tonumber(ARGV[2]) < seen then
-            return 0
-        end
-        redis.call('HSET', KEYS[1], 'balance', ARGV[1])
-        return 1
-    \"\"\"
-    return redis.eval(script, 1, account, balance, token) == 1
-""",
-                "and as often as it tries",
-            ),
-            (
-                """\
-def fenced_commit(redis, account, balance, token):
-    if token < int(redis.hget(account, "token") or 0):
-        return False
-    redis.hset(account, mapping={"balance": balance, "token": token})
-    return True
-""",
-                "two commands",
-            ),
-            (
-                """\
-def fenced_commit(redis, account, balance, token):
-    script = \"\"\"
-        local seen = redis.call('HGET', KEYS[1], 'token') or '0'
-        if ARGV[2] < seen then
-            return 0
-        end
-        redis.call('HSET', KEYS[1], 'balance', ARGV[1], 'token', ARGV[2])
-        return 1
-    \"\"\"
-    return redis.eval(script, 1, account, balance, token) == 1
-""",
-                "To Lua both are text",
-            ),
-            (
-                """\
-def fenced_commit(redis, account, balance, token):
-    script = \"\"\"
-        if tonumber(ARGV[2]) < tonumber(redis.call('HGET', KEYS[1], 'token')) then
-            return 0
-        end
-        redis.call('HSET', KEYS[1], 'balance', ARGV[1], 'token', ARGV[2])
-        return 1
-    \"\"\"
-    return redis.eval(script, 1, account, balance, token) == 1
-""",
-                "ResponseError",
-            ),
-            (
-                """\
-def fenced_commit(redis, account, balance, token):
-    script = \"\"\"
-        local seen = tonumber(redis.call('HGET', KEYS[1], 'token') or '0')
-        if tonumber(ARGV[2]) >= seen then
-            redis.call('HSET', KEYS[1], 'balance', ARGV[1], 'token', ARGV[2])
-        end
-        return 1
-    \"\"\"
-    return redis.eval(script, 1, account, balance, token) == 1
-""",
-                "so your function must return `False`",
-            ),
-        ),
         bank=Bank,
     ),
 )

@@ -11,6 +11,7 @@ from bankkit import lab
 from bankkit.lab.course.checks import judge
 from bankkit.lab.course.course import VerdictCard
 from bankkit.locks import first_draft
+from tests.support import answers
 from tests.support.paths import NOTEBOOKS
 
 CELLS = nbformat.read(NOTEBOOKS / "09_find_the_bug.ipynb", as_version=4).cells
@@ -52,9 +53,9 @@ def test_what_its_authors_overlooked_is_found(lesson: dict[str, Any]) -> None:
 @pytest.mark.parametrize("name", ["release_write", "Mutex", "WritersFirst", "acquire_in_time"])
 def test_a_check_shows_the_schedule_by_the_lines_of_the_learner(name: str) -> None:
     exercise = lab.registry().exercise(f"09.{name}")
-    source, part = exercise.wrongs[0]
-    verdict = judge(exercise, exercise.load(source))
-    assert part in verdict.text
+    wrong = answers.wrongs(exercise.id)[0]
+    verdict = judge(exercise, exercise.load(wrong.source))
+    assert wrong.expects in verdict.text
     assert re.search(r"^ *1 .*\w", verdict.shown, re.M)
     assert re.search(r"line\s\d+", verdict.shown)
     assert "lesson_09" not in verdict.shown

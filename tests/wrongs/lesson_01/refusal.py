@@ -1,0 +1,45 @@
+# %% The text in place of the reason
+# expects: text for people
+import grpc
+
+
+def refusal(stub, request):
+    try:
+        stub.CreateAccount(request)
+    except grpc.RpcError as error:
+        return error.code().name, error.details()
+
+
+# %% The code object in place of its name
+# expects: take its `.name`
+import grpc
+
+import bankkit
+
+
+def refusal(stub, request):
+    try:
+        stub.CreateAccount(request)
+    except grpc.RpcError as error:
+        return error.code(), bankkit.error_info(error).reason
+
+
+# %% A reason even where nobody answered
+# expects: there is no ErrorInfo in it
+import grpc
+
+import bankkit
+
+
+def refusal(stub, request):
+    try:
+        stub.CreateAccount(request)
+    except grpc.RpcError as error:
+        return error.code().name, bankkit.error_info(error).reason
+
+
+# %% Catches nothing
+# expects: return `None`
+def refusal(stub, request):
+    reply = stub.CreateAccount(request)
+    return reply.message

@@ -1,0 +1,49 @@
+# %% Releases the mutex before the block
+# expects: that note came too late
+def release_write(self):
+    self._writers_mutex.release()
+    with self._changed:
+        self._writer = None
+        self._changed.notify_all()
+
+
+# %% Notifies first, and releases the mutex after the block
+# expects: `read` waits for ever
+def release_write(self):
+    with self._changed:
+        self._changed.notify_all()
+        self._writer = None
+    self._writers_mutex.release()
+
+
+# %% Notifies without the lock
+# expects: needs its lock: keep it inside
+def release_write(self):
+    self._writer = None
+    self._changed.notify_all()
+    self._writers_mutex.release()
+
+
+# %% Notifies one
+# expects: Notify all
+def release_write(self):
+    with self._changed:
+        self._writer = None
+        self._writers_mutex.release()
+        self._changed.notify()
+
+
+# %% Notifies nobody
+# expects: somebody has to notify
+def release_write(self):
+    with self._changed:
+        self._writer = None
+        self._writers_mutex.release()
+
+
+# %% Leaves the name of the writer
+# expects: still names a writer
+def release_write(self):
+    with self._changed:
+        self._writers_mutex.release()
+        self._changed.notify_all()
