@@ -448,11 +448,11 @@ def test_of_banks_that_come_at_once_without_locks_one_has_the_data(tmp_path: Pat
     library = preloaded(tmp_path, NO_LOCKS.replace("FAILURE", "ENOLCK"))
     claim = """
     import sys, time
-    from bankkit.supervisor.supervisor_script import Claim, Failed
+    from bankkit.supervisor.supervisor_script import Claim, CommandFailed
     sys.stdin.readline()
     try:
         claim = Claim(sys.argv[1])
-    except Failed:
+    except CommandFailed:
         print('"refused"', flush=True)
     else:
         print('"mine"', flush=True)
