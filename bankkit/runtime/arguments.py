@@ -1,13 +1,13 @@
-"""Numbers and yes-or-no answers that a caller gives, checked at the door."""
+"""Checks of numbers and flags that callers pass."""
 
 MOST_GRACE_SECONDS = 86_400
-"""A day."""
+"""The longest grace: a day."""
 
 
 def check_whole(name: str, value: object, least: int, most: int, when: str = "") -> None:
     """Raises ValueError unless `value` is a whole number from `least` to `most`.
 
-    `name` is what the message calls it, and `when` says under which circumstances that holds.
+    The message calls the value `name`. `when` completes it with a condition for these limits.
     """
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
         raise ValueError(
@@ -16,13 +16,13 @@ def check_whole(name: str, value: object, least: int, most: int, when: str = "")
 
 
 def check_flag(name: str, value: object) -> None:
-    """Raises ValueError unless `value` is True or False: the text "no" would count as true."""
+    """Raises ValueError unless `value` is True or False; the text "no" would count as true."""
     if not isinstance(value, bool):
         raise ValueError(f"{name} must be True or False, not {value!r}.")
 
 
 def check_grace(grace: float) -> None:
-    """Raises ValueError that says what is allowed."""
+    """Raises ValueError unless `grace` is a number of seconds from 0 to a day."""
     number = isinstance(grace, (int, float)) and not isinstance(grace, bool)
     if not number or not 0 <= grace <= MOST_GRACE_SECONDS:
         raise ValueError(

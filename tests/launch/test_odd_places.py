@@ -166,7 +166,7 @@ for start in starts:
         try:
             start()
         except OSError as error:
-            print(f"here is room for {left} (Too many open files)" in str(error))
+            print(f"can open only {left} more (Too many open files)" in str(error))
         for _ in range(left):
             os.open(os.devnull, os.O_RDONLY)
 for number in opened[:30]:
