@@ -28,7 +28,7 @@ class FirstDraftLock:
         self._get_ident = threading.get_ident
         self._changed = threading.Condition(threading.Lock())  # guards the number of readers
         self._readers = 0
-        self._writers_mutex = threading.Lock()  # held by the writer, from asking to releasing
+        self._writers_mutex = threading.Lock()  # held by a writer that waits for readers or writes
         self._writer: int | None = None
 
     def read(self, timeout: float | None = None) -> ReadGuard:

@@ -111,7 +111,7 @@ def test_no_folder_at_all_that_can_hold_sockets(place: Home, certificate: list[s
     with command("serve", "--port", "0", environ=place.environ) as server:
         (line,) = server.errors().splitlines()
         assert server.wait() == 1
-    assert "a directory that can hold a unix socket, and none will do" in line
+    assert "a directory that can hold a unix socket, but none of these can" in line
     assert f"{place.folder}: Operation not permitted" in line
     assert "Set TMPDIR" in line
     tls = ["--tls-cert", certificate[0], "--tls-key", certificate[1]]
