@@ -1,6 +1,6 @@
-"""Locks for readers and writers: one lock a file, one small protocol that they share.
+"""Locks for readers and writers: one lock per file, and one small protocol that they share.
 
-Usable without the rest of the package::
+They work without the rest of the package::
 
     from bankkit.locks import ReadWriteLock
 
@@ -8,8 +8,8 @@ Usable without the rest of the package::
     with lock.read(timeout=1.0):
         ...
 
-The lock on Redis is imported when it is asked for; it needs the package ``redis``, the others need
-nothing but Python.
+The Redis lock is imported on first use. It needs the package ``redis``; the others need only
+Python.
 """
 
 from collections.abc import Callable
@@ -32,7 +32,7 @@ IN_PROCESS: dict[str, Callable[..., Lock]] = {
     "first-draft": FirstDraftLock,
     "read-write": ReadWriteLock,
 }
-"""Locks that work within one process, by the name under which a server is told to use them."""
+"""Locks that work within one process, by the names that a server's ``concurrency`` takes."""
 
 __all__ = [
     "IN_PROCESS",

@@ -1,11 +1,11 @@
-"""A read–write lock with a lost wakeup, kept as a specimen for study. Not for use.
+"""A read–write lock with a lost wakeup, kept as a specimen for study. Do not use it.
 
-The bug sits in ``FirstDraftLock.release_write``: it notifies first and releases the writers' mutex
-after. A reader that wakes in between finds the mutex still locked and waits again, and nobody will
-ever wake it: the notification it needed has been spent. Released inside the block, it is right.
+The bug is in ``FirstDraftLock.release_write``: it notifies first and releases the writers' mutex
+afterwards. A reader that wakes in between finds the mutex still locked and waits again. Nobody
+wakes it a second time. Releasing the mutex inside the ``with`` block fixes the bug.
 
-Tests do not find it: 0 of 20,000 rounds of contention, because the woken reader needs the time of
-a thread switch to look, and the writer needs one more line. Under the right schedule it is certain.
+Tests do not find it: 0 of 20,000 rounds of contention. The woken reader needs a thread switch
+before it looks, and the writer only one more line. Under the right schedule it always happens.
 """
 
 import threading
@@ -16,10 +16,10 @@ from .protocol import LockStatistics
 
 
 class FirstDraftLock:
-    """Many readers or one writer, unless a wakeup gets lost; then a reader waits for ever.
+    """Many readers or one writer; but if a wakeup is lost, a reader waits forever.
 
-    A specimen: it checks no misuse, it takes no timeouts, and an interrupt may leave it taken, as
-    it may a Condition. ``timeout`` is accepted, because every lock accepts it, and ignored.
+    This specimen does not check for misuse, and an interrupt may leave it taken, as with a
+    Condition. It accepts ``timeout``, because every lock does, and ignores it.
     """
 
     __slots__ = ("_changed", "_get_ident", "_readers", "_writer", "_writers_mutex")
@@ -28,7 +28,7 @@ class FirstDraftLock:
         self._get_ident = threading.get_ident
         self._changed = threading.Condition(threading.Lock())  # guards the number of readers
         self._readers = 0
-        self._writers_mutex = threading.Lock()  # held by the writer, from asking to releasing
+        self._writers_mutex = threading.Lock()  # held by a writer that waits for readers or writes
         self._writer: int | None = None
 
     def read(self, timeout: float | None = None) -> ReadGuard:
@@ -40,7 +40,7 @@ class FirstDraftLock:
         return WriteGuard(self, timeout)
 
     def acquire_read(self, timeout: float | None = None) -> bool:
-        """Begin to read. Waits as long as it takes, which may be for ever."""
+        """Begin to read. Waits without a limit, perhaps forever."""
         with self._changed:
             while self._writers_mutex.locked():
                 self._changed.wait()
@@ -48,14 +48,14 @@ class FirstDraftLock:
         return True
 
     def release_read(self) -> None:
-        """End one read; the last reader wakes everybody."""
+        """End one read; the last reader wakes every waiting thread."""
         with self._changed:
             self._readers -= 1
             if self._readers == 0:
                 self._changed.notify_all()
 
     def acquire_write(self, timeout: float | None = None) -> bool:
-        """Begin to write. Waits as long as it takes."""
+        """Begin to write. Waits without a limit."""
         self._writers_mutex.acquire()
         with self._changed:
             while self._readers > 0:
@@ -68,12 +68,12 @@ class FirstDraftLock:
         with self._changed:
             self._writer = None
             self._changed.notify_all()
-        # A reader that wakes here finds the writers' mutex locked and waits for a wakeup that
-        # nobody will send.
+        # A reader that wakes here finds the writers' mutex locked. It waits again, for a wakeup
+        # that nobody sends.
         self._writers_mutex.release()
 
     def statistics(self) -> LockStatistics:
-        """Who holds the lock, now. It keeps no count of those who wait."""
+        """The present holders. This lock does not count its waiters."""
         with self._changed:
             return LockStatistics(
                 readers=self._readers,

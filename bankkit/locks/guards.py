@@ -1,8 +1,9 @@
-"""``with lock.read():`` and ``with lock.write():``; a lock that can be lost builds on these.
+"""The guards behind ``with lock.read():`` and ``with lock.write():``.
 
-Classes with slots, because a ``contextlib`` generator costs as much as the lock itself. No
-interrupt comes between a block and its ``__exit__``, or between that and the release: the block's
-last call is still in it, and both functions have an `unbroken_start`.
+The Redis lock, which can be lost, derives its guards from these. They are classes with slots,
+because a ``contextlib`` generator costs as much as the lock itself. No interrupt comes between a
+block and its ``__exit__``, or between ``__exit__`` and the release: the block's last call is still
+inside the block, and both functions have an `unbroken_start`.
 """
 
 from types import TracebackType
@@ -13,7 +14,7 @@ from .protocol import Fence, Lock, LockTimeout
 
 
 class ReadGuard:
-    """Reads while its ``with`` block runs."""
+    """Holds a lock for reading while its ``with`` block runs."""
 
     __slots__ = ("_lock", "_timeout")
 
@@ -23,7 +24,7 @@ class ReadGuard:
 
     def __enter__(self) -> None:
         if not self._lock.acquire_read(self._timeout):
-            raise LockTimeout(f"The lock was not had for reading within {self._timeout} s.")
+            raise LockTimeout(f"The lock was not acquired for reading within {self._timeout} s.")
 
     @unbroken_start
     def __exit__(
@@ -35,11 +36,11 @@ class ReadGuard:
         try:
             self._lock.release_read()
         except Inherited:
-            return  # a forked child leaves a block of its parent, and the hold to the parent
+            return  # a forked child left a block of its parent; the parent keeps the lock
 
 
 class WriteGuard:
-    """Writes while its ``with`` block runs."""
+    """Holds a lock for writing while its ``with`` block runs."""
 
     __slots__ = ("_lock", "_timeout")
 
@@ -48,9 +49,9 @@ class WriteGuard:
         self._timeout = timeout
 
     def __enter__(self) -> Fence | None:
-        """Yields no fence: what lives in this process cannot be lost."""
+        """Return None: a lock inside this process cannot be lost and needs no fence."""
         if not self._lock.acquire_write(self._timeout):
-            raise LockTimeout(f"The lock was not had for writing within {self._timeout} s.")
+            raise LockTimeout(f"The lock was not acquired for writing within {self._timeout} s.")
         return None
 
     @unbroken_start

@@ -1,7 +1,7 @@
-"""Who holds a lock: a thread, told from every other one, whether of this process or of its parent.
+"""The identity of the thread that holds a lock, unique across time and forks.
 
-``threading.get_ident()`` does not tell: the ident of a thread that has ended is used again for the
-next one, and in a forked child the copy of a thread has the ident of the original.
+``threading.get_ident()`` is not unique: a new thread may get the ident of one that has ended, and
+in a forked child the copy of a thread has the ident of the original.
 """
 
 import os
@@ -14,51 +14,54 @@ from bankkit.runtime.forks import refusal
 
 
 class Holder:
-    """Stands for one thread. Equal to itself only."""
+    """One thread, which equals only itself."""
 
-    __slots__ = ("_life", "ident")
+    __slots__ = ("_lifetime", "ident")
 
-    def __init__(self, ident: int, life: Callable[[], object]) -> None:
+    def __init__(self, ident: int, lifetime: Callable[[], object]) -> None:
         self.ident = ident
-        self._life = life
+        self._lifetime = lifetime
 
     @property
     def has_ended(self) -> bool:
-        return self._life() is None
+        """Whether the thread has ended."""
+        return self._lifetime() is None
 
 
 class Inherited(RuntimeError):
-    """A lock was used in a process that was forked from the lock's own."""
+    """A lock was used in a process that was forked from the process that made the lock."""
 
 
 class Threads(Protocol):
+    """The threads that may hold a lock."""
+
     @property
     def me(self) -> Holder:
-        """The present thread. Raises Inherited, a RuntimeError, in a forked child."""
+        """The calling thread. Raises Inherited, a RuntimeError, in a forked child."""
 
 
-class _Life:
+class _Lifetime:
     __slots__ = ("__weakref__",)
 
 
-class _Here(threading.local):
-    """The threads of this process. A thread's attributes, and with them its life, end with it."""
+class _ThreadsOfThisProcess(threading.local):
+    """Python deletes these attributes when their thread ends, and with them its `_Lifetime`."""
 
     def __init__(self) -> None:
-        self.life = _Life()
-        self.me = Holder(threading.get_ident(), weakref.ref(self.life))
+        self.lifetime = _Lifetime()
+        self.me = Holder(threading.get_ident(), weakref.ref(self.lifetime))
 
 
-class _Parent(threading.local):
-    """What `_Here` becomes in a forked child, where locks that were made before still have it."""
+class _ThreadsOfParent(threading.local):
+    """The class that `_here` gets in a forked child; locks of the parent still refer to it."""
 
     @property
     def me(self) -> Holder:
         raise Inherited(refusal("lock"))
 
 
-class _StandIn(dict[int, Holder]):
-    """The threads of a module that stands in for `threading`, which uses no ident twice."""
+class _ThreadsOfStandIn(dict[int, Holder]):
+    """The threads of a module that stands in for `threading`; such a module reuses no ident."""
 
     def __init__(self, get_ident: Callable[[], int]) -> None:
         self._get_ident = get_ident
@@ -72,13 +75,13 @@ class _StandIn(dict[int, Holder]):
         return self[self._get_ident()]
 
 
-_here: Any = _Here()
+_here: Any = _ThreadsOfThisProcess()
 
 
 def _in_forked_child() -> None:
     global _here
-    _here.__class__ = _Parent
-    _here = _Here()
+    _here.__class__ = _ThreadsOfParent
+    _here = _ThreadsOfThisProcess()
 
 
 if hasattr(os, "register_at_fork"):
@@ -86,6 +89,6 @@ if hasattr(os, "register_at_fork"):
 
 
 def threads_of(module: Any) -> Threads:
-    """Who is who among the threads of ``threading``, or of a module that stands in for it."""
-    threads: Threads = _here if module is threading else _StandIn(module.get_ident)
+    """The threads of ``threading``, or of a module that stands in for it."""
+    threads: Threads = _here if module is threading else _ThreadsOfStandIn(module.get_ident)
     return threads

@@ -1,14 +1,15 @@
-"""Code that an interrupt cannot cut in two.
+"""Helpers for code that an interrupt must not cut in two.
 
-CPython looks at signals, and so raises KeyboardInterrupt, at three kinds of places: where a Python
-function begins, before any ``try`` in it could notice; after a call, when the call has done its
-work; and where a loop jumps back. Between these places nothing comes in between. So the locks keep
-their state right with four habits:
+CPython checks for signals, and so raises KeyboardInterrupt, in three places: at the start of a
+Python function, before any ``try`` in it; after a call has done its work; and where a loop jumps
+back. Nothing is interrupted between these places. The locks keep their state consistent with four
+rules:
 
-- What must not be left out is a function with an ``unbroken_start``.
-- Changes that belong together have no call and no loop between them; a call is the last of them.
-- ``except BaseException`` undoes what this very call has got, and finishes what it has begun.
-- A mutex is an RLock, which knows its owner, so that a handler can give back what it may have.
+- Code that must not be skipped is a function with an ``unbroken_start``.
+- Changes that belong together have no call and no loop between them; a call comes last.
+- ``except BaseException`` releases what the same call acquired, and finishes what it began.
+- A mutex is an RLock: it knows its owner, so a handler may release it without knowing whether this
+  thread holds it.
 """
 
 import dis
@@ -20,23 +21,24 @@ from typing import Any, TypeVar, cast
 F = TypeVar("F", bound=Callable[..., Any])
 
 _RESUME = dis.opmap.get("RESUME")  # None where Python is not CPython
-_NO_LOOK = 2
+_NO_SIGNAL_CHECK = 2
 
 
 def unbroken_start(function: F) -> F:
-    """The same function, but CPython looks at no signal before its first instruction.
+    """The same function, but CPython does not check for signals before its first instruction.
 
     A function begins with the instruction RESUME, whose argument says what is resumed. After a
-    ``yield from`` or an ``await`` (argument 2) CPython looks at no signals, as the innermost
-    generator has just done that. So the function says that it is one of those.
+    ``yield from`` or an ``await`` (argument 2) CPython skips the signal check, because the
+    innermost generator has just made it. The returned function has that argument.
     """
     code = function.__code__
     instructions = bytearray(code.co_code)
     start = next((n for n in range(0, len(instructions), 2) if instructions[n] == _RESUME), None)
     if start is None:
         return function
-    instructions[start + 1] = _NO_LOOK
-    # A new function: CPython 3.13 does not optimize calls of one whose code was replaced.
+    instructions[start + 1] = _NO_SIGNAL_CHECK
+    # We make a new function: CPython 3.13 does not optimize calls of a function whose code was
+    # replaced.
     same: Any = FunctionType(
         code.replace(co_code=bytes(instructions)),
         function.__globals__,
@@ -46,13 +48,13 @@ def unbroken_start(function: F) -> F:
     )
     same.__kwdefaults__ = function.__kwdefaults__
     update_wrapper(same, function)
-    del same.__wrapped__  # it is no wrapper
+    del same.__wrapped__  # it does not wrap the original
     return cast(F, same)
 
 
 @unbroken_start
 def give_back(mutex: Any) -> None:
-    """Release an RLock if this thread has it."""
+    """Release an RLock if this thread holds it."""
     try:
         mutex.release()
     except RuntimeError:

@@ -1,4 +1,4 @@
-"""One thread at a time, whatever it does."""
+"""A plain mutex: one thread at a time, reader or writer."""
 
 import threading
 from functools import partial
@@ -15,39 +15,39 @@ Kind = Literal["read", "write"]
 
 
 class Mutex(Unique):
-    """A lock that makes no difference between readers and writers: each excludes everybody.
+    """A lock that treats readers like writers: a holder excludes all other threads.
 
-    Simple and right, at the price that reads wait for reads. It wakes one waiter at a time and
-    promises no order, like ``threading.Lock``, on which it is built.
+    It is simple and correct, but readers wait for readers. It wakes one waiter at a time and
+    promises no order, like the ``threading.Lock`` that it is built on.
 
     Raises RuntimeError at once if a thread acquires it again, for reading or writing, or releases
     what it does not hold.
     """
 
-    # The lock is taken by an iterator. A call of `acquire` could have the lock and then be
-    # interrupted before its answer is stored; a step of an iterator that is written in C cannot.
+    # An iterator takes the lock. A call of `acquire` could take it and be interrupted before the
+    # result is stored. This cannot happen in a step of an iterator written in C.
     __slots__ = ("_attempts", "_holder", "_lock", "_threads", "_waiting")
 
     def __init__(self, threading: Any = threading) -> None:
         self._threads = threads_of(threading)
         self._lock = threading.Lock()
-        self._attempts = iter(partial(self._lock.acquire, False), None)  # True or False, each time
-        # Written by the holder only. So a thread may look here without a lock to learn whether it
-        # is the holder itself: nobody else ever writes this thread, or replaces it.
+        self._attempts = iter(partial(self._lock.acquire, False), None)  # yields True or False
+        # Only the holder writes this. So a thread may check without a lock whether it is the
+        # holder: no other thread sets or replaces its entry.
         self._holder: tuple[Holder, Kind] | None = None
-        # Nothing guards these sets: in Python, adding to a set is one step, and so is discarding.
+        # These sets need no lock: `add` and `discard` are atomic in CPython.
         self._waiting: dict[Kind, set[Holder]] = {"read": set(), "write": set()}
 
     def read(self, timeout: float | None = None) -> ReadGuard:
-        """Read in a ``with`` block. Raises LockTimeout on entering it, RuntimeError on misuse."""
+        """Read in a ``with`` block. Entering raises LockTimeout, or RuntimeError on misuse."""
         return ReadGuard(self, timeout)
 
     def write(self, timeout: float | None = None) -> WriteGuard:
-        """Write in a ``with`` block. Raises LockTimeout on entering it, RuntimeError on misuse."""
+        """Write in a ``with`` block. Entering raises LockTimeout, or RuntimeError on misuse."""
         return WriteGuard(self, timeout)
 
     def acquire_read(self, timeout: float | None = None) -> bool:
-        """Begin to read, alone; False if that was not possible within ``timeout`` seconds."""
+        """Begin to read, alone. Returns False after ``timeout`` seconds without the lock."""
         return self._acquire("read", timeout)
 
     @unbroken_start
@@ -56,7 +56,7 @@ class Mutex(Unique):
         self._release("read")
 
     def acquire_write(self, timeout: float | None = None) -> bool:
-        """Begin to write, alone; False if that was not possible within ``timeout`` seconds."""
+        """Begin to write, alone. Returns False after ``timeout`` seconds without the lock."""
         return self._acquire("write", timeout)
 
     @unbroken_start
@@ -65,8 +65,8 @@ class Mutex(Unique):
         self._release("write")
 
     def statistics(self) -> LockStatistics:
-        """Who holds the lock and how many wait for it, now."""
-        _ = self._threads.me  # refuses in a forked child
+        """The present holder and the number of waiters."""
+        _ = self._threads.me  # raises in a forked child
         holder, kind = self._holder or (None, None)
         reader_idents = (holder.ident,) if holder is not None and kind == "read" else ()
         return LockStatistics(
@@ -83,7 +83,7 @@ class Mutex(Unique):
         holder = self._holder
         if holder is not None and holder[0] is me:
             raise RuntimeError(
-                f"This thread holds the mutex to {holder[1]}; it must release first."
+                f"This thread already holds the mutex to {holder[1]}; release it first."
             )
         try:
             for acquired in self._attempts:
@@ -103,13 +103,13 @@ class Mutex(Unique):
                 if acquired:
                     self._holder = (me, kind)
                 return bool(acquired)
-            raise AssertionError("the iterator has no end")
+            raise AssertionError("the iterator never ends")
         finally:
             self._waiting[kind].discard(me)
 
     @unbroken_start
     def _leave(self, me: Holder) -> None:
-        """Release after an interrupt, if the lock was had before it."""
+        """Release the lock after an interrupt, if this thread had already acquired it."""
         holder = self._holder
         if holder is not None and holder[0] is me:
             self._holder = None

@@ -1,4 +1,4 @@
-"""No lock at all, to see what a lock is for."""
+"""No lock at all, to show what a lock is for."""
 
 import threading
 from typing import Any
@@ -8,9 +8,9 @@ from .protocol import LockStatistics, seconds
 
 
 class NoLock:
-    """Lets everybody in at once: two deposits at the same time may lose one (a lost update).
+    """Lets all threads in at once: one of two simultaneous deposits may be lost (a lost update).
 
-    It cannot be misused, times out never, and takes ``threading`` only because the others do.
+    It cannot be misused and never times out. It takes ``threading`` only because the others do.
     """
 
     __slots__ = ()
@@ -27,7 +27,7 @@ class NoLock:
         return WriteGuard(self, timeout)
 
     def acquire_read(self, timeout: float | None = None) -> bool:
-        """True. Raises ValueError for a bad timeout, as every lock does."""
+        """Return True. Raises ValueError for a bad timeout, as every lock does."""
         seconds(timeout)
         return True
 
@@ -35,7 +35,7 @@ class NoLock:
         """Do nothing."""
 
     def acquire_write(self, timeout: float | None = None) -> bool:
-        """True. Raises ValueError for a bad timeout, as every lock does."""
+        """Return True. Raises ValueError for a bad timeout, as every lock does."""
         seconds(timeout)
         return True
 
@@ -43,5 +43,5 @@ class NoLock:
         """Do nothing."""
 
     def statistics(self) -> LockStatistics:
-        """Nobody holds it and nobody waits, ever."""
+        """Statistics without holders or waiters."""
         return LockStatistics(readers=0, writer=None, waiting_readers=0, waiting_writers=0)

@@ -1,4 +1,4 @@
-"""What every lock of the bank promises, so that one can stand in for another."""
+"""The protocol that every lock of the bank follows, so that one can replace another."""
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -7,21 +7,21 @@ from typing import NamedTuple, Protocol
 
 
 class LockTimeout(TimeoutError):
-    """A lock was not had in time. Nothing is held and nothing was queued that still waits."""
+    """A lock was not acquired in time. The thread neither holds it nor waits for it any more."""
 
 
 class LeaseLost(RuntimeError):
-    """A hold ended before its holder released it: somebody else may have been inside meanwhile.
+    """A lock was lost before its holder released it: another holder may have entered since.
 
-    Only a lock that lives outside of this process can be lost.
+    Only a lock outside this process can be lost.
     """
 
 
 class Fence(NamedTuple):
-    """Proof of a hold that a store can check: a token that grows with every writer of ``key``.
+    """A fencing token: it grows with every writer of ``key``, and a store can check it.
 
-    A holder that lost its lock without noticing (a paused process, an expired lease) is told from
-    the present one by its smaller token. Locks inside one process cannot be lost and yield None.
+    A writer that lost its lock without noticing (a paused process, an expired lease) has a smaller
+    token than the present writer. Locks inside one process cannot be lost and yield None.
     """
 
     key: str
@@ -30,66 +30,70 @@ class Fence(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LockStatistics:
-    """One consistent look at a lock, for debugging, tests and pictures. Stale once you hold it."""
+    """A consistent snapshot of a lock, for debugging, tests and pictures. It is soon outdated."""
 
     readers: int
-    """Threads that read now; a thread that reads twice counts once."""
+    """Number of threads that read; a thread that reads twice counts once."""
     writer: int | None
-    """Ident of the thread that writes now, in its own process."""
+    """Ident of the thread that writes, within its own process."""
     waiting_readers: int | None
-    """Threads that wait to read; None from a lock that does not know."""
+    """Number of threads that wait to read; None if the lock does not count them."""
     waiting_writers: int | None
-    """Threads that wait to write; None from a lock that does not know."""
+    """Number of threads that wait to write; None if the lock does not count them."""
     reader_idents: tuple[int, ...] = ()
-    """Idents of the threads that read now, in the order they entered, from a lock that knows."""
+    """Idents of the threads that read, in the order they entered; empty if the lock does not
+    record them."""
 
 
 class Lock(Protocol):
     """A lock for readers and writers.
 
-    A timeout is in seconds: None waits for ever, 0 tries once without waiting, infinity and
-    numbers past ``threading.TIMEOUT_MAX`` are cut to that. Anything else (negative, NaN, not a
-    number) raises ValueError.
+    A timeout is in seconds: None waits forever, and 0 tries once without waiting. Infinity and
+    numbers above ``threading.TIMEOUT_MAX`` count as ``TIMEOUT_MAX``. Anything else (negative, NaN,
+    not a number) raises ValueError.
 
-    A KeyboardInterrupt at any moment releases what a ``with`` block held. Between ``acquire_read``
-    and the ``try`` of a caller nothing can do that.
+    A ``with`` block releases its lock even if a KeyboardInterrupt comes, at any moment. Between
+    ``acquire_read`` and the caller's own ``try`` there is no such protection.
 
     The holder is a thread. If it ends without releasing, the lock stays taken, also for a later
-    thread with the same ident. In a process forked from the lock's own, every method raises
-    RuntimeError; only the end of a ``with`` block that the fork was in does nothing there.
+    thread with the same ident. In a forked child every method of a lock of the parent raises
+    RuntimeError. But the end of a ``with`` block that the fork happened in does nothing there.
     """
 
     def read(self, timeout: float | None = None) -> AbstractContextManager[Fence | None]:
-        """Hold the lock for reading in a ``with`` block. Raises LockTimeout on entering it."""
+        """Hold the lock for reading in a ``with`` block. Entering may raise LockTimeout."""
 
     def write(self, timeout: float | None = None) -> AbstractContextManager[Fence | None]:
-        """Hold the lock for writing in a ``with`` block. Raises LockTimeout on entering it."""
+        """Hold the lock for writing in a ``with`` block. Entering may raise LockTimeout."""
 
     def acquire_read(self, timeout: float | None = None) -> bool:
-        """Take the lock for reading; False when it was not had in time."""
+        """Acquire the lock for reading. Returns False if it was not acquired in time."""
 
     def release_read(self) -> None:
         """End one read. Raises RuntimeError if this thread does not read."""
 
     def acquire_write(self, timeout: float | None = None) -> bool:
-        """Take the lock for writing; False when it was not had in time."""
+        """Acquire the lock for writing. Returns False if it was not acquired in time."""
 
     def release_write(self) -> None:
         """End the write. Raises RuntimeError if this thread does not write."""
 
     def statistics(self) -> LockStatistics:
-        """Who holds the lock and how many wait for it, now."""
+        """The present holders and the number of waiters."""
 
 
 FOREVER = -1.0
-"""How ``threading.Lock.acquire`` spells "wait without a limit"."""
+"""The value with which ``threading.Lock.acquire`` waits without a limit."""
 
 
 def seconds(timeout: float | None) -> float:
-    """The timeout as ``threading.Lock.acquire`` takes it. Raises ValueError for a bad one."""
+    """The timeout in the form that ``threading.Lock.acquire`` takes.
+
+    Raises ValueError unless it is None or a number of seconds >= 0.
+    """
     if timeout is None:
         return FOREVER
-    # "not >= 0" and not "< 0": NaN compares false with everything.
+    # Not `timeout < 0`: NaN compares false with everything, so that would let NaN pass.
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout >= 0:
         raise ValueError(
             "A timeout must be None or a number of seconds >= 0, an int or a float, "

@@ -13,39 +13,42 @@ from .protocol import FOREVER, LockStatistics, seconds
 
 POLICIES = ("fair", "readers", "writers")
 
-_new = object.__new__  # to call a class that has an `__init__` takes half as long again
-_Waiter = tuple[Holder, Any]  # a thread, and the gate (a Lock) at which it waits
+_new = object.__new__  # calling a class that has an `__init__` takes 1.5 times as long
+_Waiter = tuple[Holder, Any]  # a thread, and its gate: the Lock at which it waits
 
 
 class ReadWriteLock(Unique):
-    """Lets many threads read together, or one write alone.
+    """Lets many threads read together, or one thread write alone.
 
-    Use it where reads outnumber writes and a hold is long enough (a round trip to a database, not
-    an addition) to be worth sharing. Who enters when both kinds wait is the policy's choice:
+    Use it where reads outnumber writes and threads hold the lock long enough to make sharing worth
+    it (a round trip to a database, not an addition). If readers and writers wait, the policy
+    decides which of them enter first:
 
     ``fair`` (default)
-        Phase-fair: reads and writes take turns. After a write all readers that wait at that moment
-        enter together, after them the writer that waits longest. A reader that comes while a writer
-        waits queues behind it, unless the readers let in by a write are still waking up: until the
-        first of them runs, it joins them. So a reader waits for at most one read phase and one
-        write, and a writer for the writers before it and one read phase each: nobody starves.
+        Phase-fair: reads and writes take turns. After a write, all readers that wait at that moment
+        enter together; after them, the writer that has waited longest. A reader that arrives while
+        a writer waits queues behind it. There is one exception: a reader that arrives after a
+        write, before the first of the admitted readers runs, joins them. So a reader waits for at
+        most one read phase and one write, and a writer for the writers before it and one read phase
+        each. No thread starves.
     ``readers``
-        A reader enters whenever nobody writes. Readers that overlap without a gap starve writers.
+        A reader enters whenever no thread writes. Readers that overlap without a gap starve
+        writers.
     ``writers``
-        A writer goes before every reader that waits. Writers without a gap starve readers.
+        A writer goes before every waiting reader. Writers without a gap starve readers.
 
-    A thread that reads may read again, past a waiting writer too (otherwise it would wait for a
-    writer that waits for it); it releases as often as it acquired.
+    A thread that reads may read again, even while a writer waits: otherwise the reader would wait
+    for a writer that waits for it. It must release as often as it acquired.
 
     Raises RuntimeError at once, and changes nothing, if a thread releases what it does not hold,
-    writes while it writes, writes while it reads (two readers that both want to upgrade would wait
-    for each other), or reads while it writes.
+    writes while it writes, writes while it reads (two readers that both upgrade would wait for each
+    other), or reads while it writes.
 
-    A thread that gives up, by its timeout or by KeyboardInterrupt, leaves the queue without a
-    trace; if only it stood in the way of others, they enter at once.
+    A thread that times out or gets a KeyboardInterrupt leaves the queue without a trace. If it
+    alone kept other threads waiting, they enter at once.
 
-    Everything is built from ``Lock``, ``RLock`` and ``get_ident`` of the module given as
-    ``threading``, so that a controlled scheduler can stand in for it.
+    The lock uses only ``Lock``, ``RLock`` and ``get_ident`` of the module given as ``threading``,
+    so that a controlled scheduler can stand in for it.
 
     Sources: Courtois, Heymans and Parnas, "Concurrent control with readers and writers", CACM 14
     (1971), for the two preferences; Brandenburg and Anderson, "Spin-based reader-writer
@@ -53,19 +56,20 @@ class ReadWriteLock(Unique):
     phase-fairness.
     """
 
-    # One mutex guards all state below and is never held while waiting. A thread that cannot enter
-    # puts (itself, a closed gate) into a queue and waits at the gate. Whoever lets it in takes
-    # it out of the queue, records it as a holder and opens the gate, all under the mutex: the lock
-    # is handed over, never up for grabs. Hence, whenever the mutex is free:
+    # One mutex guards all state below. No thread holds it while it waits at a gate. A thread that
+    # cannot enter puts (itself, a closed gate) into a queue and waits at the gate. The thread that
+    # admits it removes it from the queue, records it as a holder and opens the gate, all under the
+    # mutex: the lock is handed over, so that no third thread can take it in between. Hence,
+    # whenever the mutex is free:
     #   - a waiter is in its queue, or it holds the lock and its gate is open;
-    #   - if nobody holds the lock, nobody waits;
+    #   - if no thread holds the lock, no thread waits;
     #   - readers wait only while a writer holds or (unless the policy is "readers") waits;
     #   - a read phase is open only if it followed a write and none of its readers has run or left.
-    # The open phase is worth having because a thread that ends a write and comes back to read would
-    # else miss by microseconds the phase that it began, and idle through it and the next write.
+    # The open phase is for a thread that ends a write and then reads. Without it, this thread would
+    # miss the phase that it began by microseconds, and wait for that phase and the next write.
     #
-    # The four operations acquire and release the mutex by hand, because "with" would cost them
-    # twice as much, and each survives an interrupt anywhere in it: see `interrupts`.
+    # The four operations acquire and release the mutex by hand, because "with" would make them
+    # take twice as long. An interrupt anywhere in them does no harm: see `interrupts`.
     __slots__ = (
         "_mutex",
         "_new_gate",
@@ -85,34 +89,32 @@ class ReadWriteLock(Unique):
         if policy not in POLICIES:
             raise ValueError(f"policy must be one of {', '.join(POLICIES)}, not {policy!r}.")
         self.policy = policy
-        self._readers_pass = policy == "readers"  # past a waiting writer
-        self._readers_first = policy != "writers"  # after a write
-        self._opens_phases = (
-            policy == "fair"
-        )  # the read phase after a write, for who comes just then
+        self._readers_pass = policy == "readers"  # a reader passes waiting writers
+        self._readers_first = policy != "writers"  # readers go first after a write
+        self._opens_phases = policy == "fair"  # new readers may join the phase after a write
         self._new_gate = threading.Lock
         self._threads = threads_of(threading)
         self._mutex = threading.RLock()
-        self._readers: dict[Holder, int] = {}  # -> how often it reads
+        self._readers: dict[Holder, int] = {}  # thread → number of its reads
         self._writer: Holder | None = None
         self._phase_open = False
         self._waiting_readers: deque[_Waiter] = deque()
         self._waiting_writers: deque[_Waiter] = deque()
 
     def read(self, timeout: float | None = None) -> ReadGuard:
-        """Read in a ``with`` block. Raises LockTimeout on entering it, RuntimeError on misuse."""
+        """Read in a ``with`` block. Entering raises LockTimeout, or RuntimeError on misuse."""
         guard = _new(ReadGuard)
         guard._lock, guard._timeout = self, timeout
         return guard
 
     def write(self, timeout: float | None = None) -> WriteGuard:
-        """Write in a ``with`` block. Raises LockTimeout on entering it, RuntimeError on misuse."""
+        """Write in a ``with`` block. Entering raises LockTimeout, or RuntimeError on misuse."""
         guard = _new(WriteGuard)
         guard._lock, guard._timeout = self, timeout
         return guard
 
     def acquire_read(self, timeout: float | None = None) -> bool:
-        """Begin to read; False if that was not possible within ``timeout`` seconds."""
+        """Begin to read. Returns False after ``timeout`` seconds without the lock."""
         limit = FOREVER if timeout is None else seconds(timeout)
         me = self._threads.me
         mutex = self._mutex
@@ -130,7 +132,7 @@ class ReadWriteLock(Unique):
                 readers[me] = 1
                 entered = True
             elif self._writer is me:
-                raise RuntimeError("This thread writes; it must release before it can read.")
+                raise RuntimeError("This thread writes: it must release before it can read.")
             elif limit:
                 waiter = (me, self._closed_gate())
                 self._waiting_readers.append(waiter)
@@ -139,15 +141,15 @@ class ReadWriteLock(Unique):
                 return entered
             if not waiter[1].acquire(True, limit):
                 return not self._withdraw(waiter, self._waiting_readers)
-            # Set before this gate was opened: seen closed here, it has been closed by another.
+            # The phase was opened before this gate. If it is closed now, another reader closed it.
             if self._phase_open:
                 with mutex:
                     self._phase_open = False
             return True
         except BaseException:
-            # KeyboardInterrupt, most likely, and perhaps just after the gate was opened.
+            # This is most likely a KeyboardInterrupt. The gate may have been opened just before.
             give_back(mutex)
-            if entered or (waiter and self._is_late(waiter, self._waiting_readers)):
+            if entered or (waiter and self._was_admitted(waiter, self._waiting_readers)):
                 self.release_read()
             raise
 
@@ -179,7 +181,7 @@ class ReadWriteLock(Unique):
             raise
 
     def acquire_write(self, timeout: float | None = None) -> bool:
-        """Begin to write; False if that was not possible within ``timeout`` seconds."""
+        """Begin to write. Returns False after ``timeout`` seconds without the lock."""
         limit = FOREVER if timeout is None else seconds(timeout)
         me = self._threads.me
         mutex = self._mutex
@@ -193,10 +195,10 @@ class ReadWriteLock(Unique):
                 mutex.release()
                 return True
             if self._writer is me:
-                raise RuntimeError("This thread writes already; it cannot write again.")
+                raise RuntimeError("This thread already writes: it cannot write again.")
             if me in self._readers:
                 raise RuntimeError(
-                    "This thread reads; it must release before it can write (no upgrade)."
+                    "This thread reads: it must release before it can write (no upgrade)."
                 )
             if limit:
                 waiter = (me, self._closed_gate())
@@ -209,7 +211,7 @@ class ReadWriteLock(Unique):
             return not self._withdraw(waiter, self._waiting_writers)
         except BaseException:
             give_back(mutex)
-            if entered or (waiter and self._is_late(waiter, self._waiting_writers)):
+            if entered or (waiter and self._was_admitted(waiter, self._waiting_writers)):
                 self.release_write()
             raise
 
@@ -235,8 +237,8 @@ class ReadWriteLock(Unique):
             raise
 
     def statistics(self) -> LockStatistics:
-        """Who holds the lock and how many wait for it, now."""
-        _ = self._threads.me  # refuses in a forked child, where the mutex may be closed for good
+        """The present holders and the number of waiters."""
+        _ = self._threads.me  # raises in a forked child, where the mutex may stay locked forever
         try:
             with self._mutex:
                 writer = self._writer
@@ -251,11 +253,12 @@ class ReadWriteLock(Unique):
             give_back(self._mutex)
             raise
 
-    # Below, the caller holds the mutex, but for _withdraw and _is_late, which take it.
+    # The caller of the methods below holds the mutex. Only _withdraw and _was_admitted take it
+    # themselves.
 
     @unbroken_start
     def _end_read(self, me: Holder) -> None:
-        """As `release_read` does, which was interrupted while it waited for the mutex."""
+        """Finish a `release_read` that was interrupted while it waited for the mutex."""
         readers = self._readers
         readers[me] -= 1
         if not readers[me]:
@@ -302,7 +305,7 @@ class ReadWriteLock(Unique):
 
     @unbroken_start
     def _withdraw(self, waiter: _Waiter, queue: deque[_Waiter]) -> bool:
-        """Leave the queue; False if it is too late for that, because the lock was handed over."""
+        """Leave the queue. Returns False if the lock was already handed to this waiter."""
         with self._mutex:
             if waiter not in queue:
                 return False
@@ -310,12 +313,12 @@ class ReadWriteLock(Unique):
                 queue.remove(waiter)
             finally:
                 if self._writer is None and not self._waiting_writers:
-                    # Perhaps this writer alone kept readers from joining those that read now.
+                    # This writer alone may have kept waiting readers from joining the present ones.
                     self._admit_readers()
             return True
 
     @unbroken_start
-    def _is_late(self, waiter: _Waiter, queue: deque[_Waiter]) -> bool:
-        """After an interrupt: leave the queue; True if the lock was handed over before."""
+    def _was_admitted(self, waiter: _Waiter, queue: deque[_Waiter]) -> bool:
+        """Leave the queue after an interrupt. Returns True if the waiter already has the lock."""
         self._withdraw(waiter, queue)
         return waiter[0] is self._writer or waiter[0] in self._readers

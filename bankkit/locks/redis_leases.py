@@ -1,4 +1,4 @@
-"""What a process knows of its own holds of Redis locks, and the thread that renews them."""
+"""The Redis locks that a process holds, and the thread that renews their leases."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ log = logging.getLogger("bankkit")
 
 
 class Hold:
-    """One thread's hold of one lock."""
+    """One lock held by one thread."""
 
     __slots__ = ("asked", "count", "id", "is_lost", "lease", "mode", "token")
 
@@ -25,44 +25,46 @@ class Hold:
         self.mode = mode
         self.token = token
         self.asked = asked
-        """When its lease was last asked for; it runs from a moment after that, on Redis' clock."""
+        """Time (monotonic) of the latest request for the lease. On Redis' clock, the lease starts
+        a moment later."""
         self.lease = lease
         self.count = 1
-        """How often the thread reads, if it does."""
+        """Number of reads of a reader."""
         self.is_lost = False
-        """Redis has said so."""
+        """Whether Redis has said that the lease ran out."""
 
     def has_run_out(self) -> bool:
-        """By this process' clock, which is never the later one to say so."""
+        """Whether the lease is over by this process' clock, never later than by Redis' clock."""
         return time.monotonic() >= self.asked + self.lease
 
     def check(self) -> None:
-        """Raises `LeaseLost` if the hold was lost. A look at the clock, no round trip."""
+        """Raises `LeaseLost` if the lease ran out. Reads the clock; makes no round trip."""
         if self.is_lost or self.has_run_out():
             raise LeaseLost(
-                f"The lease of {self.lease:g} s ran out: somebody else may hold the lock by now."
+                f"The lease of {self.lease:g} s ran out: another thread or server may hold the "
+                f"lock now."
             )
 
 
 class Leases:
-    """The holds of all threads of one owner, each renewed in time until it is released or lost.
+    """The leases of all threads of one owner, each renewed until it is released or lost.
 
-    One daemon thread looks at them every third of a lease and renews those that are a third old or
-    older. So a short hold costs it nothing, and a long one has a third of its lease left for the
-    renewal to arrive. A lease that Redis has let run out is not renewed but lost. Nor is the lease
-    of a thread that has ended renewed, because nobody would ever release it.
+    One daemon thread checks them every third of a lease and renews those that are at least a third
+    old. So a short hold costs no renewal, and a long one has a third of its lease left for the
+    renewal to arrive. A lease that has run out in Redis is lost, and is not renewed. The lease of a
+    thread that has ended is not renewed either: no thread would ever release it.
 
-    The table needs no mutex: an entry is put in and taken out by its own thread only, or taken out
-    after the end of that thread.
+    The table needs no mutex: only an entry's own thread adds and removes it, or the daemon thread
+    removes it after that thread has ended.
     """
 
     def __init__(
         self, redis: Redis, lease: float, *, renew: bool, threading: Any, threads: Threads
     ) -> None:
         self.holds: dict[tuple[str, Holder], Hold] = {}
-        """By key and thread."""
+        """Holds by key and thread."""
         self.needs_thread = renew
-        """Nobody renews yet: looked at without the mutex, which is quick."""
+        """Whether the renewing thread must still be started. Read without the mutex, for speed."""
         self._redis = redis
         self._milliseconds = str(round(lease * 1000))
         self._interval = lease / 3
@@ -73,15 +75,17 @@ class Leases:
         self._thread: Any = None
 
     def start_thread(self) -> None:
-        """Has the leases renewed from now on. Raises RuntimeError after `close`."""
+        """Start the thread that renews leases. Raises RuntimeError after `close`."""
         try:
             with self._mutex:
                 if self._closed is None or not self.needs_thread:
                     return
                 if self._closed.is_set():
-                    raise RuntimeError("These locks are closed: nobody would renew the lease.")
+                    raise RuntimeError(
+                        "These locks are closed and renew no leases: make a new RedisLocks."
+                    )
                 self._thread = self._threading.Thread(
-                    target=self._keep, name="renew leases", daemon=True
+                    target=self._renew_all, name="renew leases", daemon=True
                 )
                 self._thread.start()
                 self.needs_thread = False
@@ -90,7 +94,7 @@ class Leases:
             raise
 
     def close(self) -> None:
-        """Ends the thread. What is still held stays so for the rest of its lease.
+        """End the thread. Locks that are still held stay held for the rest of their lease.
 
         Does nothing in a forked child, which has no such thread.
         """
@@ -111,7 +115,7 @@ class Leases:
         if thread is not None:
             thread.join()
 
-    def _keep(self) -> None:
+    def _renew_all(self) -> None:
         assert self._closed is not None
         while not self._closed.wait(self._interval):
             for place, hold in list(self.holds.items()):
@@ -126,11 +130,11 @@ class Leases:
         asked = time.monotonic()
         try:
             renewed = scripts.renew(self._redis, key, hold.id, self._milliseconds)
-        except Exception as error:  # whatever the client raises: the next round tries again
+        except Exception as error:  # a client may raise any error; the next round tries again
             log.warning("The lease of %s was not renewed: %s", key, error)
             return
         if renewed:
             hold.asked = asked
-        elif self.holds.get(place) is hold:  # else it was released meanwhile
+        elif self.holds.get(place) is hold:  # otherwise it was released in the meantime
             log.warning("The lease of %s ran out before it was renewed.", key)
             hold.is_lost = True

@@ -1,4 +1,4 @@
-"""The read–write lock of many processes, kept in Redis: many readers or one writer."""
+"""The read–write lock that many processes share, kept in Redis: many readers or one writer."""
 
 from __future__ import annotations
 
@@ -30,58 +30,61 @@ log = logging.getLogger("bankkit")
 Mode = Literal["read", "write"]
 
 LEASE_SECONDS = 3.0
-"""The usual lease: how long others wait for a holder that has died."""
+"""Seconds. The default lease: how long others wait for a holder that has died."""
 
 LONGEST_BLOCK = 1.0
-"""Seconds. A wait is cut into pieces, each shorter than a client would wait for an answer."""
+"""Seconds. A longer wait is split into parts, each shorter than a client's timeout."""
 
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """Somebody who holds a Redis lock or waits for it."""
+    """A holder of a Redis lock, or a waiter."""
 
     owner: str
     thread: int
-    """Its ident, which means something in the owner's process only."""
+    """Ident of the thread, which is meaningful only in the owner's process."""
     mode: Mode
     token: int | None
-    """None for one who waits."""
+    """The fencing token; None for a waiter."""
     seconds_left: float
-    """Until the lease or the place in the queue expires, unless it is renewed before."""
+    """Seconds until the lease or the place in the queue expires, unless it is renewed."""
 
 
 @dataclass(frozen=True, slots=True)
 class RedisLockStatistics(LockStatistics):
-    """One consistent look at a Redis lock, whoever its holders are."""
+    """A consistent snapshot of a Redis lock, with the holders and waiters of all processes."""
 
     holders: tuple[Party, ...] = ()
-    """In the order they entered."""
+    """The holders in the order they entered."""
     queue: tuple[Party, ...] = ()
-    """In the order they came."""
+    """The waiters in the order they arrived."""
 
 
 def check_owner(owner: object) -> None:
-    """Raises ValueError that says what is allowed."""
+    """Raises ValueError unless `owner` is a printable name without quotes or backslashes."""
     if not isinstance(owner, str) or set(owner) & set('"\\') or not owner.isprintable():
-        raise ValueError(f"An owner is a name without quotes or backslashes, not {owner!r}.")
+        raise ValueError(
+            f"An owner must be a printable name without quotes or backslashes, not {owner!r}."
+        )
 
 
 class RedisLocks(Unique):
-    """The Redis locks of one owner, a lock for each key that it is called with.
+    """The Redis locks of one owner: call it with a key to get the lock of that key.
 
-    ``redis`` is anything with ``execute_command(*command)`` that may be used by many threads, sends
-    each command once and has more than a second's patience for an answer; what it raises is passed
-    on. A waiter blocks a connection. redis-py's own client will do where nobody presses Interrupt:
-    since Python 3.14 that may leave the mutex of its pool locked, and then every command hangs. The
-    bank's ``Link`` has no such mutex.
+    ``redis`` is any object with ``execute_command(*command)`` that many threads may use, that sends
+    each command once, and that waits more than a second for an answer. Its errors are passed on.
+    Each waiter blocks a connection. redis-py's own client is good enough where nobody presses
+    Interrupt: since Python 3.14 an interrupt may leave the mutex of its pool locked, and then every
+    command hangs. The bank's ``Link`` has no such mutex.
 
-    Every hold is a lease of so many seconds, which a daemon thread renews until the hold is
-    released. If the process dies, or stands still for too long, the lease runs out and the next one
-    enters. With ``renew=False`` there is no such thread and every lease simply runs out, which is
-    for looking at what happens then.
+    A thread holds a lock for ``lease`` seconds, and a daemon thread renews this lease until the
+    lock is released. If the process dies or stops for too long, the lease runs out and the next
+    waiter enters. With ``renew=False`` there is no daemon thread: every lease runs out, which shows
+    what happens then.
 
-    ``owner`` is a name for people, in ``statistics()``; it need not be unique. ``threading`` is the
-    module to build on, so that a controlled scheduler can stand in for it.
+    ``owner`` is a name that people read in ``statistics()``; it need not be unique. ``threading``
+    is the module to build on, so that a controlled scheduler can stand in for it. Raises ValueError
+    for a bad lease or owner.
     """
 
     def __init__(
@@ -95,7 +98,7 @@ class RedisLocks(Unique):
     ) -> None:
         if not 0.01 <= lease <= scripts.LONGEST_LEASE:
             raise ValueError(
-                f"A lease lasts from 0.01 s to {scripts.LONGEST_LEASE:g} s, not {lease!r} s."
+                f"A lease must be from 0.01 s to {scripts.LONGEST_LEASE:g} s, not {lease!r} s."
             )
         self.lease = lease
         self.owner = f"process {os.getpid()}" if owner is None else owner
@@ -103,51 +106,53 @@ class RedisLocks(Unique):
         self._redis = redis
         self._threads = threads_of(threading)
         self._leases = Leases(redis, lease, renew=renew, threading=threading, threads=self._threads)
-        # Two owners of one name are told apart, and two acquisitions of one thread: what was still
-        # on its way for the earlier one cannot touch the later.
+        # The random suffix and the number distinguish two owners with one name, and two
+        # acquisitions by one thread: a late command for an earlier one cannot affect a later one.
         self._instance = f"{self.owner}/{secrets.token_hex(4)}"
         self._number = itertools.count(1)
         self._milliseconds = str(round(lease * 1000))
 
     def __call__(self, key: str) -> RedisReadWriteLock:
-        """The lock at this key, the same lock for all who name the key.
+        """The lock at this key; all owners that name the key share it.
 
-        Raises ValueError for a key with braces that are no hash tag of Redis Cluster.
+        Raises ValueError if the key has braces that do not form a hash tag of Redis Cluster.
         """
-        _ = self._threads.me  # refuses in a forked child
+        _ = self._threads.me  # raises in a forked child
         if not scripts.is_tagged(key) and set(key) & set("{}"):
-            raise ValueError(f"The braces of a key must be a hash tag, unlike those of {key!r}.")
+            raise ValueError(
+                f"Braces in a key must form a hash tag, as in 'bank:{{alice}}:lock', not {key!r}."
+            )
         return RedisReadWriteLock(self, key)
 
     def close(self) -> None:
-        """Ends the renewal. Holds can still be released; new ones are refused (RuntimeError).
+        """Stop renewing leases. Held locks can still be released; acquiring raises RuntimeError.
 
-        Does nothing in a forked child, where these locks can only be left.
+        Does nothing in a forked child.
         """
         self._leases.close()
 
 
 class RedisReadWriteLock(Unique):
-    """Lets many threads read together, or one write alone, whichever processes they belong to.
+    """Lets many threads of any processes read together, or one thread write alone.
 
-    A hold can be lost, unlike that of a lock in one process: whoever stands still for longer than
-    the lease (a stopped process, a long pause of the machine) comes back to find somebody else
-    inside. ``check`` tells, and releasing raises ``LeaseLost``; but between a check and the next
-    write anything may happen. So what the lock guards must check the fencing token that a write
-    grant comes with, in the same step as the change: see ``STILL_HELD``.
+    Unlike a lock inside one process, this lock can be lost. A holder that stops for longer than the
+    lease (a stopped process, a long pause of the machine) may find another holder inside when it
+    continues. ``check`` and the release then raise ``LeaseLost``. But between a check and the next
+    write the lease may run out. So the store must check the fencing token of the writer in the same
+    step as the change: see ``STILL_HELD``.
 
-    Phase-fair as ``ReadWriteLock`` is: a reader that comes while a writer waits queues behind it;
-    after a write all readers that wait enter together, after reads the writer that waits longest.
-    Waiters that have died lose their place after a lease. The lock is handed over: the script that
-    ends a hold makes the next holder and wakes it. If that message is lost, or a holder dies, a
-    waiter finds out by asking again, at the latest when the lease has run out.
+    It is phase-fair like ``ReadWriteLock``. A reader that arrives while a writer waits queues
+    behind it. After a write, all waiting readers enter together; after them, the writer that has
+    waited longest. A waiter that has died loses its place after a lease. The lock is handed over:
+    the script that releases it chooses the next holder and wakes it. If that message is lost, or a
+    holder dies, a waiter finds out when it asks again, at the latest when the lease has run out.
 
-    A thread that reads may read again, which its process counts by itself. Raises RuntimeError at
+    A thread that reads may read again; only its own process counts this. Raises RuntimeError at
     once, and changes nothing, if a thread releases what it does not hold, writes while it writes,
     writes while it reads, or reads while it writes.
 
-    What the Redis client raises passes through an acquire. A release that does not reach Redis is
-    logged and no error: what was guarded is done, and the lease ends by itself.
+    Errors of the Redis client pass through an acquire. A release that does not reach Redis is
+    logged and raises nothing: the guarded work is done, and the lease will run out.
 
     Sources: Gray and Cheriton, "Leases: an efficient fault-tolerant mechanism for distributed file
     cache consistency", SOSP 1989; for fencing tokens Burrows, "The Chubby lock service", OSDI 2006
@@ -165,20 +170,20 @@ class RedisReadWriteLock(Unique):
         self._threads = locks._threads
 
     def read(self, timeout: float | None = None) -> ReadLease:
-        """Read in a ``with`` block. Raises LockTimeout on entering it, LeaseLost on leaving it."""
+        """Read in a ``with`` block. Entering may raise LockTimeout, and leaving LeaseLost."""
         return ReadLease(self, timeout)
 
     def write(self, timeout: float | None = None) -> WriteLease:
         """Write in a ``with`` block, which yields the fence.
 
-        Raises LockTimeout on entering it, LeaseLost on leaving it.
+        Entering may raise LockTimeout, and leaving LeaseLost.
         """
         return WriteLease(self, timeout)
 
     def acquire_read(self, timeout: float | None = None) -> bool:
-        """Begin to read; False if that was not possible within ``timeout`` seconds.
+        """Begin to read. Returns False after ``timeout`` seconds without the lock.
 
-        Raises LeaseLost if the thread reads already but has lost that hold.
+        Raises LeaseLost if the thread already reads but has lost its lease.
         """
         place = (self.key, self._threads.me)
         hold = self._holds.get(place)
@@ -186,52 +191,52 @@ class RedisReadWriteLock(Unique):
             return self._acquire("read", place, timeout)
         seconds(timeout)
         if hold.mode == "write":
-            raise RuntimeError("This thread writes; it must release before it can read.")
+            raise RuntimeError("This thread writes: it must release before it can read.")
         hold.check()
         hold.count += 1
         return True
 
     @unbroken_start
     def release_read(self) -> None:
-        """End one read. Raises LeaseLost, RuntimeError if this thread does not read."""
+        """End one read. Raises LeaseLost, or RuntimeError if this thread does not read."""
         self._release("read")
 
     def acquire_write(self, timeout: float | None = None) -> bool:
-        """Begin to write; False if that was not possible within ``timeout`` seconds."""
+        """Begin to write. Returns False after ``timeout`` seconds without the lock."""
         place = (self.key, self._threads.me)
         hold = self._holds.get(place)
         if hold is None:
             return self._acquire("write", place, timeout)
         seconds(timeout)
         if hold.mode == "write":
-            raise RuntimeError("This thread writes already; it cannot write again.")
-        raise RuntimeError("This thread reads; it must release before it can write (no upgrade).")
+            raise RuntimeError("This thread already writes: it cannot write again.")
+        raise RuntimeError("This thread reads: it must release before it can write (no upgrade).")
 
     @unbroken_start
     def release_write(self) -> None:
-        """End the write. Raises LeaseLost, RuntimeError if this thread does not write."""
+        """End the write. Raises LeaseLost, or RuntimeError if this thread does not write."""
         self._release("write")
 
     def fence(self) -> Fence:
-        """Proof of this thread's write. Raises RuntimeError if it does not write."""
+        """The fence of this thread's write. Raises RuntimeError if it does not write."""
         hold = self._holds.get((self.key, self._threads.me))
         if hold is None or hold.mode != "write":
             raise RuntimeError("This thread has no fence: it does not write.")
         return Fence(self.key, hold.token)
 
     def check(self) -> None:
-        """Raises LeaseLost if this thread's hold was lost, RuntimeError if it has none.
+        """Raises LeaseLost if this thread's lease was lost, RuntimeError if it holds none.
 
-        As far as this process knows: it asks nobody.
+        It reports what this process knows and does not ask Redis.
         """
         hold = self._holds.get((self.key, self._threads.me))
         if hold is None:
-            raise RuntimeError("This thread holds nothing to check.")
+            raise RuntimeError("This thread does not hold the lock: there is nothing to check.")
         hold.check()
 
     def statistics(self) -> RedisLockStatistics:
-        """Who holds the lock and who waits for it, now, in all processes."""
-        _ = self._threads.me  # refuses in a forked child
+        """The present holders and waiters of all processes."""
+        _ = self._threads.me  # raises in a forked child
         now, stored = scripts.look(self._redis, self.key)
         state = json.loads(stored) if stored else {"holders": [], "queue": []}
         holders = _parties(state["holders"], now)
@@ -264,18 +269,19 @@ class RedisReadWriteLock(Unique):
             self._holds[place] = Hold(id, mode, int(answer), asked, locks.lease)
             return True
         except BaseException as error:
-            self._holds.pop(place, None)  # so that nothing is renewed, whatever else happens
-            if not isinstance(error, Exception):  # KeyboardInterrupt, most likely
+            self._holds.pop(place, None)  # first: the daemon thread must not renew it
+            if not isinstance(error, Exception):  # most likely a KeyboardInterrupt
                 self._give_up(id)
-            # Else Redis does not answer: the place in the queue, or the lease, ends by itself.
+            # Otherwise Redis does not answer: the place in the queue, or the lease, will expire.
             raise
 
     def _wait(
         self, id: str, mode: Mode, asked: float, answer: Any, limit: float
     ) -> tuple[Any, float]:
-        """The token, or None once the time is up, and when the lease was asked for at the latest.
+        """Wait in the queue. Returns the token, or None after a timeout, and the lease's start.
 
-        A grant that comes while it waits was made after it last asked.
+        The start is the time of the latest request. A grant that arrives during the wait was made
+        after that, so the lease never ends earlier than this process believes.
         """
         redis, lease, milliseconds = self._redis, self._locks.lease, self._locks._milliseconds
         end = math.inf if limit == FOREVER else asked + limit
@@ -286,14 +292,15 @@ class RedisReadWriteLock(Unique):
             left = end - time.monotonic()
             if left <= 0:
                 return scripts.leave(redis, self.key, id), asked
-            # Rounded up, for 0 would block for ever; and a lease is over only after its last ms.
+            # We round up, because 0 would block forever. We add 1 ms, because a lease ends only
+            # after its last millisecond.
             block = math.ceil(min(left, longest, (answer + 1) / 1000) * 1000) / 1000
             message = None
             try:
                 message = redis.execute_command("BLPOP", wake_list, str(block))
                 failed = False
             except Exception:
-                # Perhaps only this connection is lost, and a message with it. Asking will tell.
+                # Perhaps only this connection is lost, and a message with it: we ask Redis again.
                 if failed:
                     raise
                 failed = True
@@ -305,31 +312,36 @@ class RedisReadWriteLock(Unique):
 
     @unbroken_start
     def _give_up(self, id: str) -> None:
-        """End the wait or the hold, after an interrupt that came before its end was known."""
+        """Leave the queue or release the lock, after an interrupt before the outcome was known."""
         try:
             if scripts.leave(self._redis, self.key, id) is not None:
                 scripts.release(self._redis, self.key, id)
         except Exception as error:
-            log.warning("Redis was not told that %s was given up: %s", self.key, error)
+            log.warning("After an interrupt, %s was not released in Redis: %s", self.key, error)
 
     @unbroken_start
     def _release(self, mode: Mode) -> None:
         place = (self.key, self._threads.me)
         holds = self._holds
-        # No call down to the `del`: an interrupt would leave a hold that is renewed for ever.
+        # There is no call from here to the `del`: an interrupt would leave a hold that is renewed
+        # forever.
         if place not in holds or holds[place].mode != mode:
             raise RuntimeError(f"This thread cannot end a {mode}: it does not {mode}.")
         hold = holds[place]
         if hold.count > 1:
             hold.count -= 1
             return
-        del holds[place]  # first, or a renewal that comes too late would take it for lost
+        del holds[place]  # first: a renewal that comes too late would mark it as lost
         released = 0
         if not hold.is_lost:
             try:
                 released = scripts.release(self._redis, self.key, hold.id)
             except Exception as error:
-                log.warning("%s was not released and stays held for its lease: %s", self.key, error)
+                log.warning(
+                    "%s was not released and stays held until its lease runs out: %s",
+                    self.key,
+                    error,
+                )
                 return
             except BaseException:
                 self._give_up(hold.id)
@@ -340,7 +352,7 @@ class RedisReadWriteLock(Unique):
 
 
 def _parties(entries: Any, now: int) -> tuple[Party, ...]:
-    """Lua writes an empty list as `{}`."""
+    """The entries that have not expired. Lua writes an empty list as `{}`."""
     found = []
     for entry in entries or ():
         if now <= entry["expires"] <= now + scripts.LONGEST_LEASE * 1000:
@@ -352,7 +364,7 @@ def _parties(entries: Any, now: int) -> tuple[Party, ...]:
 
 
 class ReadLease(ReadGuard):
-    """Reads while its ``with`` block runs."""
+    """Holds a Redis lock for reading while its ``with`` block runs."""
 
     __slots__ = ()
 
@@ -373,7 +385,7 @@ class ReadLease(ReadGuard):
 
 
 class WriteLease(WriteGuard):
-    """Writes while its ``with`` block runs, and yields the fence."""
+    """Holds a Redis lock for writing while its ``with`` block runs, and yields the fence."""
 
     __slots__ = ()
 

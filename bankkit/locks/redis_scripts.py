@@ -1,26 +1,26 @@
-"""The Redis lock in Lua: what it stores, and the one script that each operation is.
+"""The Redis lock in Lua: its stored state, and one script for each operation.
 
-The state of a lock is one key, a JSON text:
+The state of a lock is one key that holds a JSON text:
 
     {"holders": [{"id": …, "mode": "write", "token": "1757000000123456", "expires": …}],
      "queue": [{"id": …, "mode": "read", "lease": 3000, "expires": …}],
      "last": "1757000000123456"}
 
 Times are milliseconds of Redis' own clock, so the clocks of the clients do not matter. A holder
-counts until its lease has expired, a waiter until its place has, and the key itself vanishes with
-the last of them: whoever dies is forgotten. What expires at some millisecond is there until that
-has passed, as Redis has it with keys. What would expire later than the longest lease from now was
-written before the clock was set back, and counts as expired.
+counts until its lease expires, and a waiter until its place in the queue expires. The key itself
+expires with the last of them, so nothing of a dead process remains. An entry is valid up to and
+including the millisecond at which it expires, as keys in Redis are. An entry that expires later
+than the longest lease from now was written before the clock was set back, and counts as expired.
 
-A token is the time of the grant in microseconds, or one more than the last, whichever is greater.
-It is text, because Redis writes numbers into JSON with 14 digits. It needs no counter that outlives
-the lock, and it stays unique after a failover to a replica that never heard of the lock.
+A token is the time of the grant in microseconds, or one more than the last token, whichever is
+greater. It is text, because Redis writes numbers into JSON with 14 digits. It needs no counter that
+outlives the lock, and it stays unique after a failover to a replica that has no copy of the lock.
 
-Invariant between scripts: who waits is behind a holder. So each script first drops those whose time
-is up, then hands the lock over if that made room, and only then does what it is for.
+Invariant between scripts: there are waiters only while there is a holder. So each script first
+drops expired entries, then hands the lock over if that made room, and then does its own work.
 
-A waiter is woken through a list of its own, `KEY:wake:ID`, on which it blocks: the grant comes with
-the message. The list's name is computed, but lies in the same slot of a Redis Cluster as the lock.
+Each waiter blocks on its own list, `KEY:wake:ID`. The message on this list is the grant. The name
+of the list is computed in the script, but it is in the same slot of a Redis Cluster as the lock.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ from .lua import Script
 LONGEST_LEASE = 3600.0
 """Seconds."""
 
-# KEYS: lock · ARGV: id, then the script's own
-# Where the usual case, a lock that nobody else wants, is written out, that takes half the time.
+# KEYS: lock · ARGV: id, then arguments of the script
+# Some scripts treat the usual case, a lock that nobody else wants, separately: it takes half the
+# time.
 _NOW = """
 local time = redis.call('TIME')
 local micros = time[1] * 1000000 + time[2]
@@ -95,7 +96,7 @@ local function hand_over(mode, most)
   lock.queue = left
 end
 
--- `ended` is the mode of a hold that has just ended. Reads and writes take turns (phase-fair).
+-- `ended` is the mode of the holder that has just left. Reads and writes take turns (phase-fair).
 local function settle(ended)
   lock.holders = living(lock.holders, function(holder) ended = holder.mode end)
   lock.queue = living(lock.queue, function() end)
@@ -124,10 +125,10 @@ end
 """
 )
 
-# ARGV: id, mode, lease ms, '1' to queue if need be
-# Answer: the token, or in how many ms at the latest the situation may have changed by itself.
-# Asked again by a waiter, it keeps the place in the queue and finds a grant whose message was lost;
-# either way, what the waiter has lasts for a lease from now.
+# ARGV: id, mode, lease in ms, '1' to queue if the lock is taken
+# Answer: the token, or the number of ms until the first lease or place in the queue expires.
+# A waiter that asks again keeps its place in the queue, and finds a grant whose message was lost.
+# Its place or its lease then lasts for a full lease from now.
 _ASK = f"""{_NOW}
 local token, expires = string.format('%d', micros), string.format('%d', now + ARGV[3])
 local alone = '{{"holders":[{{"id":"' .. ARGV[1] .. '","mode":"' .. ARGV[2] ..
@@ -145,7 +146,7 @@ if held then
   return lock.holders[held].token
 end
 local holder = lock.holders[1]
--- Whoever waits while readers hold is a writer or came after one, or would have been let in.
+-- While readers hold the lock, each waiter is a writer or came after one.
 if not holder or (mode == 'read' and holder.mode == 'read' and not lock.queue[1]) then
   local token = grant(id, mode, lease)
   store()
@@ -181,12 +182,12 @@ return lock.holders[held].token
 """
 
 # ARGV: id
-# Answer: whether the lease still ran.
+# Answer: 1 if the lease was still valid, else 0.
 _RELEASE = f"""{_STORED}
 if not stored then return 0 end
 local only = cjson.decode(stored)
 if #only.holders == 1 and only.holders[1].id == ARGV[1] and not only.queue[1] then
-  redis.call('DEL', KEYS[1])  -- which is there as long as the lease runs, by the clock of today
+  redis.call('DEL', KEYS[1])  -- the key exists only while the lease is valid
   return 1
 end
 {_NOW}{_STATE}
@@ -197,8 +198,8 @@ store()
 return (ended and runs(ended)) and 1 or 0
 """
 
-# ARGV: id, lease ms
-# Answer: whether the lease still ran, and so was renewed.
+# ARGV: id, lease in ms
+# Answer: 1 if the lease was still valid and is now renewed, else 0.
 _RENEW = f"""{_NOW}{_STORED}{_STATE}
 settle()
 local held = position(lock.holders)
@@ -207,7 +208,7 @@ store()
 return held and 1 or 0
 """
 
-# Answer: ms, the state or nothing
+# Answer: the time in ms, and the state or nil
 _LOOK = """
 local time = redis.call('TIME')
 return {time[1] * 1000 + math.floor(time[2] / 1000), redis.call('GET', KEYS[1])}
@@ -227,11 +228,11 @@ local function still_held(key, token)
 end
 """
 """Lua: `still_held(key, token)` says whether the writer with that token (text) holds the lock at
-`key` and its lease still runs.
+`key` and its lease is still valid.
 
-For the script that changes what the lock guards, whose key shares a slot with the lock's. It is
-stronger than to refuse tokens smaller than the greatest seen: there is nothing to remember, and a
-holder whose lease is over is refused even if nobody has come after it.
+It is for the script that changes the guarded data, whose key must be in the same slot as the lock.
+It is stronger than refusing tokens smaller than the greatest one seen: it needs no stored state,
+and it refuses a holder whose lease has expired even if nobody took the lock since.
 """
 
 
@@ -243,11 +244,11 @@ look = Script(_LOOK)
 
 
 def wake_list(key: str, waiter: str) -> str:
-    """The list on which a waiter blocks."""
+    """The name of the list on which a waiter blocks."""
     return f"{key if is_tagged(key) else '{' + key + '}'}:wake:{waiter}"
 
 
 def is_tagged(key: str) -> bool:
-    """Whether only a part of the key, within braces, decides its slot in a Redis Cluster."""
+    """Whether the key has a hash tag: a part in braces that decides its slot in a Redis Cluster."""
     _, opened, rest = key.partition("{")
     return bool(opened) and rest.find("}") > 0

@@ -1,4 +1,4 @@
-"""One lock a key, made when it is first needed and forgotten when nobody needs it."""
+"""A table with one lock per key: made at its first use, dropped when no thread uses it."""
 
 import threading
 from collections.abc import Callable
@@ -14,14 +14,12 @@ from .protocol import Fence, Lock, LockStatistics
 
 
 class LockTable(Unique):
-    """The locks of all accounts, of which there are only as many as are in use.
+    """One lock per key, kept only while a thread holds it or waits for it.
 
-    ``make`` gets the key and returns its lock, in no lock or in the one that was made for it. It
-    is called while the table is closed to others, so it must be quick, and it is the place to
-    wrap a lock from outside, for example to record who waits for whom.
+    ``make`` takes the key and returns a lock for it. The table calls it under its own mutex, so it
+    must be quick. It may wrap the lock, for example to record which thread waits for which.
 
-    A key's lock is kept while at least one thread holds it or waits for it: asking for a million
-    keys, one after the other, leaves the table empty.
+    Locking a million keys, one after the other, leaves the table empty.
     """
 
     __slots__ = ("_entries", "_make", "_mutex", "_threads")
@@ -35,68 +33,68 @@ class LockTable(Unique):
     def read(self, key: str, timeout: float | None = None) -> "KeyGuard":
         """Read under the key's lock in a ``with`` block, which yields the lock's fence.
 
-        Entering raises what the lock's own ``read(timeout)`` raises, LockTimeout for one.
+        Entering raises what the lock's own ``read(timeout)`` raises, such as LockTimeout.
         """
         return KeyGuard(self, key, timeout, False)
 
     def write(self, key: str, timeout: float | None = None) -> "KeyGuard":
         """Write under the key's lock in a ``with`` block, which yields the lock's fence.
 
-        Entering raises what the lock's own ``write(timeout)`` raises, LockTimeout for one.
+        Entering raises what the lock's own ``write(timeout)`` raises, such as LockTimeout.
         """
         return KeyGuard(self, key, timeout, True)
 
     def __len__(self) -> int:
-        """How many keys have a lock now, because a thread holds it or waits for it."""
+        """The number of keys whose lock a thread holds or waits for."""
         return len(self._entries)
 
     def statistics(self, key: str) -> LockStatistics | None:
-        """Who holds the key's lock and how many wait for it, now; None if nobody does either."""
-        _ = self._threads.me  # refuses in a forked child, where the mutex may be closed for good
+        """Statistics of the key's lock; None if no thread holds it or waits for it."""
+        _ = self._threads.me  # raises in a forked child, where the mutex may stay locked forever
         entry = self._entries.get(key)
         return entry.lock.statistics() if entry else None
 
-    def _enlist(self, key: str) -> Lock:
+    def _add_user(self, key: str) -> Lock:
         _ = self._threads.me
         mutex = self._mutex
-        enlisted = False
+        added = False
         try:
             mutex.acquire()
             entry = self._entries.get(key)
             if entry is None:
                 entry = self._entries[key] = _Entry(self._make(key))
             entry.users += 1
-            enlisted = True
+            added = True
             mutex.release()
             return entry.lock
         except BaseException:
             give_back(mutex)
-            if enlisted:
-                self._leave(key)
+            if added:
+                self._remove_user(key)
             raise
 
     @unbroken_start
-    def _leave(self, key: str) -> None:
+    def _remove_user(self, key: str) -> None:
         try:
             _ = self._threads.me
         except Inherited:
-            return  # a forked child leaves a block of its parent
+            return  # a forked child left a block of its parent
         mutex = self._mutex
-        left = False
+        acquired = False
         try:
             mutex.acquire()
-            left = True
-            self._strike(key)
+            acquired = True
+            self._decrement(key)
             mutex.release()
         except BaseException:
             give_back(mutex)
-            if not left:  # interrupted while it waited for the mutex
+            if not acquired:  # it was interrupted while it waited for the mutex
                 with mutex:
-                    self._strike(key)
+                    self._decrement(key)
             raise
 
     @unbroken_start
-    def _strike(self, key: str) -> None:
+    def _decrement(self, key: str) -> None:
         entry = self._entries[key]
         entry.users -= 1
         if not entry.users:
@@ -114,7 +112,7 @@ class _Entry:
 
 
 class KeyGuard:
-    """Holds one key's lock while its ``with`` block runs, and the lock in the table as long."""
+    """Holds one key's lock, and keeps it in the table, while its ``with`` block runs."""
 
     __slots__ = ("_guard", "_key", "_table", "_timeout", "_write")
 
@@ -125,14 +123,14 @@ class KeyGuard:
         self._write = write
 
     def __enter__(self) -> Fence | None:
-        lock = self._table._enlist(self._key)
+        lock = self._table._add_user(self._key)
         try:
             guard: AbstractContextManager[Fence | None] = (
                 lock.write(self._timeout) if self._write else lock.read(self._timeout)
             )
             fence = guard.__enter__()
         except BaseException:
-            self._table._leave(self._key)
+            self._table._remove_user(self._key)
             raise
         self._guard = guard
         return fence
@@ -147,4 +145,4 @@ class KeyGuard:
         try:
             return self._guard.__exit__(kind, error, traceback)
         finally:
-            self._table._leave(self._key)
+            self._table._remove_user(self._key)

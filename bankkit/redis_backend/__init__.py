@@ -1,8 +1,8 @@
-"""Finds or starts the Redis that a bank runs on, and surely stops it.
+"""Finds the Redis that a bank runs on, or starts one and makes sure that it stops.
 
-`open_redis` gives the user's own Redis (`BANKKIT_REDIS_URL`) or a private one, which lives no
-longer than this process however that ends: `bankkit.supervisor` sees to it. In a Redis of the
-user's own `sweep_at_death` does the same for the keys of one bank.
+`open_redis` opens the user's own Redis (`BANKKIT_REDIS_URL`) or starts a private one. A private one
+stops when this process ends, however it ends: `bankkit.supervisor` stops it. In the user's own
+Redis, `sweep_at_death` deletes the keys of one bank when this process ends.
 """
 
 from __future__ import annotations
@@ -50,19 +50,19 @@ __all__ = [
 ]
 
 APPENDFSYNC = ("everysec", "always")
-"""When a private Redis with a data directory forces its writes to the disk."""
+"""Policies for when a private Redis with a data directory forces its writes to the disk."""
 
 PRIVATE = "private"
-"""Asked for in place of a URL: a private Redis, whatever the environment says."""
+"""The word that asks for a private Redis in place of a URL; it overrides the environment."""
 
 SETUPS: dict[str | None, type[PrivateCluster] | type[PrivateSentinel]] = {
     "private-cluster": PrivateCluster,
     "private-sentinel": PrivateSentinel,
 }
-"""Asked for in the same way: several private servers."""
+"""The words that ask for several private servers in the same way."""
 
 Engine = UserRedis | PrivateRedis | PrivateCluster | PrivateSentinel
-"""The Redis of a bank, whatever it consists of."""
+"""The Redis of a bank: one server or several."""
 
 
 def open_redis(
@@ -72,16 +72,17 @@ def open_redis(
     appendfsync: str = "everysec",
     namespace: str | None = None,
 ) -> Engine:
-    """The Redis at `url`, else the one at `BANKKIT_REDIS_URL`, else a private one.
+    """Open the Redis at `url`, else the one at `BANKKIT_REDIS_URL`, else start a private one.
 
     The word `private` in place of a URL asks for a private one, whatever the environment says;
-    `private-cluster` and `private-sentinel` ask for a private set-up of several servers. A private
-    one forgets everything when closed, unless `data_dir` names a directory for its
-    append-only file; then `appendfsync` is `everysec` (a crash of the machine costs up to a second
-    of writes) or `always` (each write is on the disk before it is answered). `namespace` is where
-    a bank will keep its keys, by default a fresh one: a user's Redis is asked whether it may.
+    `private-cluster` and `private-sentinel` ask for several private servers. A private Redis loses
+    its data when it is closed, unless `data_dir` names a directory for its append-only file. Then
+    `appendfsync` is `everysec` (a crash of the machine loses up to a second of writes) or `always`
+    (each write is on the disk before it is answered). `namespace` is the namespace of the bank's
+    keys, by default a fresh one. On the user's own Redis, the function checks that the user may
+    write there.
 
-    Raises `ValueError` for bad arguments and `RedisUnavailable` if there is no Redis to be had.
+    Raises `ValueError` for bad arguments and `RedisUnavailable` if no Redis is available.
     """
     own = choose(url, data_dir=data_dir, appendfsync=appendfsync)
     if own is None and url in SETUPS:
@@ -97,18 +98,20 @@ def choose(
     data_dir: str | os.PathLike[str] | None = None,
     appendfsync: str = "everysec",
 ) -> tuple[str, str] | None:
-    """What `open_redis` would open: a user's URL and where it stands, or None for what is private.
+    """What `open_redis` would open: the user's URL and its source, or None for a private Redis.
 
     Opens nothing. Raises `ValueError` for bad arguments.
     """
     if appendfsync not in APPENDFSYNC:
-        raise ValueError(f"appendfsync must be one of {', '.join(APPENDFSYNC)}: {appendfsync!r}.")
+        raise ValueError(
+            f"appendfsync must be one of {', '.join(APPENDFSYNC)}, not {appendfsync!r}."
+        )
     source = "the URL given"
     if url is None and os.environ.get(VARIABLE):
         url, source = os.environ[VARIABLE], VARIABLE
     if url in SETUPS:
         if data_dir is not None:
-            raise ValueError(f"data_dir is for a single private Redis, not for {url}.")
+            raise ValueError(f"data_dir is for a single private Redis, not for {url}: omit it.")
         return None
     if url is None or url == PRIVATE:
         if data_dir is not None:
@@ -116,7 +119,9 @@ def choose(
         return None
     parse(url, source)
     if data_dir is not None:
-        raise ValueError(f"data_dir is for a private Redis, but {source} names one of your own.")
+        raise ValueError(
+            f"data_dir is for a private Redis, but {source} names your own: omit one of them."
+        )
     return url, source
 
 
@@ -128,10 +133,10 @@ def own_namespace(
     data_dir: str | os.PathLike[str] | None = None,
     appendfsync: str = "everysec",
 ) -> Iterator[tuple[Engine, str]]:
-    """What `open_redis` opens, and a namespace in it, until the block ends.
+    """Open a Redis like `open_redis`, with a namespace in it, until the block ends.
 
-    A private Redis has room for one, `bank`, which ends with it. On a Redis of the user's own it is
-    a fresh one, swept when the block ends or this process dies; one that is named is never swept.
+    In a private Redis the namespace is `bank`. In the user's own Redis it is a fresh one, which is
+    swept when the block or this process ends. A namespace that the caller names is never swept.
     """
     with ExitStack() as stack:
         fresh = fresh_namespace()

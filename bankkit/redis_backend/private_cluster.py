@@ -1,4 +1,4 @@
-"""A Redis Cluster of this process alone: three masters, each with a replica."""
+"""A private Redis Cluster: three masters, each with a replica."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from bankkit.redis_backend.private_nodes import (
 )
 
 CONFIGURATION = "cluster.conf"
-"""The file in which a node keeps who it is, and what it knows of the others."""
+"""Name of the file in which a node stores its identity and its view of the other nodes."""
 
 MASTERS = 3
 REPLICAS = 3
 NODE_TIMEOUT_MS = 1000
-"""Silence after which the other masters may agree that a node has failed. A replica then waits for
-half a second to a whole one before it asks for their votes."""
+"""Milliseconds without an answer after which the other masters may agree that a node has failed. A
+replica then waits for 0.5 s to 1 s before it asks them for votes."""
 
 
 class PrivateCluster(PrivateNodes):
-    """`node 1` to `node 3` begin as masters, `node 4` to `node 6` as their replicas."""
+    """A Cluster whose `node 1` to `node 3` begin as masters, `node 4` to `node 6` as replicas."""
 
     replicas = REPLICAS // MASTERS
     oldest = OLDEST_FOR_A_CLUSTER
@@ -45,16 +45,18 @@ class PrivateCluster(PrivateNodes):
 
     @property
     def nodes(self) -> tuple[RedisNode, ...]:
+        """The nodes as the running node with the latest configuration sees them."""
         states = self._states()
         views = [
             view for name in states if states[name] == "running" and (view := self._view(name))
         ]
         if not views:
-            raise RedisUnavailable("No node runs that could tell of the others.")
-        # A node that was away may not know yet what happened.
+            raise RedisUnavailable("No node is running, so the roles are unknown: restart one.")
+        # A node that was paused or restarted may not know yet what happened.
         return self._nodes(max(views, key=_epoch), states)
 
     def is_healthy(self) -> bool:
+        """Whether all running nodes agree, and running masters serve all slots."""
         states = self._states()
         running = [name for name in states if states[name] == "running"]
         views = [self._view(name) for name in running]
@@ -66,7 +68,7 @@ class PrivateCluster(PrivateNodes):
             sum(last - first + 1 for master in masters for first, last in master.slots) == SLOTS
             and all(master.alive for master in masters)
             and all(node.role == "replica" for node in nodes if node.alive and not node.slots)
-            and all(self._is_well(name) for name in running)
+            and all(self._is_up_to_date(name) for name in running)
         )
 
     def _kept_files(self, name: str) -> Sequence[str]:
@@ -77,7 +79,7 @@ class PrivateCluster(PrivateNodes):
         self._clients[name].execute_command("CLUSTER", "SAVECONFIG")
 
     def _prepare_empty(self, name: str) -> None:
-        self.kill(name)  # one that is paused would go on with what it believes
+        self.kill(name)  # a paused node would continue with its old view
         try:
             self._until(lambda: not self.node(name).slots, FAILOVER_SECONDS)
         except RedisUnavailable:
@@ -85,10 +87,10 @@ class PrivateCluster(PrivateNodes):
         self._processes[name].files[CONFIGURATION] = self._configuration(name)
 
     def _configuration(self, name: str) -> str:
-        """What a node that is gone is to know of itself and the others: what a master knows.
+        """The configuration file of a node that has ended, from the view of a master.
 
-        Redis writes its file in the form of CLUSTER NODES. The node becomes a replica of the master
-        that has the fewest.
+        Redis writes this file in the form of CLUSTER NODES. The node becomes a replica of the
+        master with the fewest replicas.
         """
         nodes = self.nodes
         replicas = Counter(node.master for node in nodes if node.alive)
@@ -116,11 +118,11 @@ class PrivateCluster(PrivateNodes):
             self._add(
                 name,
                 self._data_settings() + "cluster-enabled yes\n"
-                # The whole path: a node ends if it cannot write that file, and its working
-                # directory may be removed and made again.
+                # We give the absolute path: a node ends if it cannot write that file, and its
+                # working directory may be removed and made again.
                 f'cluster-config-file "{{directory}}/{CONFIGURATION}"\n'
                 f"cluster-node-timeout {NODE_TIMEOUT_MS}\n"
-                "cluster-require-full-coverage no\n"  # the accounts in other slots go on
+                "cluster-require-full-coverage no\n"  # accounts in other slots still work
                 "cluster-replica-validity-factor 0\n"  # any replica is better than none
                 "cluster-migration-barrier 100\n",  # replicas stay with their master
             )
@@ -158,11 +160,11 @@ class PrivateCluster(PrivateNodes):
                 self._name_at(seen.master) if seen.master else "",
             )
             for name in self._names
-            if (seen := view.get(self._ports[name], _STRANGER))
+            if (seen := view.get(self._ports[name], _UNKNOWN_NODE))
         )
 
     def _view(self, name: str) -> _View:
-        """The Cluster as a node sees it; empty if it does not answer."""
+        """The Cluster as this node sees it; empty if the node does not answer."""
         try:
             lines = self._clients[name].execute_command("CLUSTER NODES")
         except (redis.ConnectionError, redis.TimeoutError):
@@ -179,16 +181,16 @@ class PrivateCluster(PrivateNodes):
             if not {"handshake", "noaddr"} & set(line["flags"].split(","))
         }
 
-    def _is_well(self, name: str) -> bool:
-        """Whether a node takes commands, doubts no master, and lags behind none.
+    def _is_up_to_date(self, name: str) -> bool:
+        """Whether a node takes commands, suspects no master of failure, and is up to date.
 
-        A replica lags until it has all that its master has.
+        A replica is up to date when it has all data of its master.
         """
         client = self._clients[name]
         try:
             info = client.execute_command("CLUSTER INFO")
-            # The state alone is `ok` while a master counts as failed, and for some time after it
-            # has come back: the slots of the others are served.
+            # `cluster_state` is not enough: it is `ok` while a master counts as failed, and for
+            # some time after its return, because the slots of the others are served.
             if info["cluster_state"] != "ok" or int(info["cluster_slots_ok"]) < SLOTS:
                 return False
             replication: dict[str, object] = client.info("replication")
@@ -198,19 +200,19 @@ class PrivateCluster(PrivateNodes):
 
 
 class _NodeView(NamedTuple):
-    """A node as another one sees it."""
+    """A node as another node sees it."""
 
     role: Role
     slots: tuple[tuple[int, int], ...]
     master: int
-    """The port of whom it follows, or 0."""
+    """Port of its master, or 0."""
     epoch: int
-    """Of its latest change of slots: the greater one is right."""
+    """Configuration epoch of its latest change of slots; the greatest epoch is valid."""
 
 
 _View = dict[int, _NodeView]
-_STRANGER = _NodeView("replica", (), 0, 0)
-"""A node that the others do not know yet."""
+_UNKNOWN_NODE = _NodeView("replica", (), 0, 0)
+"""The view of a node that the others do not know yet."""
 
 
 def _epoch(view: _View) -> int:

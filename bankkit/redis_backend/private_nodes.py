@@ -1,11 +1,11 @@
-"""Several Redis servers of this process alone, which live no longer than it.
+"""Several private Redis servers, which end with this process.
 
-What a private Cluster and a private Sentinel set-up have in common: the nodes, each with a name
-that stays while its role changes, and what may be done to one.
+The common part of a private Cluster and a private Sentinel set-up: nodes with fixed names and
+changing roles, and operations on a node.
 
-Servers that talk to each other need ports. They listen on 127.0.0.1 only and ask for a password
-made for the run, which stands in files that only this user can read. (The bus between nodes of a
-Cluster knows no password; it is not reached from another machine.)
+Servers that talk to each other need ports. They listen only on 127.0.0.1 and require a password
+made for the run. It is stored in files that only this user can read. (The bus between Cluster nodes
+has no password, but other machines cannot reach it.)
 """
 
 from __future__ import annotations
@@ -30,28 +30,28 @@ from bankkit.redis_backend.private import ENVIRONMENT
 from bankkit.supervisor.supervised import NoSocket, SupervisedProcess, Supervisor, socket_directory
 
 START_SECONDS = 20.0
-"""How long nodes may take to start and find each other; alone they need two."""
+"""Seconds that nodes may take to start and find each other; on an idle machine they need 2."""
 
 FAILOVER_SECONDS = 15.0
-"""How long a replica may take to replace its master; alone it takes two."""
+"""Seconds that a replica may take to replace its master; on an idle machine it needs 2."""
 
 LOOK_SECONDS = 1.0
-"""How long a node may take to say how it sees the others."""
+"""Timeout of a question to one node in seconds."""
 
 POLL_SECONDS = 0.02
 
 HOST = "127.0.0.1"
 BUS = 10_000
-"""How far from its port a node of a Cluster talks to the others."""
+"""Difference between the bus port and the port of a Cluster node."""
 
 _GLOB = "*?[\\"
-"""Redis takes the path of its configuration for a pattern where these are in it."""
+"""Characters with which Redis takes the path of its configuration for a pattern."""
 
 DATA_FILES = ("appendonlydir", "appendonly.aof")
-"""Where Redis keeps the data, from 7.0 on, and before."""
+"""Where Redis keeps its data: from 7.0 on, and before 7.0."""
 
 _ATTEMPTS = 3
-"""At a start, where somebody else took a port that was free a moment ago."""
+"""Number of starts to try if another program takes a port that was free a moment ago."""
 
 Role = Literal["master", "replica", "sentinel"]
 State = Literal["running", "paused", "gone"]
@@ -59,27 +59,28 @@ State = Literal["running", "paused", "gone"]
 
 @dataclass(frozen=True, slots=True)
 class RedisNode:
-    """One server at one moment, as most of the others see it."""
+    """A snapshot of one server, as most of the other servers see it."""
 
     name: str
-    """It stays, while the role changes."""
+    """Its fixed name; the role may change."""
     role: Role
     address: str
     """`HOST:PORT`."""
     state: State
-    """Of its process."""
+    """State of its process."""
     slots: tuple[tuple[int, int], ...] = ()
-    """First and last of each range that it serves, for a master in a Cluster."""
+    """First and last slot of each range that a master in a Cluster serves."""
     master: str = ""
-    """The name of the node that a replica follows."""
+    """Name of the master that a replica follows."""
 
     @property
     def alive(self) -> bool:
-        """Whether it runs; one that is paused does not."""
+        """Whether the process runs; a paused one does not."""
         return self.state == "running"
 
     @property
     def port(self) -> int:
+        """Port of the server."""
         return int(self.address.rpartition(":")[2])
 
     def __str__(self) -> str:
@@ -92,27 +93,27 @@ class RedisNode:
 
 
 class PrivateNodes(ABC):
-    """Servers of this process alone. They are gone within two seconds of it, however it ends.
+    """Private servers. They end within two seconds after this process, however it ends.
 
-    A node is named as `nodes` names it. A killed or paused master is replaced by a replica after
-    some two seconds, if there is one that runs. One that comes back has the data it had, and then
-    follows whoever is master. In a child made with `os.fork` the copy is inert.
+    `nodes` lists the names of the nodes. About two seconds after a master was killed or paused, a
+    replica replaces it, if one runs. A node that is restarted has its former data, and then follows
+    the present master. In a child made with `os.fork`, `close` does nothing.
 
-    Raises `RedisUnavailable` where a node is not in the state that a method needs, ValueError for
-    a name that is none.
+    Raises `RedisUnavailable` if a node is not in the state that a method needs, and ValueError for
+    an unknown name.
 
-    Where somebody has removed the files of nodes, those that run write them again before one is
-    started anew, and one that does not comes back as a replica of whoever took its place.
+    If the files of nodes were removed, running nodes write them again before a restart. A node that
+    does not run is restarted as a replica of the node that replaced it.
     """
 
     private = True
     url: str
-    """With the password."""
+    """URL with the password."""
     description: str
     replicas: int
-    """Of each master, at the start."""
+    """Number of replicas of each master at the start."""
     oldest = OLDEST
-    """The oldest Redis that such a set-up is made of."""
+    """The oldest usable version of Redis."""
 
     def __init__(self, what: str, names: Sequence[str]) -> None:
         self._binary = find_binary(self.oldest)
@@ -139,55 +140,58 @@ class PrivateNodes(ABC):
     @property
     @abstractmethod
     def nodes(self) -> tuple[RedisNode, ...]:
-        """All of them as they are now, by name."""
+        """The present state of all nodes, ordered by name."""
 
     @abstractmethod
     def is_healthy(self) -> bool:
-        """Whether a master that runs stands for all data, and every node that runs follows.
+        """Whether running masters serve all data, and all other running nodes follow them.
 
-        There may be fewer replicas than there were.
+        There may be fewer replicas than at the start.
         """
 
     @abstractmethod
     def _start(self) -> None:
-        """Starts all nodes and makes them know each other."""
+        """Start all nodes and connect them with each other."""
 
     @abstractmethod
     def _kept_files(self, name: str) -> Sequence[str]:
-        """Those of which one must be there for a node to come back as it was."""
+        """Files of which a node needs at least one for a restart in its former state."""
 
     @abstractmethod
     def _prepare_empty(self, name: str) -> None:
-        """Before a restart of a node that does not run and has no files: returns once another one
-        has its part. Raises `RedisUnavailable` if none can."""
+        """Prepare the restart of a node that does not run and has no files.
+
+        Returns when another node has taken its role. Raises `RedisUnavailable` if none can.
+        """
 
     def node(self, name: str) -> RedisNode:
+        """The present state of one node."""
         self._process(name)
         return next(node for node in self.nodes if node.name == name)
 
     def client(self, name: str) -> redis.Redis:
-        """Of one node, to look around with. It is closed with the node's set-up."""
+        """A client of one node, for inspection. `close` closes it."""
         self._process(name)
         return self._clients[name]
 
     def wait_until_healthy(self, timeout: float = 30.0) -> None:
-        """Returns once `is_healthy`. Raises `RedisUnavailable` after `timeout` seconds."""
+        """Wait until `is_healthy`. Raises `RedisUnavailable` after `timeout` seconds."""
         self._until(self.is_healthy, timeout)
 
     def kill(self, name: str | None = None) -> None:
-        """SIGKILLs a node, paused or not; returns when it is gone."""
+        """Kill a node (SIGKILL), paused or not; returns when it has ended."""
         self._process(name).kill()
 
     def pause(self, name: str | None = None) -> None:
-        """Stops a node in its tracks (SIGSTOP): it keeps connections and answers nothing."""
+        """Pause a node (SIGSTOP): it keeps its connections and answers nothing."""
         self._process(name).pause()
 
     def resume(self, name: str | None = None) -> None:
-        """Lets a paused node go on (SIGCONT), with what was sent to it in the meantime."""
+        """Continue a paused node (SIGCONT); it then executes the commands that it got."""
         self._process(name).resume()
 
     def restart(self, name: str | None = None) -> None:
-        """Starts a node anew, running, paused or gone; returns when it answers."""
+        """Restart a node that is running, paused or gone; returns when it answers."""
         process = self._process(name)
         assert name is not None
         self._prepare(name)
@@ -195,12 +199,12 @@ class PrivateNodes(ABC):
         self._await_answers([name])
 
     def close(self) -> None:
-        """Ends all nodes; nothing is left of them. Safe to call again."""
+        """Stop all nodes and remove all their files. Safe to call again."""
         if self._supervisor.forked:
             return
         for client in self._clients.values():
             client.close()
-        with contextlib.suppress(RedisUnavailable, RuntimeError):  # it was closed before
+        with contextlib.suppress(RedisUnavailable, RuntimeError):  # it is already closed
             self._supervisor.stop(self._processes.values())
         self._supervisor.close()
         for process in self._processes.values():
@@ -208,15 +212,16 @@ class PrivateNodes(ABC):
 
     def _process(self, name: str | None) -> SupervisedProcess:
         if name is None:
-            raise ValueError(f"There are several nodes; say which: {', '.join(self._names)}.")
+            raise ValueError(f"There are several nodes; name one: {', '.join(self._names)}.")
         if name not in self._processes:
-            raise ValueError(f"There is no {name!r}; there are {', '.join(self._names)}.")
+            raise ValueError(f"There is no node {name!r}; use one of {', '.join(self._names)}.")
         return self._processes[name]
 
     def _add(self, name: str, settings: str, *arguments: str) -> None:
-        """Starts a server with this configuration; `_ports` has its port.
+        """Start a server with this configuration on its port in `_ports`.
 
-        `{directory}` stands for the directory of its files, and must be in double quotes.
+        `{directory}` in the settings is replaced by the directory of its files. It must be in
+        double quotes.
         """
         try:
             directory = socket_directory(avoid=_GLOB)
@@ -257,19 +262,19 @@ class PrivateNodes(ABC):
         return any((directory / file).exists() for file in self._kept_files(name))
 
     def _prepare(self, name: str) -> None:
-        """Before a restart: sees to it that nothing is lost by it where files were removed."""
+        """Make sure that a restart loses no data if files were removed."""
         for each in self._names:
             if self._state(each) == "running" and not self._has_files(each):
-                # One that cannot may do so before a restart of its own.
+                # An error of another node does not matter now; it matters when that one restarts.
                 with contextlib.suppress(*(ERRORS if each != name else ())):
                     self._write_files(each)
         if not self._has_files(name):
             self._prepare_empty(name)
 
     def _write_files(self, name: str) -> None:
-        """Has a node that runs write all it holds to its directory, which was made again.
+        """Make a running node write all its data to its directory, which was made again.
 
-        Until then it could not even take over what a master has: its working directory is gone.
+        Without this it could not even copy the data of a master: its working directory was removed.
         """
         with connect(self._url_of(name), socket_timeout=START_SECONDS) as client:
             client.config_set("dir", str(self._processes[name].directory))
@@ -283,7 +288,7 @@ class PrivateNodes(ABC):
             self._until(is_written, START_SECONDS)
 
     def _data_settings(self) -> str:
-        """An append-only file, so that a node that comes back has the data it had."""
+        """Settings with an append-only file, so that a restarted node has its former data."""
         major = int(self._binary.version.partition(".")[0])
         return (
             ("enable-protected-configs local\n" if major >= 7 else "")  # see `_write_files`
@@ -292,7 +297,7 @@ class PrivateNodes(ABC):
         )
 
     def _await_answers(self, names: Iterable[str]) -> None:
-        """Until each answers, as a node of ours does: a stranger refuses the password."""
+        """Wait until each node answers. A server of another program refuses our password."""
         for name in names:
             self._until(lambda name=name: self._answers(name), START_SECONDS)  # type: ignore[misc]
 
@@ -300,7 +305,7 @@ class PrivateNodes(ABC):
         try:
             return bool(self._clients[name].ping())
         except redis.AuthenticationError:
-            raise _NodePortTaken(f"The port of {name} was taken by another program.") from None
+            raise _NodePortTaken(f"Another program took the port of {name}.") from None
         except (redis.ConnectionError, redis.TimeoutError):
             try:
                 self._processes[name].status()
@@ -314,7 +319,7 @@ class PrivateNodes(ABC):
         return {name: self._state(name) for name in self._names}
 
     def _state(self, name: str) -> State:
-        if name not in self._processes:  # it is yet to be started
+        if name not in self._processes:  # it was not started yet
             return "gone"
         try:
             return "paused" if self._processes[name].status() == "paused" else "running"
@@ -325,29 +330,30 @@ class PrivateNodes(ABC):
         return next((name for name, at in self._ports.items() if at == port), "")
 
     def _until(self, condition: Callable[[], bool], seconds: float) -> None:
-        """Redis tells nobody when it is ready: asks, and asks again a moment later."""
+        """Poll until the condition is true: Redis sends no message when it is ready."""
         deadline = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > deadline:
                 state = "; ".join(str(node) for node in self.nodes)
-                raise RedisUnavailable(f"Not well after {seconds:g} s: {state}.")
+                raise RedisUnavailable(f"The nodes are not ready after {seconds:g} s: {state}.")
             time.sleep(POLL_SECONDS)
 
 
 def _quoted(path: Path) -> str:
-    """Within double quotes in a configuration."""
+    """The path in the form for double quotes in a Redis configuration."""
     plain = set(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./")
     return "".join(chr(c) if c in plain else f"\\x{c:02x}" for c in os.fsencode(path))
 
 
 class _NodePortTaken(RedisUnavailable):
-    """Somebody else was quicker."""
+    """Another program took the port of a node first."""
 
 
 def free_ports(number: int) -> list[int]:
-    """Ports of 127.0.0.1 that nobody has now, with their bus ports.
+    """Free ports of 127.0.0.1 whose bus ports are free as well.
 
-    From below the range that the system itself takes ports from.
+    They are below the range from which the system assigns ports. Raises `RedisUnavailable` if
+    there are not enough.
     """
     found: list[int] = []
     candidates = random.sample(range(10_000, 32_000 - BUS), 1000)
@@ -356,7 +362,7 @@ def free_ports(number: int) -> list[int]:
             found.append(port)
             if len(found) == number:
                 return found
-    raise RedisUnavailable(f"No {number} ports are free on {HOST}.")
+    raise RedisUnavailable(f"Fewer than {number} ports are free on {HOST}.")
 
 
 def _is_free(port: int) -> bool:

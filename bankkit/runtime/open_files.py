@@ -1,12 +1,12 @@
-"""What the system lets this process have, looked at before something fails half way."""
+"""A check that this process may open enough files, made before a start can fail half way."""
 
 from __future__ import annotations
 
 import os
 
 FILES = 20
-"""Files that a bank opens in its process until its first call is answered, and some more; each
-further call at the same time takes up to two."""
+"""Number of files that a bank opens in its process until it answers its first call, and a few to
+spare. Each further simultaneous call takes up to two."""
 
 
 class TooFewFiles(OSError):
@@ -14,9 +14,9 @@ class TooFewFiles(OSError):
 
 
 def check_files() -> None:
-    """Opens as many for a moment. Raises `TooFewFiles` that says what to do.
+    """Open `FILES` files for a moment. Raises `TooFewFiles`, whose text says what to do.
 
-    Without them gRPC and redis-py fail one after the other, some of them in silence.
+    Without enough files gRPC and redis-py fail one after the other, sometimes without an error.
     """
     opened: list[int] = []
     try:
@@ -24,9 +24,9 @@ def check_files() -> None:
             opened.append(os.open(os.devnull, os.O_RDONLY))
     except OSError as error:
         raise TooFewFiles(
-            f"A bank opens some {FILES} files and connections, but here is room for "
-            f"{len(opened)} ({error.strerror}). Close files that are open in this process, or "
-            f"raise its limit: ulimit -n 1024 in the shell that starts it."
+            f"A bank opens about {FILES} files and connections, but this process can open only "
+            f"{len(opened)} more ({error.strerror}). Close files in this process, or raise its "
+            f"limit: run ulimit -n 1024 in the shell that starts it."
         ) from None
     finally:
         for number in opened:

@@ -1,7 +1,7 @@
-"""Files that hide a library, or a part of Python itself, from what imports it in their folder.
+"""Detection of files that hide a library or a standard module of Python.
 
-Python looks first in the folder of a script, of a notebook, or of `python -m`. A file `redis.py`
-there is then what `import redis` finds.
+Python searches first in the folder of the script or the notebook, or in the current folder with
+`python -m`. If that folder has a file `redis.py`, `import redis` imports that file.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ LIBRARIES = frozenset(
         "redis",
     }
 )
-"""What the bank and the lessons import from elsewhere, by the name of the import."""
+"""Import names of the libraries that the bank and the lessons use."""
 
 
 def in_folder(folder: Path, names: Collection[str]) -> list[Path]:
     """The modules and packages in this folder that have one of these names."""
     entries = sorted(folder.iterdir())
     if any(entry.suffix == ".dist-info" for entry in entries):
-        return []  # here is where libraries are installed
+        return []  # libraries are installed in this folder
     return [
         entry
         for entry in entries
@@ -46,8 +46,8 @@ def in_folder(folder: Path, names: Collection[str]) -> list[Path]:
 
 
 def about_loaded_modules() -> str:
-    """A sentence if what was imported as a library, or as a part of Python, came from the folder
-    that Python looks in first; else empty."""
+    """A sentence about a file that was imported in place of a library or a standard module, from
+    the folder that Python searches first; empty if there is none."""
     first = Path(sys.path[0] if sys.path else "").absolute()
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)

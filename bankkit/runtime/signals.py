@@ -1,4 +1,4 @@
-"""Signal handlers that stand in for others for a while, and leave no trace."""
+"""Signal handlers that replace others for a while and restore them completely."""
 
 from __future__ import annotations
 
@@ -11,32 +11,34 @@ from typing import Any
 
 
 class Handler:
-    """What is to be done on a signal, so that it can be put back. Main thread only.
+    """The present handler of a signal, saved so that it can be restored. Main thread only.
 
-    A handler may not be Python's: a program that Python is embedded in has its own, and a library
-    may set one that Python never hears of. So besides what Python knows, what the kernel knows is
-    kept, as bytes of which only the address in front is looked at.
+    The handler may not be Python's: a program that embeds Python has its own, and a library may set
+    one without Python. So we save both the handler that Python knows and the kernel's record of it.
+    Of the kernel's bytes we read only the address at the start.
     """
 
     def __init__(self, number: signal.Signals) -> None:
         self._number = number
         self._known = signal.getsignal(number)
-        self._kept = _ask_kernel(number)
+        self._saved = _kernel_action(number)
 
     def replace(self, handler: Any) -> None:
+        """Install another handler, as `signal.signal` takes it."""
         signal.signal(self._number, handler)
-        self._is_pythons = _address(self._kept) == _address(_ask_kernel(self._number))
+        self._is_pythons = _address(self._saved) == _address(_kernel_action(self._number))
 
     def put_back(self) -> None:
-        if self._known is not None:  # None is one that was there before Python was
+        """Restore the saved handler. Call it after `replace`."""
+        if self._known is not None:  # None: Python did not install it
             signal.signal(self._number, self._known)
         if not self._is_pythons:
-            _sigaction()(self._number, self._kept, None)
+            _sigaction()(self._number, self._saved, None)
 
     def call(self) -> None:
-        """Does, once it is back, what it would have done."""
+        """Handle a signal that came in the meantime. Call it after `put_back`."""
         if self._is_pythons and callable(self._known):
-            # An event loop has heard of the signal by itself: raised again, it would hear it twice.
+            # Event loops also get signals another way; raised again, the signal would count twice.
             self._known(self._number, sys._getframe())
         else:
             signal.raise_signal(self._number)
@@ -44,12 +46,12 @@ class Handler:
 
 @contextmanager
 def interrupt_later(*, deadly: bool = True) -> Iterator[None]:
-    """Holds the Interrupt button back until the block is done.
+    """Delay an Interrupt (SIGINT) until the block has ended.
 
-    With `deadly` false, not where an Interrupt would end the process at once (SIG_DFL).
+    With `deadly` false, an Interrupt that would end the process at once (SIG_DFL) is not delayed.
     """
     if (
-        threading.current_thread() is not threading.main_thread()  # signals do not reach it
+        threading.current_thread() is not threading.main_thread()  # other threads get no signals
         or (not deadly and signal.getsignal(signal.SIGINT) is signal.SIG_DFL)
     ):
         yield
@@ -65,24 +67,24 @@ def interrupt_later(*, deadly: bool = True) -> Iterator[None]:
             before.call()
 
 
-def _ask_kernel(number: signal.Signals) -> Any:
-    """A `struct sigaction`, of which nothing is known but that it begins with an address."""
+def _kernel_action(number: signal.Signals) -> Any:
+    """The signal's `struct sigaction` as bytes. We rely only on the address at its start."""
     sigaction = _sigaction()
     if sigaction is None:
         return None
     import ctypes
 
-    kept = ctypes.create_string_buffer(1024)  # 152 bytes on Linux
-    sigaction(number, None, kept)
-    return kept
+    saved = ctypes.create_string_buffer(1024)  # the struct has 152 bytes on Linux
+    sigaction(number, None, saved)
+    return saved
 
 
-def _address(kept: Any) -> bytes:
-    return b"" if kept is None else kept.raw[:8]
+def _address(saved: Any) -> bytes:
+    return b"" if saved is None else saved.raw[:8]
 
 
 def _sigaction() -> Any:
-    """The C library's; None where it cannot be had."""
+    """The function of the C library; None if it is not available."""
     if sys.platform == "win32":
         return None
     try:

@@ -1,8 +1,8 @@
-"""A child process that learns of this process's death, however this process dies.
+"""A child process that notices the end of this process, however this process ends.
 
-The child reads a pipe, its standard input, whose write end only this process holds. The kernel
-closes that end when the process stops, crashes, is killed or calls `os._exit`, and the child reads
-EOF. `PR_SET_PDEATHSIG` would not do here: it fires when the *thread* that started the child ends.
+The child's standard input is a pipe, and only this process holds its write end. When this process
+returns, crashes, is killed or calls `os._exit`, the kernel closes that end, and the child reads
+EOF. `PR_SET_PDEATHSIG` is not suitable: it fires when the *thread* that started the child ends.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from pathlib import Path
 from typing import IO
 
 _open: set[ParentPipe] = set()
-_fork_lock = threading.Lock()  # no fork happens between the making of a pipe and its entry in _open
+_fork_lock = threading.Lock()  # prevents a fork between the start of a child and its entry in _open
 
 
 class ParentPipe:
-    """Runs a script of the standard library's Python and holds the other ends of its pipes.
+    """Runs a Python script as a child process and holds the other ends of its pipes.
 
-    The script runs in a session of its own, so that neither Ctrl-C nor the Interrupt button
-    reaches it, and without site-packages, so that it is quick to start. It takes paths for UTF-8,
-    whatever the locale. Constructing one does not wait for the script.
+    The script runs in its own session, so that neither Ctrl-C nor the Interrupt button reaches it.
+    It runs without site-packages, so that it starts fast. It uses UTF-8 for paths, whatever the
+    locale. The constructor does not wait for the script.
 
-    Children of this process do not keep the child alive: one made with `os.fork` closes its copy
-    of the pipes at once, and a program that is executed never gets one.
+    Other children of this process do not keep the script alive: a child made with `os.fork` closes
+    its copies of the pipes at once, and an executed program does not inherit them.
     """
 
     def __init__(self, script: Path, arguments: Sequence[str] = ()) -> None:
@@ -38,7 +38,7 @@ class ParentPipe:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 bufsize=0,
-                cwd=Path(sys.executable).anchor,  # hold no directory that someone wants to unmount
+                cwd=Path(sys.executable).anchor,  # so that other directories can be unmounted
                 start_new_session=True,
             )
             _open.add(self)
@@ -47,16 +47,17 @@ class ParentPipe:
         self.stdin: IO[bytes] = self._process.stdin
         self.stdout: IO[bytes] = self._process.stdout
         self.forked = False
-        """True in a copy that a fork left in a child, which owns nothing."""
+        """True in the copy that a forked child inherits; such a copy owns nothing."""
 
     @property
     def pid(self) -> int:
+        """Process id of the child."""
         return self._process.pid
 
     def close(self, timeout: float) -> None:
-        """Lets the child read EOF and waits until it is gone; safe to call again.
+        """Send EOF to the child and wait until it has ended. Safe to call again.
 
-        A child that is still there after `timeout` seconds is killed.
+        Kills a child that still runs after `timeout` seconds.
         """
         if self.forked:
             return
@@ -74,7 +75,7 @@ class ParentPipe:
         self.forked = True
         self.stdin.close()
         self.stdout.close()
-        self._process.returncode = 0  # not our child: nothing to wait for, nothing to warn of
+        self._process.returncode = 0  # it is not our child, so `Popen` must not wait for it or warn
 
 
 def _in_forked_child() -> None:

@@ -5,9 +5,9 @@
     redis.kill()
     redis.close()
 
-A `Supervisor`, a small process of its own, starts them, notices when this process dies, and ends
-them: running or paused, and without their help. It takes 12 MB, so several commands share one
-where they can.
+A `Supervisor`, a small separate process, starts them, notices when this process ends, and ends
+them too, running or paused, without their cooperation. It takes 12 MB, so commands should share
+one.
 """
 
 from __future__ import annotations
@@ -32,23 +32,22 @@ from bankkit.runtime.signals import interrupt_later
 from bankkit.supervisor.parent_pipe import ParentPipe
 
 ANSWER_SECONDS = 10.0
-"""How long a supervisor may be silent; it needs a fraction of a second."""
+"""Seconds that a supervisor may take to answer; it needs a fraction of a second."""
 
 
 LOG = "output.log"
-"""The file in a process's directory that holds what it wrote."""
+"""Name of the file with a process's output, in its directory."""
 
 
 class NotRunning(RuntimeError):
-    """A process is not in the state that is needed; the text says why."""
+    """A process is not in the state that a method needs; the text says why."""
 
 
 class Supervisor(Closing):
-    """Runs any number of `SupervisedProcess`es, and outlives this process just long enough to end
-    them.
+    """Runs any number of `SupervisedProcess`es, and ends them after the end of this process.
 
-    Constructing one does not wait for it. Safe for threads; it does one thing at a time. In a child
-    made with `os.fork` the copy is inert.
+    The constructor does not wait for the supervisor to start. Thread-safe; it carries out one order
+    at a time. In a child made with `os.fork`, `close` does nothing and other methods raise.
     """
 
     def __init__(self) -> None:
@@ -58,23 +57,27 @@ class Supervisor(Closing):
 
     @property
     def pid(self) -> int:
+        """Process id of the supervisor."""
         return self._pipe.pid
 
     @property
     def forked(self) -> bool:
-        """True in a copy that a fork left in a child."""
+        """True in the copy that a forked child inherits."""
         return self._pipe.forked
 
     def stop(self, processes: Iterable[SupervisedProcess], grace: float = 0.0) -> None:
-        """Ends several at the same time: SIGTERM, and SIGKILL after `grace` seconds.
+        """Stop several processes at the same time; returns when they have ended.
 
-        Returns when they are gone. With a grace of 0 it is SIGKILL at once.
+        Sends SIGTERM, and SIGKILL after `grace` seconds; with a grace of 0, SIGKILL at once.
         """
         order = {"do": "stop", "names": [process.name for process in processes], "grace": grace}
         self.ask(order, "The supervisor", NotRunning, grace)
 
     def close(self) -> None:
-        """Ends all that is left and returns when it is gone. Safe to call again."""
+        """Stop all processes and the supervisor; returns when they have ended.
+
+        Safe to call again.
+        """
         if not self._pipe.forked:
             with self._lock:
                 self._pipe.close(ANSWER_SECONDS)
@@ -82,32 +85,33 @@ class Supervisor(Closing):
     def ask(
         self, order: Mapping[str, Any], what: str, error: type[RuntimeError], wait: float = 0.0
     ) -> str:
-        """Gives an order (see `supervisor_script.py`) and returns the text of the answer.
+        """Send an order (see `supervisor_script.py`) and return the text of the answer.
 
-        Raises `error`, in whose text the process is called `what`. `wait` is how many seconds the
-        order may take by its nature.
+        Raises `error`, whose text calls the process `what`. `wait` is the number of seconds that
+        the order itself may take.
         """
         if self._pipe.forked:
-            raise error(f"{what} belongs to the process that this one is a fork of.")
+            raise error(f"{what} belongs to the process that this one was forked from.")
         with self._lock:
             if self._pipe.stdin.closed:
                 raise error(f"{what} is closed.")
             number = next(self._numbers)
-            # An Interrupt may have left the line before this one without its end.
+            # The leading newline ends a previous line that an Interrupt may have cut short.
             line = f"\n{json.dumps({'number': number, **order})}\n"
             try:
                 self._pipe.stdin.write(line.encode())
                 answer = self._answer(number, ANSWER_SECONDS + wait)
             except OSError:
                 raise error(
-                    f"The supervisor of {what} is gone, and {what} with it: start a new bank."
+                    f"The supervisor process of {what} has died, and so has {what}: start a new "
+                    f"bank."
                 ) from None
         if not answer.startswith("ok"):
             raise error(answer.removeprefix("failed").strip())
         return answer.removeprefix("ok").strip()
 
     def _answer(self, number: int, seconds: float) -> str:
-        """The one of this number: an Interrupt may have left older ones unread."""
+        """The answer to this order. An Interrupt may have left older answers unread."""
         poll = select.poll()
         poll.register(self._pipe.stdout, select.POLLIN)
         while True:
@@ -122,11 +126,11 @@ class Supervisor(Closing):
 
 
 class KeptDirectory:
-    """A directory of temporary files, which a supervisor removes once this process is dead.
+    """A directory of temporary files that a supervisor removes after the end of this process.
 
-    Entered by nobody but this user. One of the `sockets` that this process makes there is put
-    back if somebody removes it: see `supervisor_script.py`. Safe for threads; in a child made with
-    `os.fork`, `close` does nothing.
+    Only this user can enter it. If a file in `sockets` that this process made there is removed, the
+    supervisor restores it: see `supervisor_script.py`. Thread-safe; in a child made with `os.fork`,
+    `close` does nothing.
     """
 
     def __init__(self, sockets: Sequence[str] = ()) -> None:
@@ -140,40 +144,40 @@ class KeptDirectory:
             raise
 
     def look(self) -> None:
-        """Has the supervisor look at once, as at a socket that is new."""
+        """Make the supervisor check the directory at once, for example after a bind of a socket."""
         order = {
             "do": "keep",
             "name": str(self.path),
-            "directory": _for_watchdog(self.path),
+            "directory": _for_supervisor(self.path),
             "sockets": self._sockets,
         }
         self._supervisor.ask(order, "The directory", NotRunning)
 
     def close(self) -> None:
-        """Removes it. Safe to call again."""
+        """Remove the directory. Safe to call again."""
         if not self._supervisor.forked:
             self._supervisor.close()
-            shutil.rmtree(self.path, ignore_errors=True)  # where the supervisor was killed
+            shutil.rmtree(self.path, ignore_errors=True)  # in case the supervisor was killed
 
 
 class NoSocket(RuntimeError):
-    """No directory can hold a unix socket; the text says which were tried."""
+    """No directory can hold a unix socket; the text says which ones were tried."""
 
 
 def fresh_directory(parent: str | None = None) -> Path:
-    """A name for a directory that is not there yet, by default among the temporary ones."""
+    """Path for a directory that does not exist yet, by default in the temporary folder."""
     return Path(parent or tempfile.gettempdir()).absolute() / f"bankkit-{secrets.token_hex(8)}"
 
 
 def socket_directory(longest: str = "redis.sock", avoid: str = ",") -> Path:
-    """A name for a directory that is not there yet, and in which a unix socket can be bound.
+    """Path for a directory that does not exist yet and in which a unix socket can be bound.
 
-    The kernel has 108 bytes for the path of one (macOS 104), and not every file system can hold
-    one: so one of the `longest` name is bound there, for a moment. Bytes that are no text have no
-    place in the URL of a Redis, and what is in `avoid` has none in the path: gRPC takes a comma for
-    the end of an address. Candidates are TMPDIR or what stands for it,
-    XDG_RUNTIME_DIR (the last resort of the two: it ends with the login, which a kernel may
-    outlive), /tmp and /var/tmp. Raises `NoSocket` if none will do.
+    The kernel has 108 bytes for the path of a socket (macOS 104), and some file systems cannot hold
+    one. So the function binds a socket with the `longest` name there for a moment. The path must be
+    text, because a Redis URL may contain it. It must not contain the characters in `avoid`: gRPC
+    takes a comma for the end of an address. Candidates for the parent are TMPDIR (or Python's
+    default for it), /tmp, /var/tmp, and last XDG_RUNTIME_DIR, which is removed at logout, while a
+    kernel may go on. Raises `NoSocket` if none can hold a socket.
     """
     tried: dict[str, str] = {}
     for find in (
@@ -189,15 +193,15 @@ def socket_directory(longest: str = "redis.sock", avoid: str = ",") -> Path:
                 continue
             directory = fresh_directory(parent)
             if printable(directory) != str(directory) or set(avoid) & set(str(directory)):
-                raise OSError("its name is one that not every program takes")
+                raise OSError("its path has characters that some programs do not accept")
             _bind_in(directory, longest)
-        except OSError as error:  # without a number where the path is too long
+        except OSError as error:  # it has no errno if the path is too long
             tried[printable(parent) or "TMPDIR"] = error.strerror or str(error)
         else:
             return directory
     listed = "; ".join(f"{parent}: {reason}" for parent, reason in tried.items())
     raise NoSocket(
-        f"A bank needs a directory that can hold a unix socket, and none will do ({listed}). "
+        f"A bank needs a directory that can hold a unix socket, but none of these can ({listed}). "
         f"Set TMPDIR to a folder with a short path, on a local disk."
     )
 
@@ -212,45 +216,45 @@ def _bind_in(directory: Path, name: str) -> None:
 
 
 def printable(path: str | os.PathLike[str]) -> str:
-    """For people: bytes that are no text in this locale would break a print."""
+    """The path as text that can be printed: bytes that this locale cannot decode are escaped."""
     return os.fspath(path).encode(errors="backslashreplace").decode()
 
 
-def _for_watchdog(path: str | os.PathLike[str]) -> str:
-    """The same bytes, in whatever encoding this process's locale has them."""
+def _for_supervisor(path: str | os.PathLike[str]) -> str:
+    """The bytes of the path, decoded as UTF-8 whatever this process's locale is."""
     return os.fsencode(path).decode("utf-8", "surrogateescape")
 
 
 def same_imports() -> dict[str, str]:
-    """The environment in which another Python imports from where this one does.
+    """Environment variables with which another Python imports from the same places as this one.
 
-    That is not always site-packages: think of a clone.
+    These are not always in site-packages: a clone of the repository is one example.
     """
     here = str(Path(__file__).parents[2])
     return {"PYTHONPATH": os.pathsep.join([here, *filter(None, sys.path)])}
 
 
 class SupervisedProcess:
-    """A command that ends with this process; it can be killed and started again and again.
+    """A command that ends with this process. It can be killed and started any number of times.
 
-    command    a program's path and its arguments; may be changed between two starts, as `files`
-    directory  made at the first start, and at any other if it was removed; entered by nobody but
-               this user, and removed in the end; the working directory, and where the output goes;
-               by default a temporary one
-    data_dir   a directory that stays: locked against a second process, and the working directory
-    env        what the environment has beyond this process's own; a password may stand here, as on
-               a command line it may not: everybody can read that
-    files      text by file name, put into the directory before a start, for the eyes of this user
-               only
-    sockets    names of sockets that it makes there, put back if somebody removes them
-    grace      seconds that it has to end by itself after SIGTERM, where it is stopped or this
-               process dies; by default it is killed at once
-    what       what messages call it
-    error      what is raised with those messages, by every method
-    supervisor   to share with other commands; by default it has one of its own
+    command    path of the program and its arguments; may be changed between two starts, as may
+               `files`
+    directory  working directory of the command, with its output; made at a start if it does not
+               exist, accessible to this user only, removed at the end; temporary by default
+    data_dir   directory that is not removed; if given, it is the working directory, and is locked
+               against a second process
+    env        variables in addition to this process's environment; put a password here and not on
+               the command line, which every user can read
+    files      text by file name; before a start, missing files are written into the directory,
+               readable by this user only
+    sockets    names of sockets that the command makes in the directory; restored if removed
+    grace      seconds to end after SIGTERM, when the command is stopped or this process ends; by
+               default the command is killed at once
+    what       name of the command in messages
+    error      exception class that every method raises
+    supervisor   a supervisor to share with other commands; by default the command gets its own
 
-    Safe for threads. In a child made with `os.fork` the copy is inert: `close` does nothing, all
-    else raises.
+    Thread-safe. In a child made with `os.fork`, `close` does nothing and other methods raise.
     """
 
     def __init__(
@@ -270,9 +274,9 @@ class SupervisedProcess:
         self.command = list(command)
         self.directory = directory or fresh_directory()
         self.name = str(self.directory)
-        """By which its supervisor knows it."""
+        """Name of the command in orders to the supervisor."""
         self.pid = 0
-        """Of the latest start; of a leader of a process group."""
+        """Process id since the latest start; the process leads a process group."""
         self._data_dir = data_dir
         self._env = dict(env or {})
         self.files = dict(files or {})
@@ -282,32 +286,32 @@ class SupervisedProcess:
         self._error = error
         self._own = supervisor is None
         self._closed = False
-        self._lock = threading.Lock()  # of closing
+        self._lock = threading.Lock()  # guards `close`
         self.supervisor = supervisor or Supervisor()
 
     def start(self) -> None:
-        """Runs the command, which must not run yet; returns once it has a process."""
+        """Start the command, which must not be running; returns once it has a process."""
         order = {
             "do": "start",
             "what": self._what,
-            "command": [_for_watchdog(word) for word in self.command],
-            "directory": _for_watchdog(self.directory),
-            "data_dir": _for_watchdog(self._data_dir or ""),
-            "env": {name: _for_watchdog(value) for name, value in self._env.items()},
+            "command": [_for_supervisor(word) for word in self.command],
+            "directory": _for_supervisor(self.directory),
+            "data_dir": _for_supervisor(self._data_dir or ""),
+            "env": {name: _for_supervisor(value) for name, value in self._env.items()},
             "files": self.files,
             "sockets": self._sockets,
-            "log": _for_watchdog(self.directory / LOG),
+            "log": _for_supervisor(self.directory / LOG),
             "grace": self._grace,
         }
         self.pid = int(self._ask(order))
 
     def status(self) -> str:
-        """`running` or `paused`. Raises when it is gone, with the reason and its last words."""
+        """`running` or `paused`. Raises if it has ended, with the reason and its last output."""
         return self._ask({"do": "status"})
 
     @property
     def alive(self) -> bool:
-        """Whether it runs or is paused."""
+        """Whether the command is running or paused."""
         try:
             self.status()
         except self._error:
@@ -316,48 +320,48 @@ class SupervisedProcess:
 
     @property
     def log(self) -> str:
-        """What it has written since its latest start, both to stdout and to stderr."""
+        """Output to stdout and stderr since the latest start."""
         try:
             return (self.directory / LOG).read_text(errors="replace")
-        except FileNotFoundError:  # it was not started yet, or is closed
+        except FileNotFoundError:  # the command was never started, or is closed
             return ""
 
     def pause(self) -> None:
-        """Stops it in its tracks (SIGSTOP); returns when it has stopped."""
+        """Pause the command (SIGSTOP); returns when it has stopped."""
         self._ask({"do": "pause"})
 
     def resume(self) -> None:
-        """Lets a paused one go on (SIGCONT)."""
+        """Continue a paused command (SIGCONT)."""
         self._ask({"do": "resume"})
 
     def kill(self) -> None:
-        """SIGKILLs it, paused or not; returns when it is gone. `start` brings it back."""
+        """Kill the command (SIGKILL), paused or not; returns when it has ended."""
         self.stop(grace=0.0)
 
     def stop(self, grace: float | None = None) -> None:
-        """Ends it, after its grace or the one given; returns when it is gone."""
+        """Stop the command within this grace, by default its own; returns when it has ended."""
         grace = self._grace if grace is None else grace
         self._ask({"do": "stop", "names": [self.name], "grace": grace}, grace)
 
     def restart(self, grace: float | None = None) -> None:
-        """Starts it anew, running, paused or gone. An Interrupt does not come between."""
+        """Stop the command if it runs, and start it. An Interrupt is delayed until the end."""
         with interrupt_later(deadly=False):
             self.stop(grace)
             self.start()
 
     def close(self) -> None:
-        """Ends it and removes its directory; a data directory stays. Safe to call again."""
+        """Stop the command and remove its directory, not its data. Safe to call again."""
         if self.supervisor.forked:
             return
         with self._lock:
             if self._own:
                 self.supervisor.close()
             elif not self._closed:
-                with contextlib.suppress(self._error):  # the supervisor is gone, and all with it
+                with contextlib.suppress(self._error):  # if the supervisor has died, so has this
                     self.stop()
                     self._ask({"do": "forget"})
             self._closed = True
-            shutil.rmtree(self.directory, ignore_errors=True)  # where the supervisor was killed
+            shutil.rmtree(self.directory, ignore_errors=True)  # in case the supervisor was killed
 
     def _ask(self, order: Mapping[str, Any], wait: float = 0.0) -> str:
         if self._closed:

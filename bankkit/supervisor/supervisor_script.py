@@ -1,28 +1,28 @@
-"""Runs commands and surely ends them; a script, run by `supervised.py`.
+"""Script that runs commands and makes sure that they end; `supervised.py` starts it.
 
     python -I -S supervisor_script.py
 
-It obeys orders on its standard input, and at EOF, which is what the death of its parent looks
-like, ends every command and removes their directories. Only the standard library, and only one
-thread: `PR_SET_PDEATHSIG` then means "when the supervisor dies", so that not even SIGKILL of the
-supervisor leaves a command running (Linux only).
+It reads orders from its standard input. EOF means that its parent has ended: then it ends every
+command and removes their directories. It uses only the standard library and only one thread. So
+`PR_SET_PDEATHSIG` means "when the supervisor dies", and even a SIGKILL of the supervisor leaves no
+command running (Linux only).
 
-An order is a line, a JSON object with a `number`, the order in `do`, and in `name` a command's
-name. It is answered with `NUMBER ok TEXT` or `NUMBER failed TEXT`:
+An order is a line with a JSON object: `number`, the kind of order in `do`, and in `name` the name
+of a command. The answer is `NUMBER ok TEXT` or `NUMBER failed TEXT`:
 
-    start   runs the command, see `Command`; answered with its process id
-    status  running or paused; fails once it is gone, with the reason and the last line it wrote
-    pause   SIGSTOP; answered when it has stopped
+    start   run the command, see `Command`; the answer is its process id
+    status  running or paused; fails if the command has ended, with the reason and its last line
+    pause   SIGSTOP; answered when the command has stopped
     resume  SIGCONT
-    stop    all commands in `names`: SIGTERM, and SIGKILL after `grace` seconds, where 0 is SIGKILL
-            at once; answered when they are gone
-    keep    makes a directory that no command runs in, and keeps it, see `Directory`
-    forget  removes the directory of a command that was stopped, or one that was kept
+    stop    all commands in `names`: SIGTERM, and SIGKILL after `grace` seconds (0: SIGKILL at
+            once); answered when they have ended
+    keep    make a directory that no command runs in, and keep it, see `Directory`
+    forget  remove the directory of a stopped command, or a kept directory
 
-Paths come as UTF-8 with surrogate escapes, whatever the parent's locale.
+Paths are UTF-8 with surrogate escapes, whatever the parent's locale.
 """
 
-# pathlib would cost a third of the time that this script takes to start.
+# Without pathlib, this script starts in two thirds of the time.
 # ruff: noqa: PTH102, PTH103, PTH104, PTH108, PTH112, PTH118, PTH120, PTH123
 
 from __future__ import annotations
@@ -39,42 +39,43 @@ import sys
 import time
 from collections.abc import Callable, Collection
 
-TYPE_CHECKING = False  # checkers take it for true; typing itself is slow to import
+TYPE_CHECKING = False  # type checkers treat it as true; `typing` itself is slow to import
 if TYPE_CHECKING:
     from typing import Any
 
 PAUSE_SECONDS = 1.0
-"""How long a command may take to stop after SIGSTOP; the kernel needs no more than a moment."""
+"""Seconds that a command may take to stop after SIGSTOP; the kernel stops it almost at once."""
 
 LOCK_SECONDS = 2.0
-"""How long to wait for a data directory: the supervisor of a dead kernel needs a moment."""
+"""Seconds to wait for a data directory: the supervisor of a dead kernel needs a moment to end."""
 
 LOOK_SECONDS = 1.0
-"""How long a directory may go without a look whether all is there."""
+"""Seconds between two checks that a directory is complete."""
 
 TOUCH_SECONDS = 3600.0
-"""How long files may look unused: what cleans /tmp by age takes those of some days."""
+"""Seconds between two touches of all files. Programs that clean /tmp by age remove files that
+nobody has used for days."""
 
 SETTLE_SECONDS = 0.2
-"""How long a claim must stand before it is believed, where there are no file locks."""
+"""Seconds after which a claim is valid if it was not overwritten, where there are no file locks."""
 
 LOCK = "bankkit.lock"
 OWNER = "bankkit.owner"
-"""The files in a data directory that keep a second bank out of it: the second one stands in for the
-first where there are no file locks."""
+"""The files in a data directory that exclude a second bank. OWNER replaces LOCK where there are no
+file locks."""
 
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}
-"""What flock says where the file system has none: on some mounts of NFS, for one."""
+"""Errors of flock on a file system without locks, for example on some NFS mounts."""
 
 _PR_SET_PDEATHSIG = 1
 
 
 class CommandFailed(Exception):
-    """An order could not be carried out; its text goes to the parent."""
+    """An order could not be carried out. The text is sent to the parent."""
 
 
 def _prctl() -> Callable[..., int] | None:
-    """Loaded before the fork: after it, only async-signal-safe work is sure to be safe."""
+    """The C function. We load it before a fork: after it, only async-signal-safe calls are safe."""
     if sys.platform != "linux":
         return None
     try:
@@ -83,29 +84,32 @@ def _prctl() -> Callable[..., int] | None:
         prctl: Callable[..., int] = ctypes.CDLL(None).prctl
         return prctl
     except (ImportError, OSError, AttributeError):
-        return None  # a Python without ctypes: the supervisor's own SIGKILL is then not covered
+        return None  # a Python without ctypes: a SIGKILL of the supervisor leaves commands running
 
 
 class Directory:
-    """A directory of temporary files, entered by nobody but its user, while others clean /tmp.
+    """A directory of temporary files for one user only, protected from programs that clean /tmp.
 
-    Tools that clean by age pass it over: systemd-tmpfiles leaves alone what is locked with flock,
-    the others what was touched of late. Where it was removed all the same, `make` makes it again.
-    A socket that was removed is put back as a link to what is kept of it in /proc, so that a
-    program that listens there can be reached without a restart (Linux only).
+    Programs that clean by age skip it: systemd-tmpfiles skips what is locked with flock, and others
+    skip what was touched recently. If it is removed anyway, `make` makes it again. A socket that
+    was removed is restored as a symbolic link to its open file in /proc. So clients can reach the
+    program that listens there without a restart (Linux only).
 
-    files    text by file name, written where it is not there yet
-    sockets  names of sockets in it that other programs make
+    files    text by file name; missing files are written
+    sockets  names of sockets that other programs make in the directory
     """
 
     def __init__(self, path: str, sockets: Collection[str] = ()) -> None:
         self.path = path
         self.files: dict[str, str] = {}
-        self._fd = -1  # of the directory itself, whatever its name may lead to by now
-        self._sockets = dict.fromkeys(sockets, -1)  # what keeps each of them
+        self._fd = -1  # of the directory itself, even if the path has been replaced
+        self._sockets = dict.fromkeys(sockets, -1)  # name → an open file descriptor, or -1
 
     def make(self) -> None:
-        """Makes what is not there. Raises `CommandFailed` if it is somebody else's by now."""
+        """Make the directory and its files if they are missing.
+
+        Raises `CommandFailed` if somebody else's directory is in its place.
+        """
         parent = os.path.dirname(self.path)
         if not os.path.isdir(parent):
             os.makedirs(parent, 0o700, exist_ok=True)
@@ -119,10 +123,10 @@ class Directory:
             ):
                 file.write(text)
 
-    def let_go(self) -> None:
-        """Forgets the sockets and removes what is left of them: whoever made them is gone.
+    def forget_sockets(self) -> None:
+        """Forget the sockets and remove their files, because their program has ended.
 
-        An old one would be taken for the next program's, and put back while that makes its own.
+        Otherwise an old socket could be restored while the next program makes its own.
         """
         for name, kept in self._sockets.items():
             if kept >= 0:
@@ -133,7 +137,7 @@ class Directory:
                     os.unlink(name, dir_fd=self._fd)
 
     def look(self) -> None:
-        """Makes it again, for what is to be written there, and puts back sockets."""
+        """Make missing files again and restore removed sockets."""
         self.make()
         if sys.platform != "linux":
             return
@@ -151,22 +155,24 @@ class Directory:
                     os.close(kept)
 
     def touch(self) -> None:
+        """Set the times of all files to now, so that they look used."""
         for folder, _, files in os.walk(self.path):
             for path in (folder, *(os.path.join(folder, name) for name in files)):
                 with contextlib.suppress(OSError):
                     os.utime(path, follow_symlinks=False)
 
     def remove(self) -> None:
-        self.let_go()
+        """Remove the directory with its files."""
+        self.forget_sockets()
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-        import shutil  # late, for a quick start
+        import shutil  # here, because the script then starts faster
 
         shutil.rmtree(self.path, ignore_errors=True)
 
     def _enter(self) -> None:
-        """Opens the directory, and makes sure that nobody has put another one in its place."""
+        """Open the directory, and check that nobody has put another one in its place."""
         try:
             fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         except OSError as error:
@@ -183,12 +189,12 @@ class Directory:
         if self._fd >= 0:
             os.close(self._fd)
         self._fd = fd
-        with contextlib.suppress(OSError):  # without locks, the second way will do
+        with contextlib.suppress(OSError):  # without file locks, `touch` must be enough
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def _not_ours(self) -> CommandFailed:
         return CommandFailed(
-            f"{self.path} was removed, and what is there now is not ours: start a new bank."
+            f"{self.path} was removed, and the file in its place is not ours: start a new bank."
         )
 
     def _for_its_user(self, name: str, flags: int) -> int:
@@ -198,30 +204,31 @@ class Directory:
 class Command:
     """A command, its directory and the lock on its data, over all its runs.
 
-    what       what messages call it
-    command    the program's path and its arguments
-    env        what its environment has beyond the supervisor's own
-    directory  made for it, kept, and removed in the end
-    files      text by file name, put into the directory
-    sockets    names of the sockets that it makes there
-    log        the path of a file there that holds what the latest run wrote
-    data_dir   a directory that stays, or empty: locked, and the working directory of a run
-    grace      seconds that it has to end by itself when the parent dies; 0 is SIGKILL at once
+    what       name of the command in messages
+    command    path of the program and its arguments
+    env        variables in addition to the supervisor's environment
+    directory  a directory that is made for the command, kept, and removed at the end
+    files      text by file name, written into the directory
+    sockets    names of sockets that the command makes there
+    log        path of a file there, with the output of the latest run
+    data_dir   a directory that is not removed, or empty; locked, and the working directory
+    grace      seconds to end after SIGTERM when the parent ends; 0 is SIGKILL at once
     """
 
     def __init__(self, what: str) -> None:
         self.what = what
-        self.pid = 0  # it leads a process group; 0 when it does not run
+        self.pid = 0  # the process leads a process group; 0 if it does not run
         self.paused = False
         self.grace = 0.0
         self.directory: Directory | None = None
-        self._out = -1  # the log: what it wrote can be read when the file is gone
+        self._out = -1  # of the log, which stays readable if the file is removed
         self._argv: list[str] = []
         self._env: dict[str, str] = {}
         self._ending = "it did not start"
         self._claim: Claim | None = None
 
     def start(self, prctl: Callable[..., int] | None, order: dict[str, Any]) -> None:
+        """Run the command of a `start` order. Raises `CommandFailed` or OSError."""
         self._argv = order["command"]
         self._env = {**os.environ, **order["env"]}
         self.grace = order["grace"]
@@ -229,7 +236,7 @@ class Command:
             self.directory = Directory(order["directory"], order["sockets"])
         self.directory.files = order["files"]
         self.directory.make()
-        self.directory.let_go()
+        self.directory.forget_sockets()
         if order["data_dir"] and self._claim is None:
             self._claim = Claim(order["data_dir"])
         if self._out >= 0:
@@ -241,30 +248,33 @@ class Command:
         pid = os.fork()
         if pid == 0:
             try:
-                self._become(place, supervisor, prctl)
+                self._run_in_child(place, supervisor, prctl)
             except OSError as error:
                 text = f"{error.strerror}: {error.filename or self._argv[0]}\n"
                 os.write(2, text.encode(errors="surrogateescape"))
             finally:
                 os._exit(127)
-        with contextlib.suppress(OSError):  # the child does the same; whoever comes first
+        with contextlib.suppress(OSError):  # the child does the same, and may do it first
             os.setpgid(pid, pid)
         self.pid = pid
         self.paused = False
 
     def check(self) -> None:
-        """Raises `CommandFailed` that says how it ended, unless it runs."""
+        """Raises `CommandFailed` if the command does not run; the text says how it ended."""
         if not self.pid:
-            raise CommandFailed(f"{self.what} is not running: {self._ending}. {self._last_words()}")
+            raise CommandFailed(
+                f"{self.what} is not running: {self._ending}. {self._last_output()}"
+            )
 
     def send(self, number: signal.Signals) -> None:
-        """The process id is safe to use: only `observe` frees it, and sets it to 0."""
+        """Send a signal to the process group. The process id is ours until `observe` resets it."""
         if self.pid:
-            with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS, of a zombie
+            # macOS raises PermissionError for a zombie.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, number)
 
     def observe(self) -> None:
-        """Reaps it if it is gone; notes whether it is paused."""
+        """Reap the process if it has ended, and note whether it is paused."""
         while self.pid:
             options = os.WNOHANG | os.WUNTRACED | os.WCONTINUED
             pid, status = os.waitpid(self.pid, options)
@@ -278,7 +288,7 @@ class Command:
                 self.pid = 0
 
     def clear(self) -> None:
-        """Leaves nothing of one that does not run."""
+        """Release the data and remove the directory of a command that does not run."""
         if self._claim is not None:
             self._claim.give_back()
             self._claim = None
@@ -289,28 +299,28 @@ class Command:
             self.directory.remove()
             self.directory = None
 
-    def _become(self, place: str, supervisor: int, prctl: Callable[..., int] | None) -> None:
-        """In the forked child: never returns."""
-        os.setpgid(0, 0)  # one signal then reaches it and whatever it forks or is wrapped in
+    def _run_in_child(self, place: str, supervisor: int, prctl: Callable[..., int] | None) -> None:
+        """Execute the program in the forked child. Never returns."""
+        os.setpgid(0, 0)  # one signal then reaches the command and all its child processes
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(self._out, 1)
         os.dup2(self._out, 2)
         if self._claim is not None and self._claim.fd >= 0:
-            # The data stays locked for as long as anyone may write to it.
+            # The command inherits the lock: the data stays locked as long as a process may write.
             os.set_inheritable(self._claim.fd, True)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         if prctl is not None:
             prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-            if os.getppid() != supervisor:  # it died before the line above
+            if os.getppid() != supervisor:  # the supervisor died before the line above
                 os._exit(127)
         os.chdir(place)
         os.execve(self._argv[0], self._argv, self._env)
 
-    def _last_words(self) -> str:
+    def _last_output(self) -> str:
         begin = max(0, os.fstat(self._out).st_size - 10_000)
         lines = os.pread(self._out, 10_000, begin).decode(errors="replace").strip().splitlines()
-        return f"Its last words: {lines[-1][:500]}" if lines else ""
+        return f"Its last output: {lines[-1][:500]}" if lines else ""
 
 
 def _for_its_user(path: str, flags: int) -> int:
@@ -318,17 +328,18 @@ def _for_its_user(path: str, flags: int) -> int:
 
 
 class Claim:
-    """A data directory is one bank's at a time: this one's, until it is given back.
+    """Reserves a data directory for one bank, from the constructor to `give_back`.
 
-    A lock of the kernel's keeps the others out, and ends with those who hold it. Where the file
-    system has no locks, a file with the holder's name does, and this much is promised: a second
-    bank is refused while the holder lives, as far as this machine can tell; one that was killed is
-    forgotten; and one of another machine is taken to be alive until a person removes the file.
+    A kernel lock (flock) excludes other banks, and ends with the processes that hold it. On a file
+    system without locks, a file with the holder's name is used instead. It gives these guarantees:
+    a second bank is refused while the holder is alive, as far as this machine can tell; a holder
+    that was killed is ignored; a holder on another machine counts as alive until a person removes
+    the file. Raises `CommandFailed` if another bank holds the directory.
     """
 
     def __init__(self, data_dir: str) -> None:
         self.fd = -1
-        """Of the lock; below 0 where there are none."""
+        """File descriptor of the lock; -1 without file locks."""
         self._path = os.path.join(data_dir, OWNER)
         self._name = ""
         self._data_dir = data_dir
@@ -337,13 +348,14 @@ class Claim:
         except OSError as error:
             if error.errno not in NO_LOCKS:
                 raise
-            self._sign()
+            self._write_owner()
 
     def give_back(self) -> None:
+        """Release the data directory."""
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
-        elif self._name and self._signed() == self._name:
+        elif self._name and self._owner() == self._name:
             with contextlib.suppress(OSError):
                 os.unlink(self._path)
 
@@ -366,40 +378,40 @@ class Claim:
             signal.setitimer(signal.ITIMER_REAL, 0)
         return fd
 
-    def _sign(self) -> None:
-        """The name is put there in one step, and two that come at once see each other's."""
-        name = f"{os.uname().nodename} {_life(os.getpid())}"
+    def _write_owner(self) -> None:
+        """Put the name in place atomically. Of two simultaneous claims, the last rename wins."""
+        name = f"{os.uname().nodename} {_process_identity(os.getpid())}"
         deadline = time.monotonic() + LOCK_SECONDS
-        while there := living_owner(self._data_dir):
-            if time.monotonic() > deadline or _is_elsewhere(there):
-                raise CommandFailed(in_use(self._data_dir, there))
+        while owner := living_owner(self._data_dir):
+            if time.monotonic() > deadline or _is_on_another_machine(owner):
+                raise CommandFailed(in_use(self._data_dir, owner))
             time.sleep(0.05)
         mine = f"{self._path}.{os.getpid()}"
         with open(mine, "w", encoding="utf-8", opener=_for_its_user) as file:
             file.write(name)
         os.rename(mine, self._path)
         time.sleep(SETTLE_SECONDS)
-        if self._signed() != name:
-            raise CommandFailed(in_use(self._data_dir, self._signed()))
+        if self._owner() != name:
+            raise CommandFailed(in_use(self._data_dir, self._owner()))
         self._name = name
 
-    def _signed(self) -> str:
+    def _owner(self) -> str:
         return _read(self._path)
 
 
 def in_use(data_dir: str, owner: str = "") -> str:
-    """What to tell whoever wants a data directory that is another bank's."""
+    """The error text for a data directory that another bank uses."""
     text = f"The data directory {data_dir} is in use by another bank."
-    if owner and _is_elsewhere(owner):
+    if owner and _is_on_another_machine(owner):
         path = os.path.join(data_dir, OWNER)
-        text += f" It runs on {owner.partition(' ')[0]}; if it does not any more, remove {path}."
+        text += f" It runs on {owner.partition(' ')[0]}; if it has ended there, remove {path}."
     return text
 
 
 def living_owner(data_dir: str) -> str:
-    """Who has signed for the directory, unless that process is known to be gone; else ''."""
+    """The name in the directory's owner file; empty if there is none or its process has ended."""
     name = _read(os.path.join(data_dir, OWNER))
-    return name if name and _lives(name) else ""
+    return name if name and _may_be_alive(name) else ""
 
 
 def _read(path: str) -> str:
@@ -410,8 +422,8 @@ def _read(path: str) -> str:
         return ""
 
 
-def _life(pid: int) -> str:
-    """The process id, and where /proc tells them the boot and the start, which no other shares."""
+def _process_identity(pid: int) -> str:
+    """The process id; where /proc exists, also start time and boot id, which make it unique."""
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
             started = file.read().rpartition(")")[2].split()[19]
@@ -421,27 +433,27 @@ def _life(pid: int) -> str:
         return str(pid)
 
 
-def _lives(name: str) -> bool:
-    """Whether the holder of that name still does, or may."""
-    if _is_elsewhere(name):
+def _may_be_alive(name: str) -> bool:
+    """Whether the owner with this name is alive, or may be."""
+    if _is_on_another_machine(name):
         return True
-    life = name.partition(" ")[2]
+    identity = name.partition(" ")[2]
     try:
-        pid = int(life.partition(" ")[0])
+        pid = int(identity.partition(" ")[0])
         os.kill(pid, 0)
     except (ValueError, OverflowError, ProcessLookupError):
         return False
     except PermissionError:
         pass
-    return _life(pid) == life
+    return _process_identity(pid) == identity
 
 
-def _is_elsewhere(name: str) -> bool:
+def _is_on_another_machine(name: str) -> bool:
     return name.partition(" ")[0] != os.uname().nodename
 
 
 class CommandRunner:
-    """Obeys orders, one after the other."""
+    """Carries out orders, one after the other."""
 
     def __init__(self) -> None:
         self._commands: dict[str, Command] = {}
@@ -450,7 +462,7 @@ class CommandRunner:
         self._told_to_end = False
         self._next_look = 0.0
         self._next_touch = time.monotonic() + TOUCH_SECONDS
-        # Signals arrive as bytes in this pipe, between two steps and never within one.
+        # Signals arrive as bytes in this pipe, so that none of them interrupts an order.
         self._signals, write_end = os.pipe()
         os.set_blocking(write_end, False)
         signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
@@ -460,8 +472,8 @@ class CommandRunner:
         signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the parent's thread may have blocked some
 
     def serve(self) -> None:
-        """Obeys until EOF, SIGTERM or SIGHUP; then nothing is left of any command."""
-        begun = b""
+        """Carry out orders until EOF, SIGTERM or SIGHUP; then stop all commands and clean up."""
+        unfinished = b""
         try:
             while not self._told_to_end:
                 ready = select.select([0, self._signals], [], [], LOOK_SECONDS)[0]
@@ -472,11 +484,11 @@ class CommandRunner:
                     read = os.read(0, 65536)
                     if not read:
                         return
-                    *lines, begun = (begun + read).split(b"\n")
-                    self._next_look = 0.0  # who asks may know of a new socket, or miss one
+                    *lines, unfinished = (unfinished + read).split(b"\n")
+                    self._next_look = 0.0  # look at once: a socket may be new or missing
                 self._look_after_directories()
                 for line in lines:
-                    self._take(line)
+                    self._handle(line)
         finally:
             self._stop(self._commands.values())
             for command in self._commands.values():
@@ -484,10 +496,10 @@ class CommandRunner:
             for directory in self._kept.values():
                 directory.remove()
 
-    def _take(self, line: bytes) -> None:
+    def _handle(self, line: bytes) -> None:
         try:
             order = json.loads(line)
-        except ValueError:  # an Interrupt cut it short; nobody awaits its answer
+        except ValueError:  # an Interrupt cut the line short; nobody waits for an answer
             return
         try:
             text = f"ok {getattr(self, '_do_' + order['do'])(order) or ''}"
@@ -497,7 +509,7 @@ class CommandRunner:
             place = error.filename or order.get("directory") or "The supervisor"
             text = f"failed {place}: {error.strerror}."
         answer = f"{order['number']} {' '.join(text.split())}\n"
-        with contextlib.suppress(BrokenPipeError):  # the parent is dead; EOF comes next
+        with contextlib.suppress(BrokenPipeError):  # the parent has ended; EOF follows
             os.write(1, answer.encode(errors="surrogateescape"))
 
     # The orders
@@ -537,7 +549,7 @@ class CommandRunner:
         if directory := self._kept.pop(order["name"], None):
             directory.remove()
 
-    # Machinery
+    # Helpers
 
     def _look_after_directories(self) -> None:
         now = time.monotonic()
@@ -550,13 +562,13 @@ class CommandRunner:
         of_commands = (command.directory for command in self._commands.values())
         for directory in (*of_commands, *self._kept.values()):
             if directory is not None:
-                with contextlib.suppress(CommandFailed, OSError):  # there is nobody to tell it to
+                with contextlib.suppress(CommandFailed, OSError):  # no order waits for an answer
                     directory.look()
                     if touching:
                         directory.touch()
 
     def _observed(self, order: dict[str, Any]) -> Command:
-        """The command, which runs."""
+        """The command of an order. Raises `CommandFailed` if it does not run."""
         command = self._commands.get(order["name"])
         if command is None:
             raise CommandFailed(f"{order['name']} was never started.")
@@ -565,13 +577,13 @@ class CommandRunner:
         return command
 
     def _stop(self, commands: Collection[Command], grace: float | None = None) -> None:
-        """Returns when all are gone; without `grace` each has its own."""
+        """Stop commands, by default with their own grace; returns when all have ended."""
         longest = 0.0
         for command in commands:
             patience = command.grace if grace is None else grace
             longest = max(longest, patience)
             command.send(signal.SIGTERM if patience else signal.SIGKILL)
-            command.send(signal.SIGCONT)  # a paused one hears SIGTERM only awake
+            command.send(signal.SIGCONT)  # a paused process handles SIGTERM only after this
         self._wait(lambda: not any(command.pid for command in commands), longest)
         for command in commands:
             command.send(signal.SIGKILL)
@@ -585,7 +597,7 @@ class CommandRunner:
             command.observe()
 
     def _wait(self, condition: Callable[[], bool], seconds: float | None = None) -> None:
-        """Until `condition`, which only a change of a command's state can make true."""
+        """Wait until `condition`, which can become true only when a command changes its state."""
         deadline = None if seconds is None else time.monotonic() + seconds
         for command in self._commands.values():
             command.observe()

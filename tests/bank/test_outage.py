@@ -71,12 +71,12 @@ def refused_by_all(bank: bankkit.Bank) -> None:
 def open_connections(bank: bankkit.Bank, number: int) -> None:
     """So many of the server's, as calls at once would."""
     route: Any = bank.server.store.link._route
-    lines = route._lines
-    taken = [lines._free.take(0) for _ in range(number)]
-    for line in taken:
-        assert lines._send(line, (("PING",),)) == ["PONG"]
-    for line in taken:
-        lines._free.give(line)
+    connections = route._connections
+    taken = [connections._free.take(0) for _ in range(number)]
+    for pooled in taken:
+        assert connections._send(pooled, (("PING",),)) == ["PONG"]
+    for pooled in taken:
+        connections._free.give(pooled)
 
 
 def test_redis_is_stopped_and_goes_on(bank: bankkit.Bank) -> None:

@@ -93,7 +93,7 @@ def test_start_again_stops_the_bank_before(here: Home) -> None:
         ({"max_calls": 0}, "max_calls must be a whole number"),
         ({"redis": "http://127.0.0.1:6379"}, "redis://HOST:PORT/DB"),
         ({"redis": "redis://127.0.0.1:1", "data_dir": "data"}, "data_dir is for a private Redis"),
-        ({"data_dir": "/dev/null"}, "data_dir cannot be /dev/null: it is no directory"),
+        ({"data_dir": "/dev/null"}, "data_dir cannot be /dev/null: it is not a directory"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )

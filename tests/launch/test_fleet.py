@@ -449,7 +449,7 @@ def says(process: SupervisedProcess, text: str) -> bool:
     return process.log == text
 
 
-def test_commands_share_a_watchdog(tmp_path: Path) -> None:
+def test_commands_share_a_supervisor(tmp_path: Path) -> None:
     with Supervisor() as supervisor:
         one, two = (
             SupervisedProcess(
@@ -486,7 +486,7 @@ def test_commands_share_a_watchdog(tmp_path: Path) -> None:
         two.start()
         eventually(lambda: not two.alive, LONG_ENOUGH)
         assert two.log == "other note"
-        with pytest.raises(NotRunning, match=r"exit code 3\. Its last words: other note"):
+        with pytest.raises(NotRunning, match=r"exit code 3\. Its last output: other note"):
             two.resume()
     assert list(tmp_path.iterdir()) == []
     two.close()  # once more is no mistake

@@ -103,7 +103,7 @@ def test_no_folder_at_all_that_can_hold_sockets(place: Home, certificate: list[s
     with command("serve", "--port", "0", environ=place.environ) as server:
         (line,) = server.errors().splitlines()
         assert server.wait() == 1
-    assert "a directory that can hold a unix socket, and none will do" in line
+    assert "a directory that can hold a unix socket, but none of these can" in line
     assert f"{place.folder}: Operation not permitted" in line
     assert "Set TMPDIR" in line
     tls = ["--tls-cert", certificate[0], "--tls-key", certificate[1]]
@@ -158,7 +158,7 @@ for start in starts:
         try:
             start()
         except OSError as error:
-            print(f"here is room for {left} (Too many open files)" in str(error))
+            print(f"can open only {left} more (Too many open files)" in str(error))
         for _ in range(left):
             os.open(os.devnull, os.O_RDONLY)
 for number in opened[:30]:

@@ -1,4 +1,4 @@
-"""The specimen: it works when nothing is tight, and loses a wakeup under one schedule."""
+"""The specimen works in ordinary use, and loses a wakeup under one schedule."""
 
 import threading
 from types import SimpleNamespace
@@ -38,7 +38,7 @@ def test_a_timeout_is_accepted_and_ignored(timeout: float) -> None:
 
 
 class Schedule(SimpleNamespace):
-    """A `threading` that stops whoever has notified, right after it left the Condition's block."""
+    """A `threading` that stops a notifying thread right after the Condition's block."""
 
     def __init__(self) -> None:
         super().__init__(Lock=threading.Lock, get_ident=threading.get_ident)
@@ -66,12 +66,12 @@ class ParkingCondition(threading.Condition):
 
     def __exit__(self, *exception: object) -> None:
         park, self.notified = self.notified, False
-        super().__exit__(None, None, None)  # releases the mutex, whatever it is given
+        super().__exit__(None, None, None)  # releases the mutex; ignores its arguments
         if park:
             assert self.go_on.wait(PATIENCE)
 
 
-def test_a_reader_that_wakes_between_notify_and_release_sleeps_for_ever() -> None:
+def test_a_reader_that_wakes_between_notify_and_release_sleeps_forever() -> None:
     schedule = Schedule()
     lock = FirstDraftLock(threading=schedule)
     (changed,) = schedule.conditions
@@ -84,11 +84,11 @@ def test_a_reader_that_wakes_between_notify_and_release_sleeps_for_ever() -> Non
         changed.go_on.set()
         released.result(PATIENCE)
 
-        # Nobody holds the lock, nobody is about to do anything, and the reader still waits.
+        # No thread holds the lock or is about to act, and the reader still waits.
         assert (lock.statistics().readers, lock.statistics().writer) == (0, None)
         with pytest.raises(TimeoutError):
             reading.result(0.2)
-        # All it lacks is a wakeup. (Without one the test would leave the thread behind.)
+        # A wakeup is all that the reader needs. (Without it the test would leave a thread behind.)
         with changed:
             changed.notify_all()
         assert reading.result(PATIENCE)

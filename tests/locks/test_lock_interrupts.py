@@ -1,4 +1,4 @@
-"""An interrupt at any moment leaves no lock taken for a holder that used ``with``."""
+"""An interrupt at any moment leaves no lock taken that was acquired with ``with``."""
 
 import _thread
 import dis
@@ -20,11 +20,11 @@ from tests.support.waiting import eventually
 from tests.support.workers import PATIENCE, workers
 
 TIMES = 200
-"""Interrupts of each lock; `python -m tests.benchmarks.interrupts` has more."""
+"""Number of interrupts per lock; `python -m tests.benchmarks.interrupts` makes more."""
 
 NOBODY = LockStatistics(readers=0, writer=None, waiting_readers=0, waiting_writers=0)
 
-# An interrupt may fall into a callback of the garbage collector, and Python drops what that raises.
+# An interrupt may come in a callback of the garbage collector; Python drops errors raised there.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 LOCKS: dict[str, Callable[..., Lock]] = {
@@ -61,16 +61,16 @@ def test_no_interrupt_leaves_a_lock_on_redis_taken(
 
 
 def interrupt_on_entering(call: Callable[[], object]) -> None:
-    """Call it while a signal is due that nobody has looked at.
+    """Call it while a signal is pending.
 
-    A step of an iterator that is written in C is not followed by a look at signals, unlike a call.
+    CPython checks for signals after a call, but not after a step of an iterator written in C.
     """
     try:
         for _ in iter(_thread.interrupt_main, 0):
             call()
     except KeyboardInterrupt:
         return
-    pytest.fail("the signal was not looked at")
+    pytest.fail("CPython did not check for signals")
 
 
 def test_a_function_with_an_unbroken_start_begins_before_the_interrupt() -> None:
@@ -150,7 +150,7 @@ def test_an_interrupt_on_the_way_out_leaves_the_table_empty() -> None:
 
 
 class Interrupting:
-    """A mutex or a gate whose next call of one method is interrupted, as a real one's may be."""
+    """A mutex or a gate that interrupts the next call of one method, as a signal may."""
 
     def __init__(self, lock: Any) -> None:
         self.lock = lock
@@ -180,7 +180,7 @@ class Interrupting:
 
 
 MOMENTS = ["before acquire", "after acquire", "after release"]
-"""An interrupt ends the wait for the internal mutex, or comes right after a call of it."""
+"""An interrupt ends the wait for the internal mutex, or comes right after a call of its methods."""
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
@@ -202,7 +202,7 @@ def test_an_interrupt_at_the_internal_mutex_breaks_nothing(
         release()
     assert lock.statistics() == NOBODY
     with workers(2) as (first, second):
-        for worker in (first, second):  # whoever waits is let in by a release that is interrupted
+        for worker in (first, second):  # an interrupted release still admits the waiters
             with lock.write():
                 asked = worker.ask(acquire)
                 eventually(lambda: lock.statistics().waiting_readers == 1 or kind == "write")
@@ -234,7 +234,7 @@ def test_an_interrupt_at_the_mutex_of_a_table_breaks_nothing(moment: str) -> Non
         other.do(lambda: table.write("a", 0).__enter__())
 
 
-def test_all_readers_enter_though_an_interrupt_comes_between_them() -> None:
+def test_all_readers_enter_even_if_an_interrupt_comes_between_them() -> None:
     lock = ReadWriteLock()
     gates: list[Interrupting] = []
 
@@ -256,7 +256,7 @@ def test_all_readers_enter_though_an_interrupt_comes_between_them() -> None:
     assert lock.statistics() == NOBODY
 
 
-def test_a_mutex_is_given_back_only_by_its_owner() -> None:
+def test_only_its_owner_releases_a_mutex() -> None:
     mutex = threading.RLock()
     give_back(mutex)
     mutex.acquire()
@@ -268,7 +268,7 @@ def test_a_mutex_is_given_back_only_by_its_owner() -> None:
 
 
 @EACH
-def test_the_blocks_of_a_lock_go_into_an_exit_stack(make: Callable[..., Lock]) -> None:
+def test_a_guard_works_in_an_exit_stack(make: Callable[..., Lock]) -> None:
     lock = make()
     guard = lock.write()
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""Whose lock it is: not a later thread's with the same ident, and not a forked child's."""
+"""A lock belongs neither to a later thread with the same ident nor to a forked child."""
 
 import copy
 import pickle
@@ -29,7 +29,7 @@ from tests.support.waiting import eventually
 from tests.support.workers import PATIENCE, workers
 
 LEASE = 0.3
-"""Seconds of a lease that a test waits for."""
+"""Seconds. A test waits until a lease of this length runs out."""
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def lock(request: pytest.FixtureRequest) -> Any:
 
 
 def as_a_thread_that_has_ended(call: Callable[[], object], then: Callable[[], object]) -> None:
-    """Do one thing in a thread, and when it has ended the other in one with the same ident."""
+    """Run `call` in a thread, and after its end run `then` in a thread with the same ident."""
 
     def run(work: Callable[[], object]) -> int:
         errors: list[BaseException] = []
@@ -77,16 +77,16 @@ def as_a_thread_that_has_ended(call: Callable[[], object], then: Callable[[], ob
         run(if_it_is_the_same)
         if done:
             return
-    pytest.skip("this system does not use the ident of a thread again")
+    pytest.skip("this system does not reuse the ident of a thread")
 
 
 @pytest.mark.parametrize("kind", ["read", "write"])
-def test_a_hold_of_a_thread_that_has_ended_is_no_hold_of_the_next_one(lock: Any, kind: str) -> None:
+def test_a_new_thread_does_not_inherit_the_lock_of_one_that_ended(lock: Any, kind: str) -> None:
     def release_and_write() -> None:
         for release in (lock.release_read, lock.release_write):
             with pytest.raises(RuntimeError, match="it does not"):
                 release()
-        assert lock.acquire_write(0) is False  # neither entered again nor refused as misuse
+        assert lock.acquire_write(0) is False  # it neither enters again nor raises for misuse
         with pytest.raises(LockTimeout):
             lock.write(0).__enter__()
 
@@ -94,7 +94,7 @@ def test_a_hold_of_a_thread_that_has_ended_is_no_hold_of_the_next_one(lock: Any,
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_a_reader_beside_one_that_has_ended_is_another_reader(policy: str) -> None:
+def test_a_reader_with_the_ident_of_one_that_ended_is_another_reader(policy: str) -> None:
     lock = ReadWriteLock(policy)
 
     def read() -> None:
@@ -113,7 +113,7 @@ def test_a_lease_runs_out_once_its_thread_has_ended(
     thread = threading.Thread(target=lock.acquire_write)
     thread.start()
     thread.join(PATIENCE)
-    with lock.write(PATIENCE):  # else it would be renewed until this process ends
+    with lock.write(PATIENCE):  # otherwise the lease would be renewed until this process ends
         eventually(lambda: "A thread ended while it held a" in caplog.text)
         assert len(locks._leases.holds) == 1
 
@@ -147,7 +147,7 @@ def test_a_forked_child_can_only_leave_a_lock_of_its_parent(lock: Any, kind: str
     def child() -> None:
         for use in uses(lock):
             refused(use)
-        if guard is not None:  # silently, so that the error of the block itself is seen
+        if guard is not None:  # it raises nothing, so that the error of the block passes
             assert not guard.__exit__(None, None, None)
             error = ZeroDivisionError()
             assert not guard.__exit__(ZeroDivisionError, error, None)
@@ -163,7 +163,7 @@ def test_a_forked_child_can_only_leave_a_lock_of_its_parent(lock: Any, kind: str
     assert lock.statistics().writer is None
 
 
-def test_a_forked_child_is_refused_at_once_though_a_thread_of_the_parent_was_inside() -> None:
+def test_a_forked_child_is_refused_at_once_even_if_a_thread_of_the_parent_was_inside() -> None:
     lock, table = ReadWriteLock(), LockTable(lambda key: ReadWriteLock())
     with workers(1) as (other,):
         other.do(lock._mutex.acquire)
@@ -199,7 +199,7 @@ def test_a_forked_child_leaves_a_block_of_a_table() -> None:
 @pytest.mark.parametrize("make", [Mutex, *(partial(ReadWriteLock, policy) for policy in POLICIES)])
 def test_the_locks_that_a_forked_child_makes_work(make: Callable[[], Lock]) -> None:
     parents = make()
-    parents.acquire_read()  # so this thread is known to the parent
+    parents.acquire_read()  # so that the parent knows this thread
 
     def child() -> None:
         lock, table = make(), LockTable(lambda key: make())
@@ -227,7 +227,7 @@ def test_a_forked_child_neither_ends_nor_renews_a_lease_of_its_parent(
 
         def child() -> None:
             refused(locks, "b")
-            locks.close()  # does nothing, and hangs nowhere
+            locks.close()  # does nothing, and does not hang
             with connect(url) as client, closing(RedisLocks(client, lease=LEASE)) as own:
                 assert own("a").acquire_write(0) is False
                 assert own("a").statistics().holders[0].token == fence.token
@@ -250,14 +250,14 @@ def test_a_forked_child_neither_ends_nor_renews_a_lease_of_its_parent(
 @pytest.mark.parametrize(
     "thing",
     [
-        LockTimeout("The lock was not had for reading within 1 s."),
-        LeaseLost("The lease of 3 s ran out: somebody else may hold the lock by now."),
+        LockTimeout("The lock was not acquired for reading within 1 s."),
+        LeaseLost("The lease of 3 s ran out: another thread or server may hold the lock now."),
         Inherited(refusal("lock")),
         Fence("bank:{alice}:lock", 1757000000123456),
     ],
     ids=lambda thing: type(thing).__name__,
 )
-def test_what_locks_raise_and_yield_can_be_pickled_and_copied(thing: Any) -> None:
+def test_errors_and_fences_can_be_pickled_and_copied(thing: Any) -> None:
     for other in (pickle.loads(pickle.dumps(thing)), copy.copy(thing), copy.deepcopy(thing)):
         assert type(other) is type(thing)
         assert (str(other), getattr(other, "args", None)) == (

@@ -1,4 +1,4 @@
-"""One lock a key, however many ask, and none for a key that nobody uses."""
+"""A table has one lock per key in use, and none for a key that no thread uses."""
 
 import threading
 import weakref
@@ -32,7 +32,7 @@ def test_threads_that_share_a_key_share_its_lock() -> None:
     assert len(table) == 0
 
 
-def test_a_lock_stays_while_somebody_waits_for_it() -> None:
+def test_a_lock_stays_while_a_thread_waits_for_it() -> None:
     made: list[ReadWriteLock] = []
 
     def make(key: str) -> Lock:
@@ -57,7 +57,7 @@ def test_a_lock_stays_while_somebody_waits_for_it() -> None:
     assert len(table) == 0
 
 
-def test_threads_that_come_together_make_one_lock() -> None:
+def test_threads_that_arrive_together_make_one_lock() -> None:
     threads, rounds, made = 8, 100, 0
 
     def make(key: str) -> Lock:
@@ -71,7 +71,7 @@ def test_threads_that_come_together_make_one_lock() -> None:
         for number in range(rounds):
             together.wait(PATIENCE)
             with table.read(f"key {number}"):
-                together.wait(PATIENCE)  # all are inside, so the lock was never forgotten between
+                together.wait(PATIENCE)  # all are inside, so the lock was never dropped
                 assert len(table) == 1
                 together.wait(PATIENCE)
 
@@ -90,7 +90,7 @@ def test_unknown_keys_leave_nothing() -> None:
     assert len(table) == 0
 
 
-def test_a_forgotten_lock_is_gone_without_the_help_of_the_garbage_collector() -> None:
+def test_a_dropped_lock_is_freed_without_the_garbage_collector() -> None:
     class Tracked(ReadWriteLock):
         pass
 
@@ -112,7 +112,7 @@ def test_a_forgotten_lock_is_gone_without_the_help_of_the_garbage_collector() ->
     assert len(alive) == 0
 
 
-def test_whatever_goes_wrong_on_entering_leaves_the_table_clean() -> None:
+def test_an_error_on_entering_leaves_the_table_empty() -> None:
     def make(key: str) -> Lock:
         if key == "bad":
             raise KeyError(key)
@@ -132,7 +132,7 @@ def test_whatever_goes_wrong_on_entering_leaves_the_table_clean() -> None:
     assert len(table) == 0
 
 
-def test_make_learns_the_key_and_may_wrap_the_lock() -> None:
+def test_make_gets_the_key_and_may_wrap_the_lock() -> None:
     events: list[tuple[str, str]] = []
 
     class Recorded(ReadWriteLock):
@@ -156,7 +156,7 @@ def test_make_learns_the_key_and_may_wrap_the_lock() -> None:
     assert events == [("read", "a"), ("write", "b")]
 
 
-def test_it_tells_who_holds_a_key_and_nothing_of_a_key_that_nobody_needs() -> None:
+def test_statistics_exist_only_for_keys_in_use() -> None:
     table = LockTable(lambda key: ReadWriteLock())
     assert table.statistics("a") is None
     with table.write("a"):

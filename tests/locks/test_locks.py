@@ -1,4 +1,4 @@
-"""What every lock promises, whichever it is."""
+"""The promises that every lock keeps."""
 
 import math
 import threading
@@ -32,7 +32,7 @@ EVERY = pytest.mark.parametrize("make", IN_PROCESS.values(), ids=IN_PROCESS)
 NOBODY = LockStatistics(readers=0, writer=None, waiting_readers=0, waiting_writers=0)
 
 
-def test_a_lock_can_be_had_by_each_name() -> None:
+def test_each_name_makes_its_lock() -> None:
     assert {name: type(make()) for name, make in IN_PROCESS.items()} == {
         "none": NoLock,
         "mutex": Mutex,
@@ -83,7 +83,7 @@ def test_an_unguarded_counter_loses_nothing_under_the_write_lock(make: Callable[
                 inside += 1
                 assert inside == 1
                 seen = total
-                threading.Event().wait(0)  # lets other threads run between read and write
+                threading.Event().wait(0)  # other threads may run between read and write
                 total = seen + 1
                 inside -= 1
 
@@ -131,7 +131,7 @@ def test_readers_exclude_each_other_under_a_mutex_only() -> None:
 
 
 @SAFE
-def test_a_lock_not_had_in_time_is_a_timeout_and_leaves_no_trace(make: Callable[..., Lock]) -> None:
+def test_a_timeout_raises_and_leaves_no_trace(make: Callable[..., Lock]) -> None:
     lock = make()
     with workers(2) as (a, b):
         a.do(lock.acquire_write)
@@ -144,9 +144,9 @@ def test_a_lock_not_had_in_time_is_a_timeout_and_leaves_no_trace(make: Callable[
             with block(0.01):
                 pytest.fail("entered")
 
-        with pytest.raises(LockTimeout, match=r"not had for reading within 0\.01 s"):
+        with pytest.raises(LockTimeout, match=r"not acquired for reading within 0\.01 s"):
             b.do(enter, lock.read)
-        with pytest.raises(TimeoutError, match=r"not had for writing within 0\.01 s"):
+        with pytest.raises(TimeoutError, match=r"not acquired for writing within 0\.01 s"):
             b.do(enter, lock.write)
         assert lock.statistics() == before
         a.do(lock.release_write)
@@ -225,7 +225,7 @@ def test_misuse_is_refused_at_once_and_changes_nothing(make: Callable[..., Lock]
 
 
 @SAFE
-def test_statistics_tell_who_holds_and_how_many_wait(make: Callable[..., Lock]) -> None:
+def test_statistics_show_the_holders_and_the_number_of_waiters(make: Callable[..., Lock]) -> None:
     lock = make()
     with workers(4) as (a, b, c, d):
         a.do(lock.acquire_write)
@@ -252,7 +252,7 @@ def test_statistics_tell_who_holds_and_how_many_wait(make: Callable[..., Lock]) 
     assert lock.statistics() == NOBODY
 
 
-def test_no_lock_lets_everybody_in() -> None:
+def test_no_lock_lets_all_threads_in() -> None:
     lock = NoLock()
     with lock.write(), lock.write(), lock.read():
         assert lock.statistics() == NOBODY

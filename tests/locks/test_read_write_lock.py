@@ -1,4 +1,4 @@
-"""The read–write lock: who enters when, under each policy, and how waiters leave."""
+"""The read–write lock: the order of entry under each policy, and how waiters leave."""
 
 import signal
 import threading
@@ -21,7 +21,7 @@ EACH_POLICY = pytest.mark.parametrize("policy", POLICIES)
 
 
 def waits(lock: ReadWriteLock, readers: int, writers: int) -> None:
-    """Until exactly so many wait."""
+    """Return when exactly this many threads wait."""
     eventually(
         lambda: (
             (lock.statistics().waiting_readers, lock.statistics().waiting_writers)
@@ -50,7 +50,7 @@ def test_readers_are_inside_together(policy: str) -> None:
 
 
 @EACH_POLICY
-def test_after_a_write_comes_whom_the_policy_prefers(policy: str) -> None:
+def test_the_policy_decides_who_enters_after_a_write(policy: str) -> None:
     lock = ReadWriteLock(policy)
     with workers(5) as (first, w1, w2, r1, r2):
         first.do(lock.acquire_write)
@@ -65,7 +65,7 @@ def test_after_a_write_comes_whom_the_policy_prefers(policy: str) -> None:
             asked[name] = worker.ask(call)
             waits(lock, readers, writers)
 
-        # The lock is handed over within the release: no waiting is needed to see who has it.
+        # The release hands the lock over, so we can see at once who has it.
         order = []
         first.do(lock.release_write)
         while (now := lock.statistics()) != LockStatistics(0, None, 0, 0):
@@ -99,13 +99,13 @@ def test_fair_reads_and_writes_take_turns() -> None:
         second = w2.ask(lock.acquire_write)
         waits(lock, 0, 2)
         late = r2.ask(lock.acquire_read)
-        waits(lock, 1, 2)  # it queues, though only readers are inside
+        waits(lock, 1, 2)  # it queues, although only readers hold the lock
         r1.do(lock.release_read)
         assert first.result(PATIENCE)
         w1.do(lock.release_write)
         assert late.result(PATIENCE)  # before the second writer, which came earlier
         assert not second.done()
-        assert r1.do(lock.acquire_read, 0) is False  # the read phase is closed while one waits
+        assert r1.do(lock.acquire_read, 0) is False  # no reader joins while a writer waits
         r2.do(lock.release_read)
         assert second.result(PATIENCE)
         w2.do(lock.release_write)
@@ -194,7 +194,7 @@ def test_readers_enter_as_soon_as_the_writer_before_them_gives_up(policy: str) -
         waits(lock, 1, 2)
         threads.expire(w1.ident)
         assert granted[0].result(PATIENCE) is False
-        assert lock.statistics().waiting_readers == 1  # the other writer is still before it
+        assert lock.statistics().waiting_readers == 1  # the other writer is still ahead of it
         threads.expire(w2.ident)
         assert granted[1].result(PATIENCE) is False
         assert granted[2].result(PATIENCE) is True
@@ -204,7 +204,7 @@ def test_readers_enter_as_soon_as_the_writer_before_them_gives_up(policy: str) -
 
 
 class PatientThreads(SimpleNamespace):
-    """A `threading` in which a wait with a timeout ends when the test says so, not by the clock."""
+    """A `threading` in which the test, not the clock, ends a wait with a timeout."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -214,7 +214,7 @@ class PatientThreads(SimpleNamespace):
         self.changed = threading.Condition()
 
     def expire(self, ident: int) -> None:
-        """End the timed wait in which this thread is, or the next one that it begins."""
+        """End this thread's present wait with a timeout, or its next one."""
         with self.changed:
             self.expired.add(ident)
             self.changed.notify_all()
@@ -250,7 +250,7 @@ class PatientLock:
 
 
 class SlowWakeups(SimpleNamespace):
-    """A `threading` in which one thread, its wait successful, does something else first."""
+    """A `threading` in which one thread calls `first` right after a successful wait."""
 
     def __init__(self, first: Callable[[], None]) -> None:
         super().__init__(
@@ -286,7 +286,7 @@ class SlowLock:
 @pytest.mark.parametrize(
     ("policy", "joins"), [("fair", True), ("readers", True), ("writers", False)]
 )
-def test_who_comes_before_the_readers_after_a_write_have_woken_joins_them(
+def test_a_reader_that_arrives_before_the_admitted_readers_run_joins_them(
     policy: str, joins: bool
 ) -> None:
     awake = threading.Event()
@@ -297,7 +297,7 @@ def test_who_comes_before_the_readers_after_a_write_have_woken_joins_them(
         threads.victim = reader.ident
         reading = reader.ask(lock.acquire_read)
         waits(lock, 1, 0)
-        if policy == "writers":  # a waiting writer would be next; let it come after the readers
+        if policy == "writers":  # a waiting writer would be next, so it comes after the readers
             first.do(lock.release_write)
             writing = writer.ask(lock.acquire_write)
             waits(lock, 0, 1)
@@ -309,7 +309,7 @@ def test_who_comes_before_the_readers_after_a_write_have_woken_joins_them(
         assert late.do(lock.acquire_read, 0) is joins
         if joins:
             late.do(lock.release_read)
-            # It has left, so the phase is closed, or one thread could come back again and again.
+            # It has left, which closes the phase. Otherwise one thread could come back forever.
             assert late.do(lock.acquire_read, 0) is (policy == "readers")
             if policy == "readers":
                 late.do(lock.release_read)
@@ -336,7 +336,7 @@ def test_an_interrupt_in_the_wait_leaves_the_queue(policy: str, kind: str) -> No
 
     def interrupt(thread: int) -> None:
         waits(lock, int(kind == "read"), int(kind == "write"))
-        while not interrupted.wait(0.01):  # a signal just before the wait begins does not end it
+        while not interrupted.wait(0.01):  # a signal just before the wait would not end it
             signal.pthread_kill(thread, signal.SIGINT)
 
     with workers(2) as (holder, messenger):
@@ -356,7 +356,7 @@ def test_an_interrupt_in_the_wait_leaves_the_queue(policy: str, kind: str) -> No
 
 @EACH_POLICY
 @pytest.mark.parametrize("kind", ["read", "write"])
-def test_an_interrupt_at_the_moment_of_entering_gives_the_lock_back(
+def test_an_interrupt_at_the_moment_of_entering_releases_the_lock(
     policy: str, kind: Literal["read", "write"]
 ) -> None:
     def interrupt() -> None:
@@ -381,7 +381,7 @@ def test_an_interrupt_at_the_moment_of_entering_gives_the_lock_back(
 
 
 class Model:
-    """The policies as a list of who waits, in the order of asking, and a few lines of rules."""
+    """The policies as a queue of waiting threads and a few rules."""
 
     def __init__(self, policy: str) -> None:
         self.policy = policy
@@ -390,57 +390,57 @@ class Model:
         self.queue: list[tuple[str, int]] = []
 
     def waiting(self, kind: str) -> list[int]:
-        return [who for what, who in self.queue if what == kind]
+        return [thread for what, thread in self.queue if what == kind]
 
-    def misused(self, kind: str, who: int) -> bool:
-        return self.writer == who or (kind == "write" and self.reads[who] > 0)
+    def misused(self, kind: str, thread: int) -> bool:
+        return self.writer == thread or (kind == "write" and self.reads[thread] > 0)
 
-    def may_enter(self, kind: str, who: int) -> bool:
+    def may_enter(self, kind: str, thread: int) -> bool:
         if self.writer is not None:
             return False
         if kind == "write":
             return not +self.reads
-        return self.reads[who] > 0 or self.policy == "readers" or not self.waiting("write")
+        return self.reads[thread] > 0 or self.policy == "readers" or not self.waiting("write")
 
-    def enter(self, kind: str, who: int) -> None:
+    def enter(self, kind: str, thread: int) -> None:
         if kind == "write":
-            self.writer = who
+            self.writer = thread
         else:
-            self.reads[who] += 1
+            self.reads[thread] += 1
 
     def admit(self, kind: str) -> None:
         group = self.waiting(kind) if kind == "read" else self.waiting(kind)[:1]
-        for who in group:
-            self.queue.remove((kind, who))
-            self.enter(kind, who)
+        for thread in group:
+            self.queue.remove((kind, thread))
+            self.enter(kind, thread)
 
-    def ask(self, kind: str, who: int) -> bool:
-        if self.may_enter(kind, who):
-            self.enter(kind, who)
+    def ask(self, kind: str, thread: int) -> bool:
+        if self.may_enter(kind, thread):
+            self.enter(kind, thread)
             return True
-        self.queue.append((kind, who))
+        self.queue.append((kind, thread))
         return False
 
-    def release(self, kind: str, who: int) -> None:
+    def release(self, kind: str, thread: int) -> None:
         if kind == "write":
             self.writer = None
             order = ("write", "read") if self.policy == "writers" else ("read", "write")
             self.admit(next((k for k in order if self.waiting(k)), "read"))
         else:
-            self.reads[who] -= 1
+            self.reads[thread] -= 1
             if not +self.reads:
                 self.admit("write")
 
-    def give_up(self, who: int) -> None:
-        self.queue = [entry for entry in self.queue if entry[1] != who]
+    def give_up(self, thread: int) -> None:
+        self.queue = [entry for entry in self.queue if entry[1] != thread]
         if self.writer is None and not self.waiting("write"):
             self.admit("read")
 
 
 class AgainstTheModel(RuleBasedStateMachine):
-    """Four threads do anything at all, and the lock does what the model does, at every step."""
+    """Four threads do random operations; the lock agrees with the model after every step."""
 
-    who = st.integers(0, 3)
+    thread = st.integers(0, 3)
     kind = st.sampled_from(["read", "write"])
 
     @initialize(policy=st.sampled_from(POLICIES))
@@ -454,31 +454,31 @@ class AgainstTheModel(RuleBasedStateMachine):
     def call(self, verb: str, kind: str, *args: Any) -> Any:
         return lambda: getattr(self.lock, f"{verb}_{kind}")(*args)
 
-    @rule(who=who, kind=kind, trial=st.booleans())
-    def acquire(self, who: int, kind: str, trial: bool) -> None:
-        if who in self.asked:
+    @rule(thread=thread, kind=kind, trial=st.booleans())
+    def acquire(self, thread: int, kind: str, trial: bool) -> None:
+        if thread in self.asked:
             return
-        worker = self.team[who]
-        if self.model.misused(kind, who):
+        worker = self.team[thread]
+        if self.model.misused(kind, thread):
             with pytest.raises(RuntimeError):
                 worker.do(self.call("acquire", kind, 0 if trial else None))
         elif trial:
             had = worker.do(self.call("acquire", kind, 0))
-            assert had == self.model.may_enter(kind, who)
+            assert had == self.model.may_enter(kind, thread)
             if had:
-                self.model.enter(kind, who)
+                self.model.enter(kind, thread)
         else:
-            self.asked[who] = worker.ask(self.call("acquire", kind, 3600.0))
-            self.model.ask(kind, who)
+            self.asked[thread] = worker.ask(self.call("acquire", kind, 3600.0))
+            self.model.ask(kind, thread)
             self.settle()
 
-    @rule(who=who, kind=kind)
-    def release(self, who: int, kind: str) -> None:
-        if who in self.asked:
+    @rule(thread=thread, kind=kind)
+    def release(self, thread: int, kind: str) -> None:
+        if thread in self.asked:
             return
-        worker = self.team[who]
-        if (self.model.writer == who) if kind == "write" else (self.model.reads[who] > 0):
-            self.model.release(kind, who)
+        worker = self.team[thread]
+        if (self.model.writer == thread) if kind == "write" else (self.model.reads[thread] > 0):
+            self.model.release(kind, thread)
             worker.do(self.call("release", kind))
             self.settle()
         else:
@@ -488,17 +488,17 @@ class AgainstTheModel(RuleBasedStateMachine):
     @precondition(lambda self: self.asked)
     @rule(data=st.data())
     def time_out(self, data: st.DataObject) -> None:
-        who = data.draw(st.sampled_from(sorted(self.asked)))
-        self.model.give_up(who)
-        self.threads.expire(self.team[who].ident)
-        assert self.asked.pop(who).result(PATIENCE) is False
+        thread = data.draw(st.sampled_from(sorted(self.asked)))
+        self.model.give_up(thread)
+        self.threads.expire(self.team[thread].ident)
+        assert self.asked.pop(thread).result(PATIENCE) is False
         self.settle()
 
     def settle(self) -> None:
-        """Whoever is in by the model's account returns from its call; the others still wait."""
-        waiting = {who for _, who in self.model.queue}
-        for who in [who for who in self.asked if who not in waiting]:
-            assert self.asked.pop(who).result(PATIENCE) is True
+        """Threads that the model has admitted return from their calls; the others still wait."""
+        waiting = {thread for _, thread in self.model.queue}
+        for thread in [thread for thread in self.asked if thread not in waiting]:
+            assert self.asked.pop(thread).result(PATIENCE) is True
         waits(self.lock, len(self.model.waiting("read")), len(self.model.waiting("write")))
 
     @invariant()
@@ -506,7 +506,7 @@ class AgainstTheModel(RuleBasedStateMachine):
         if not hasattr(self, "lock"):
             return
         now, idents = self.lock.statistics(), [worker.ident for worker in self.team]
-        assert set(now.reader_idents) == {idents[who] for who in +self.model.reads}
+        assert set(now.reader_idents) == {idents[thread] for thread in +self.model.reads}
         assert now.readers == len(+self.model.reads)
         assert now.writer == (None if self.model.writer is None else idents[self.model.writer])
         assert now.waiting_readers == len(self.model.waiting("read"))

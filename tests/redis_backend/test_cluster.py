@@ -1,4 +1,4 @@
-"""The bank on a real Redis Cluster of six nodes, and what becomes of the money when they die."""
+"""The bank on a real Redis Cluster of six nodes, and the money after failovers."""
 
 import os
 import signal
@@ -31,7 +31,7 @@ from tests.support.processes import LONG_ENOUGH, home, needs_proc, python
 from tests.support.waiting import eventually
 
 ACCOUNTS = [f"account-{number}" for number in range(6)]
-"""Enough to have some on each master; see `test_every_master_has_accounts`."""
+"""Enough accounts for each master to have some; `test_every_master_has_accounts` checks this."""
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def link(cluster: PrivateCluster) -> Iterator[Link]:
 
 
 def owner(cluster: PrivateCluster, key: str) -> RedisNode:
-    """The master that has the key."""
+    """The master that serves the key's slot."""
     slot = key_slot(key.encode())
     return next(
         node for node in cluster.nodes for first, last in node.slots if first <= slot <= last
@@ -65,7 +65,7 @@ def replica_of(cluster: PrivateCluster, master: RedisNode) -> RedisNode:
     return next(node for node in cluster.nodes if node.master == master.name)
 
 
-# The bank on it
+# The bank on a Cluster
 
 
 @pytest.mark.parametrize("concurrency", ["atomic", "redis-read-write"])
@@ -90,7 +90,7 @@ def test_all_five_methods(cluster: PrivateCluster, concurrency: str) -> None:
 def test_a_server_that_lost_its_lease_changes_no_account_in_any_slot(
     cluster: PrivateCluster,
 ) -> None:
-    """Its lease lies in one slot, its accounts in others: each account knows whose it is."""
+    """The lease is in one slot and the accounts in others, so each account stores its owner."""
     shared: dict[str, Any] = {"redis": cluster.url, "namespace": "leased"}
     with ExitStack() as stack:
         late = stack.enter_context(bankkit.Bank(**shared))
@@ -98,7 +98,7 @@ def test_a_server_that_lost_its_lease_changes_no_account_in_any_slot(
             late.client.create_account(account)
             late.client.deposit(account, 1)
         with connect(cluster.url) as client:
-            client.delete("leased:servers")  # what time does to it
+            client.delete("leased:servers")  # as its expiry would
         prompt = stack.enter_context(bankkit.Bank(**shared))
         for account in ACCOUNTS:
             assert prompt.client.deposit(account, 10).balance == 11
@@ -126,7 +126,7 @@ def test_a_stopped_bank(cluster: PrivateCluster) -> None:
             use()
 
 
-def test_every_master_has_accounts_and_an_account_one_slot(cluster: PrivateCluster) -> None:
+def test_every_master_has_accounts_and_each_account_has_one_slot(cluster: PrivateCluster) -> None:
     with bankkit.Bank("atomic", redis=cluster.url) as bank:
         for account in ACCOUNTS:
             bank.client.create_account(account)
@@ -139,11 +139,11 @@ def test_every_master_has_accounts_and_an_account_one_slot(cluster: PrivateClust
                 for account in ACCOUNTS:
                     found[account] |= {key_slot(key.encode()) for key in keys if account in key}
         assert all(len(slots) == 1 for slots in found.values())
-    with connect(cluster.url) as client:  # all of it is swept, from all masters
+    with connect(cluster.url) as client:  # the keys were swept from all masters
         assert not list(client.scan_iter("*"))
 
 
-def test_the_private_one_of_a_bank() -> None:
+def test_a_bank_with_a_private_cluster() -> None:
     with bankkit.Bank("atomic", redis="private-cluster") as bank:
         bank.client.create_account("alice")
         nodes = bank.redis_nodes
@@ -153,9 +153,9 @@ def test_the_private_one_of_a_bank() -> None:
             "node 4: replica of node 1",
         ]
         for refused in (bank.pause_redis, bank.resume_redis, bank.restart_redis):
-            with pytest.raises(ValueError, match="say which: node 1, node 2"):
+            with pytest.raises(ValueError, match="name one: node 1, node 2"):
                 refused()
-        with pytest.raises(ValueError, match="no 'node 7'"):
+        with pytest.raises(ValueError, match="no node 'node 7'"):
             nodes.kill("node 7")
         assert "3 masters and 3 replicas, private" in bank.engine
         password = nodes.url.partition("@")[0].rpartition(":")[2]
@@ -164,7 +164,7 @@ def test_the_private_one_of_a_bank() -> None:
         bankkit.Bank(redis="private-cluster", data_dir="data")
 
 
-def test_a_port_that_somebody_was_quicker_to_take(
+def test_a_start_tries_other_ports_if_one_is_taken(
     whole: PrivateCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken = [node.port for node in whole.nodes]
@@ -178,7 +178,7 @@ def test_a_port_that_somebody_was_quicker_to_take(
 
 
 @needs_proc
-def test_it_dies_with_its_process() -> None:
+def test_it_ends_with_its_process() -> None:
     code = """
 import os
 from bankkit.redis_backend import PrivateCluster
@@ -193,7 +193,7 @@ os.kill(os.getpid(), 9)
         eventually(place.is_empty, LONG_ENOUGH)
 
 
-# Each command once, and to the right node
+# Each command is sent once, and to the right node
 
 
 def test_a_command_that_timed_out_is_not_sent_again(cluster: PrivateCluster) -> None:
@@ -204,23 +204,23 @@ def test_a_command_that_timed_out_is_not_sent_again(cluster: PrivateCluster) -> 
         cluster.pause(master)
         with pytest.raises(StoreUnavailable):
             link.execute_command("INCR", "counter")
-        cluster.resume(master)  # before the others take it for failed
+        cluster.resume(master)  # before the others count it as failed
         eventually(lambda: link.execute_command("GET", "counter") == "1")
         assert link.execute_command("INCR", "counter") == 2
 
 
 def test_a_slot_that_has_moved_is_followed(cluster: PrivateCluster, link: Link) -> None:
-    """The map of the link is older than what a failover by hand has changed."""
+    """The link's slot map is older than a manual failover."""
     master = owner(cluster, "counter")
     link.execute_command("SET", "counter", "0")
-    heir = replica_of(cluster, master)
-    cluster.client(heir.name).execute_command("CLUSTER", "FAILOVER")
-    eventually(lambda: cluster.node(heir.name).role == "master", LONG_ENOUGH)
+    successor = replica_of(cluster, master)
+    cluster.client(successor.name).execute_command("CLUSTER", "FAILOVER")
+    eventually(lambda: cluster.node(successor.name).role == "master", LONG_ENOUGH)
     cluster.wait_until_healthy()
     assert [link.execute_command("INCR", "counter") for _ in range(3)] == [1, 2, 3]
 
 
-def test_a_key_that_is_being_moved_is_asked_for(cluster: PrivateCluster, link: Link) -> None:
+def test_an_ask_redirection_is_followed(cluster: PrivateCluster, link: Link) -> None:
     source = owner(cluster, "counter")
     target = next(node for node in cluster.nodes if node.slots and node != source)
     slot = key_slot(b"counter")
@@ -239,7 +239,7 @@ def test_a_key_that_is_being_moved_is_asked_for(cluster: PrivateCluster, link: L
         cluster.client(target.name).flushall()
 
 
-def test_slots_without_a_node_are_away_and_the_others_go_on(
+def test_slots_without_a_node_are_unavailable_and_the_others_work(
     cluster: PrivateCluster, link: Link
 ) -> None:
     master = owner(cluster, "counter")
@@ -259,10 +259,10 @@ def test_slots_without_a_node_are_away_and_the_others_go_on(
 
     eventually(is_down, LONG_ENOUGH)
     make_whole(cluster)
-    UserRedis(cluster.url)  # whichever node is asked, none counts a master as failed any more
+    UserRedis(cluster.url)  # no node counts a master as failed any more
 
 
-# What is lost, and what is not
+# Lost and kept changes
 
 
 @pytest.mark.parametrize("concurrency", ["atomic", "redis-read-write"])
@@ -274,7 +274,7 @@ def test_a_master_dies_under_load(cluster: PrivateCluster, concurrency: str) -> 
         master = owner(cluster, f"{{{ACCOUNTS[0]}}}")
         cluster.kill(master.name)
         cluster.wait_until_healthy()
-        cluster.restart(master.name)  # its heir acknowledges nothing until it has a replica again
+        cluster.restart(master.name)  # the new master acknowledges nothing until it has a replica
         cluster.wait_until_healthy()
         working.wait_for_more()
         working.stop()
@@ -283,9 +283,9 @@ def test_a_master_dies_under_load(cluster: PrivateCluster, concurrency: str) -> 
 
 
 def lose_the_master(cluster: PrivateCluster, bank: bankkit.Bank, account: str) -> tuple[int, float]:
-    """Deposits, 3 of which its replica has and 3 of which it cannot have; the master dies then.
+    """Make 3 deposits that the replica gets and 3 that it does not get, then kill the master.
 
-    How many of the latter were acknowledged, and what is there in the end.
+    Returns how many of the last 3 were acknowledged, and the final balance in dollars.
     """
     bank.client.create_account(account)
     for _ in range(3):
@@ -306,7 +306,7 @@ def lose_the_master(cluster: PrivateCluster, bank: bankkit.Bank, account: str) -
 
 
 def deposit_once(bank: bankkit.Bank, account: str, request_id: str) -> grpc.StatusCode:
-    """How a call of the stub ended, which does not try again by itself."""
+    """The status of one deposit with the stub, which does not retry."""
     request = DepositRequest(account_id=account, amount=1, request_id=request_id)
     code: grpc.StatusCode = bank.stub.Deposit.future(request, timeout=10).code()
     return code
@@ -333,7 +333,7 @@ def test_acknowledged_deposits_are_lost_with_a_master(cluster: PrivateCluster) -
         assert balance == 3
 
 
-def test_what_replicas_confirm_is_not_lost(cluster: PrivateCluster) -> None:
+def test_confirmed_deposits_are_not_lost(cluster: PrivateCluster) -> None:
     with bankkit.Bank("atomic", redis=cluster.url, wait_replicas=1) as bank:
         acknowledged, balance = lose_the_master(cluster, bank, "alice")
         assert acknowledged == 0
@@ -341,12 +341,12 @@ def test_what_replicas_confirm_is_not_lost(cluster: PrivateCluster) -> None:
 
 
 def test_a_retry_is_confirmed_as_well(cluster: PrivateCluster) -> None:
-    """The first copy made the change and was not acknowledged; a second one finds its reply."""
+    """The first call made the change but was not acknowledged; a retry finds its stored reply."""
     with bankkit.Bank("read-write", redis=cluster.url, wait_replicas=1) as bank:
         bank.client.create_account("alice")
         master = owner(cluster, "{alice}")
         replica = replica_of(cluster, master).name
-        cluster.pause(replica)  # and the master still takes it for one that only lags
+        cluster.pause(replica)  # for the master, the replica only lags behind
         codes = [deposit_once(bank, "alice", "r") for _ in range(3)]
         assert codes == [grpc.StatusCode.UNAVAILABLE] * 3
         cluster.resume(replica)
@@ -355,9 +355,9 @@ def test_a_retry_is_confirmed_as_well(cluster: PrivateCluster) -> None:
 
 
 def test_more_replicas_than_there_are(cluster: PrivateCluster) -> None:
-    with pytest.raises(ValueError, match="wait_replicas is 2, but that Redis has 1"):
+    with pytest.raises(ValueError, match="wait_replicas is 2, but a master of that Redis has 1"):
         bankkit.Bank("atomic", redis=cluster.url, wait_replicas=2)
-    with pytest.raises(ValueError, match="has 0 for a master"):
+    with pytest.raises(ValueError, match="a master of that Redis has 0"):
         bankkit.Bank("atomic", wait_replicas=1)
     for wrong in (-1, 1.5, True, "1"):
         number: Any = wrong
@@ -365,11 +365,11 @@ def test_more_replicas_than_there_are(cluster: PrivateCluster) -> None:
             bankkit.Bank("atomic", wait_replicas=number)
 
 
-# At the door
+# The check of a URL
 
 
 def first_line(url: str) -> str:
-    """Of what is said about a URL, in time."""
+    """The first line of the error about a URL, which comes in time."""
     began = time.monotonic()
     with pytest.raises(RedisUnavailable) as refused:
         UserRedis(url)
@@ -377,7 +377,7 @@ def first_line(url: str) -> str:
     return str(refused.value).splitlines()[0]
 
 
-def test_a_plain_url_that_leads_to_a_node(cluster: PrivateCluster) -> None:
+def test_a_plain_url_of_a_cluster_node(cluster: PrivateCluster) -> None:
     place = cluster.node("node 1").address
     password = cluster.url.partition("@")[0].rpartition(":")[2]
     text = first_line(f"redis://:{password}@{place}")
@@ -387,10 +387,10 @@ def test_a_plain_url_that_leads_to_a_node(cluster: PrivateCluster) -> None:
 def test_a_wrong_password(cluster: PrivateCluster) -> None:
     place = cluster.node("node 1").address
     assert "refuses the user name or password" in first_line(f"redis+cluster://:no@{place}")
-    assert "wants a password" in first_line(f"redis+cluster://{place}")
+    assert "requires a password" in first_line(f"redis+cluster://{place}")
 
 
-def test_a_user_who_may_do_only_this(cluster: PrivateCluster) -> None:
+def test_a_user_with_minimal_permissions(cluster: PrivateCluster) -> None:
     rules = f"{RULES} +command +cluster|info +cluster|nodes +cluster|slots"
     for node in cluster.nodes:
         cluster.client(node.name).execute_command(
@@ -403,7 +403,7 @@ def test_a_user_who_may_do_only_this(cluster: PrivateCluster) -> None:
         assert len(bank.peek("alice")) == 2
 
 
-def test_a_swept_namespace_and_nothing_else(cluster: PrivateCluster) -> None:
+def test_a_sweep_deletes_one_namespace_only(cluster: PrivateCluster) -> None:
     with connect(cluster.url) as client:
         client.flushall()
         for number in range(50):
@@ -413,7 +413,7 @@ def test_a_swept_namespace_and_nothing_else(cluster: PrivateCluster) -> None:
         assert sorted(client.scan_iter("*")) == sorted(f"other:{n}" for n in range(50))
 
 
-def test_a_fork_owns_nothing(cluster: PrivateCluster) -> None:
+def test_a_forked_child_cannot_stop_the_cluster(cluster: PrivateCluster) -> None:
     pid = os.fork()
     if pid == 0:
         cluster.close()

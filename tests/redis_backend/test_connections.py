@@ -1,4 +1,4 @@
-"""Connections to Redis: bounded, never the server's for others, and none of an ended thread."""
+"""Connections to Redis are limited, separate for each client, and independent of ended threads."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -27,7 +27,7 @@ def bank() -> Iterator[bankkit.Bank]:
 
 
 def at_once(number: int, work: Callable[[], object]) -> list[BaseException]:
-    """What so many threads raise that begin together."""
+    """Run `work` in `number` threads that begin together. Returns their errors."""
     start, errors = threading.Barrier(number), []
 
     def run() -> None:
@@ -61,11 +61,11 @@ def test_a_thousand_threads_one_after_another(bank: bankkit.Bank) -> None:
     bank.store.read("alice")
     before = open_files()
     in_turn(1000, lambda: bank.store.read("alice"))
-    assert open_files() <= before + 10  # the bank's own threads may open a few meanwhile
+    assert open_files() <= before + 10  # the bank's own threads may open a few files
 
 
-def test_a_caller_of_many_threads_leaves_the_server_its_own(bank: bankkit.Bank) -> None:
-    """More threads than redis-py's pool has connections, and none of them ends."""
+def test_many_threads_of_a_caller_take_no_connection_of_the_server(bank: bankkit.Bank) -> None:
+    """There are more threads than connections in redis-py's pool, and none of them ends."""
     go = threading.Event()
     read = threading.Semaphore(0)
 
@@ -88,7 +88,7 @@ def test_a_caller_of_many_threads_leaves_the_server_its_own(bank: bankkit.Bank) 
             thread.join()
 
 
-def test_a_caller_who_takes_all_connections_of_its_client(bank: bankkit.Bank) -> None:
+def test_a_caller_that_takes_all_connections_of_its_client(bank: bankkit.Bank) -> None:
     pool = bank.redis.connection_pool
     taken = [pool.get_connection() for _ in range(pool.max_connections)]
     with pytest.raises(redis.exceptions.MaxConnectionsError):
@@ -113,7 +113,7 @@ def test_three_hundred_threads_at_once(bank: bankkit.Bank) -> None:
 
 
 def test_all_threads_of_a_server_wait_for_a_lock(bank: bankkit.Bank) -> None:
-    """Each blocks a connection; the lease of the one that has it is renewed beside them."""
+    """Each waiter blocks a connection; the holder's lease is renewed on another one."""
     with bank.server.teller.locks.write("alice"):
         waiting = [bank.client.stub.GetBalance.future(_alice()) for _ in range(150)]
         eventually(lambda: bank.server.load == 150, LONG_ENOUGH)
@@ -141,62 +141,62 @@ def test_locks_of_many_threads_on_a_callers_link(bank: bankkit.Bank) -> None:
     assert count == 100
 
 
-def test_more_threads_than_turns(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They take turns; one that gets none within the time says so, and has sent nothing."""
+def test_more_threads_than_connections(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They take turns. A thread that gets no connection in time raises and has sent nothing."""
     with connect(url) as client, closing(Link(client, connections=2)) as link:
         link.execute_command("SET", "counter", "0")
         assert not at_once(50, lambda: link.execute_command("INCR", "counter"))
         assert link.execute_command("GET", "counter") == "50"
         assert len(client.client_list()) <= 3
         monkeypatch.setattr(connection, "TURN_SECONDS", 0.05)
-        lines = link._route._lines._free  # type: ignore[attr-defined]
-        taken = [lines.take(0), lines.take(0)]
-        with pytest.raises(StoreUnavailable, match=r"no turn within .* Nothing was applied"):
+        free = link._route._connections._free  # type: ignore[attr-defined]
+        taken = [free.take(0), free.take(0)]
+        with pytest.raises(StoreUnavailable, match=r"no connection .* Nothing was applied"):
             link.execute_command("INCR", "counter")
         waiting = ThreadPoolExecutor(1)
         monkeypatch.setattr(connection, "TURN_SECONDS", LONG_ENOUGH)
         late = waiting.submit(link.execute_command, "INCR", "counter")
-        eventually(lambda: len(lines._waiting) == 1)
-        lines.give(taken.pop())
+        eventually(lambda: len(free._waiting) == 1)
+        free.give(taken.pop())
         assert late.result(LONG_ENOUGH) == 51
-        lines.give(taken.pop())
+        free.give(taken.pop())
         waiting.shutdown()
 
 
-def test_waits_for_a_list_keep_nobody_from_a_turn(url: str) -> None:
+def test_blocked_commands_do_not_delay_other_commands(url: str) -> None:
     with connect(url) as client, closing(Link(client, connections=1, blocked=2)) as link:
         with ThreadPoolExecutor(3) as pool:
             waits = [
                 pool.submit(link.execute_command, "BLPOP", f"list {n}", "0.3") for n in range(3)
             ]
             assert link.execute_command("SET", "key", "text") == "OK"
-        assert [wait.result() for wait in waits] == [None] * 3  # the third had no line of its own
+        assert [wait.result() for wait in waits] == [None] * 3  # the third got no connection
         link.execute_command("RPUSH", "list 0", "x")
         assert link.execute_command("BLPOP", "list 0", "1") == ["list 0", "x"]
 
 
-def test_an_interrupt_loses_no_turn(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It may fall between any two steps."""
+def test_an_interrupt_loses_no_connection(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An Interrupt may come between any two steps."""
     with connect(url) as client, closing(Link(client, connections=1)) as link:
-        lines = link._route._lines  # type: ignore[attr-defined]
+        connections = link._route._connections  # type: ignore[attr-defined]
 
         def interrupted(*arguments: object) -> None:
             raise KeyboardInterrupt
 
         link.execute_command("SET", "key", "text")
         with monkeypatch.context() as forced:
-            forced.setattr(connection, "_is_usable", interrupted)  # in the middle
+            forced.setattr(connection, "_is_usable", interrupted)  # before the command is sent
             with pytest.raises(KeyboardInterrupt):
                 link.execute_command("GET", "key")
         assert link.execute_command("GET", "key") == "text"
 
-        lines._free.take(0)  # before anybody knew of the line
+        connections._free.take(0)  # before the connection is stored in a variable
         assert link.execute_command("GET", "key") == "text"
 
-        line = lines._free.take(0)  # and between a command and its answer
-        line.clean = False
-        line.connection.send_command("PING")
-        del line
+        pooled = connections._free.take(0)  # between a command and its answer
+        pooled.clean = False
+        pooled.connection.send_command("PING")
+        del pooled
         assert link.execute_command("GET", "key") == "text"
 
 
@@ -218,7 +218,7 @@ def test_a_link_that_is_dropped_or_closed_leaves_no_connection(url: str) -> None
 
 @needs_proc
 @pytest.mark.parametrize("kind", [PrivateCluster, PrivateSentinel])
-def test_other_routes(kind: type[PrivateCluster] | type[PrivateSentinel]) -> None:
+def test_a_cluster_and_sentinels(kind: type[PrivateCluster] | type[PrivateSentinel]) -> None:
     with closing(kind()) as nodes, connect(nodes.url) as client, closing(Link(client)) as link:
         keys = [f"key {number}" for number in range(10)]
         for key in keys:
@@ -231,7 +231,7 @@ def test_other_routes(kind: type[PrivateCluster] | type[PrivateSentinel]) -> Non
         assert open_files() <= before
 
 
-def test_a_server_as_a_process_of_its_own() -> None:
+def test_a_server_in_its_own_process() -> None:
     with bankkit.Fleet("read-write", servers=1, threads=150) as fleet:
         fleet.client.create_account("alice")
         assert not at_once(200, lambda: fleet.client.deposit("alice", 1, timeout=LONG_ENOUGH))

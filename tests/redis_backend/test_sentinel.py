@@ -1,4 +1,4 @@
-"""The bank behind Sentinels: they name another master, and the bank goes on with it."""
+"""The bank behind Sentinels: when they name a new master, the bank uses it."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -45,7 +45,7 @@ def test_all_five_methods(nodes: PrivateSentinel, concurrency: str) -> None:
         password = nodes.url.partition("@")[0].rpartition(":")[2]
         assert password not in bank.engine + repr(bank)
     with connect(nodes.url) as client:
-        assert not list(client.scan_iter("*"))  # swept
+        assert not list(client.scan_iter("*"))  # the namespace was swept
 
 
 def test_the_master_dies_under_load(nodes: PrivateSentinel) -> None:
@@ -66,29 +66,29 @@ def test_the_master_dies_under_load(nodes: PrivateSentinel) -> None:
         assert working.balances() == working.acknowledged
 
 
-def test_an_old_master_gets_nothing_any_more(nodes: PrivateSentinel) -> None:
-    """It was paused, and does not know yet that it is none. Another thread has found out."""
+def test_an_old_master_gets_no_more_commands(nodes: PrivateSentinel) -> None:
+    """It was paused and does not know yet that it was replaced, but another thread knows."""
     old = master_of(nodes)
     with connect(nodes.url, socket_timeout=0.5) as client, closing(Link(client)) as link:
-        lines = link._route._lines  # type: ignore[attr-defined]
-        mine, others = lines._free.take(0), lines._free.take(0)
-        for line in (mine, others):
-            assert lines._send(line, (("SET", "key", "from here"),)) == ["OK"]
+        connections = link._route._connections  # type: ignore[attr-defined]
+        mine, others = connections._free.take(0), connections._free.take(0)
+        for pooled in (mine, others):
+            assert connections._send(pooled, (("SET", "key", "from here"),)) == ["OK"]
         nodes.pause(old.name)
         nodes.wait_until_healthy()
         others.connection.disconnect()
-        assert lines._send(others, (("SET", "key", "from there"),)) == ["OK"]
+        assert connections._send(others, (("SET", "key", "from there"),)) == ["OK"]
         nodes.resume(old.name)
-        assert nodes.client(old.name).info("replication")["role"] == "master"  # so it believes
-        lines._free.give(mine)
-        assert link.execute_command("SET", "mine", "text") == "OK"  # on a connection from before
+        assert nodes.client(old.name).info("replication")["role"] == "master"  # its own view
+        connections._free.give(mine)
+        assert link.execute_command("SET", "mine", "text") == "OK"  # on an old connection
         assert nodes.client(old.name).get("mine") is None
         assert nodes.client(master_of(nodes).name).get("mine") == "text"
         client.delete("key", "mine")
-    nodes.restart(old.name)  # or the Sentinels let it be for ten seconds
+    nodes.restart(old.name)  # otherwise the Sentinels would wait ten seconds to reconfigure it
 
 
-def test_a_sentinel_less(nodes: PrivateSentinel) -> None:
+def test_one_sentinel_fewer(nodes: PrivateSentinel) -> None:
     with connect(nodes.url) as client:
         nodes.kill("sentinel 1")
         link = Link(client)
@@ -104,31 +104,31 @@ def first_line(url: str) -> str:
     return str(refused.value).splitlines()[0]
 
 
-def test_at_the_door(nodes: PrivateSentinel) -> None:
+def test_the_check_of_a_url(nodes: PrivateSentinel) -> None:
     url, _, options = nodes.url.partition("?")
     place, service = url.rsplit("/", 1)
     assert "it knows bank" in first_line(f"{place}/shop?{options}")
-    assert "the Sentinel there wants a password: ?sentinel_password=" in first_line(url)
+    assert "the Sentinel there requires a password: add ?sentinel_password=" in first_line(url)
     assert "refuses sentinel_username or" in first_line(f"{url}?sentinel_password=no")
     sentinels = place.rpartition("@")[2]
     text = first_line(f"redis+sentinel://:wrong@{sentinels}/{service}?{options}")
-    assert "the Sentinel there on to" in text
+    assert "the Sentinel there names" in text
     assert "refuses the user name or password" in text
     one, password = sentinels.split(",")[0], options.partition("=")[2]
     text = first_line(f"redis://:{password}@{one}")
     assert text.endswith(f"it is a Sentinel: use redis+sentinel://{one}/SERVICE.")
-    # Which node is the master depends on the tests before.
+    # The earlier tests decide which node is the master.
     master = next(node for node in nodes.nodes if node.role == "master")
     replica = next(node for node in nodes.nodes if node.role == "replica" and node.alive)
     data = master.address
     text = first_line(f"redis+sentinel://:{password}@{data}/bank?{options}")
-    assert "it is no Sentinel: use redis://" in text
+    assert "it is not a Sentinel: use redis://" in text
     text = first_line(f"redis://:{password}@{replica.address}")
     assert text.endswith(f"it is a replica and takes no writes: use the URL of its master, {data}.")
     nodes.client(master.name).config_set("maxmemory", "100mb")
     nodes.client(master.name).config_set("maxmemory-policy", "volatile-lru")
     text = first_line(nodes.url)
-    assert f"the Sentinel there on to {data}, but it evicts keys when its memory is full" in text
+    assert f"the Sentinel there names {data}, but it evicts keys when its memory is full" in text
     for name in ("node 1", "node 2", "node 3"):
         nodes.kill(name)
-    eventually(lambda: "has no master at this moment" in first_line(nodes.url), LONG_ENOUGH)
+    eventually(lambda: "has no master at the moment" in first_line(nodes.url), LONG_ENOUGH)

@@ -1,4 +1,4 @@
-"""What a Redis URL may say, and what is said about one that leads nowhere good."""
+"""Redis URLs: the allowed forms, and the errors about bad URLs and bad servers."""
 
 import socket
 import time
@@ -53,7 +53,7 @@ PARSED: dict[str, tuple[Any, ...]] = {
 
 
 @pytest.mark.parametrize("url", PARSED)
-def test_taken_apart(url: str) -> None:
+def test_the_parts_of_a_url(url: str) -> None:
     found = parse(url)
     assert (found.kind, found.places, found.service, found.options) == PARSED[url]
 
@@ -74,14 +74,14 @@ def test_sentinels_have_a_password_of_their_own() -> None:
 WRONG = {
     "redis+cluster://": None,
     f"redis+cluster://a:{PASSWORD}": "",
-    "redis+cluster://a:0": "A port is a number",
-    "redis+cluster://a/1": "one database only",
-    "redis+cluster://a?db=1": "one database only",
+    "redis+cluster://a:0": "A port must be a number",
+    "redis+cluster://a/1": "only one database",
+    "redis+cluster://a?db=1": "only one database",
     f"redis+cluster://a?{PASSWORD}=1": "unknown option",
     "redis+cluster://a?sentinel_password=x": "for redis\\+sentinel:// only",
-    "redis+sentinel://a": "asked for a service",
+    "redis+sentinel://a": "must name a service",
     f"redis+sentinel://a/s/{PASSWORD}": "",
-    "redis://a,b": "Several hosts are for",
+    "redis://a,b": "Several hosts are allowed for",
     "unix+cluster:///a": "",
     "memcached://a": "",
 }
@@ -95,7 +95,7 @@ def test_no_redis_url(url: str) -> None:
 
 
 def first_line(url: str) -> str:
-    """Of what is said about a URL, in time, and without the password."""
+    """The first line of the error about a URL, which comes in time and hides the password."""
     began = time.monotonic()
     with pytest.raises(RedisUnavailable) as refused:
         UserRedis(url)
@@ -105,52 +105,52 @@ def first_line(url: str) -> str:
 
 
 @pytest.mark.parametrize("kind", ["cluster", "sentinel"])
-def test_nobody_there(kind: str) -> None:
+def test_no_server_answers(kind: str) -> None:
     with socket.socket() as one, socket.create_server(("127.0.0.1", 0)) as silent:
-        one.bind(("127.0.0.1", 0))  # bound but not listening: nobody else can listen there
+        one.bind(("127.0.0.1", 0))  # bound but not listening: no other program can listen there
         closed = f"127.0.0.1:{one.getsockname()[1]}"
         mute = f"127.0.0.1:{silent.getsockname()[1]}"
         text = first_line(f"redis+{kind}://:{PASSWORD}@{mute},{closed}/{'s' * (kind != 'cluster')}")
         assert f"leads to {closed}, but it cannot be reached" in text
         text = first_line(f"redis+{kind}://:{PASSWORD}@{closed},{mute}/{'s' * (kind != 'cluster')}")
-        assert "nothing there answers in time" in text
+        assert "no Redis answered there in time" in text
 
 
-def test_a_single_server_is_no_cluster_and_no_sentinel() -> None:
+def test_a_single_server_is_neither_a_cluster_nor_a_sentinel() -> None:
     with redis_on_tcp(PASSWORD) as url:
         place = url.rpartition("@")[2].removesuffix("/0")
         own = f":{PASSWORD}@{place}"
-        assert "it is no Cluster: use redis://" in first_line(f"redis+cluster://{own}")
+        assert "it is not a Cluster: use redis://" in first_line(f"redis+cluster://{own}")
         text = first_line(f"redis+sentinel://{own}/bank?sentinel_password={PASSWORD}")
-        assert "it is no Sentinel: use redis://" in text
+        assert "it is not a Sentinel: use redis://" in text
 
 
-def test_a_half_formed_cluster(tmp_path: Any) -> None:
+def test_an_incomplete_cluster(tmp_path: Any) -> None:
     with server(f"dir {tmp_path}\ncluster-enabled yes\ncluster-require-full-coverage no") as client:
         url = f"redis+cluster://{address(client)}"
-        assert "half-formed: 0 of 16384 slots have a node" in first_line(url)
+        assert "incomplete: 0 of 16384 slots have a node" in first_line(url)
         client.execute_command("CLUSTER", "ADDSLOTS", *range(100))
-        assert "half-formed: 100 of 16384" in first_line(url)
+        assert "incomplete: 100 of 16384" in first_line(url)
         client.execute_command("CLUSTER", "ADDSLOTS", *range(100, 16384))
         eventually(lambda: client.execute_command("CLUSTER INFO")["cluster_state"] == "ok")
-        with bankkit.Bank("atomic", redis=url) as bank:  # one node is a Cluster, too
+        with bankkit.Bank("atomic", redis=url) as bank:  # a single node can be a Cluster
             bank.client.create_account("alice")
             bank.client.deposit("alice", 10)
             assert bank.client.get_balance("alice").balance == 10
             assert "Cluster of 1 master" in bank.engine
 
 
-# What a user of the bank must be allowed
+# The permissions that a bank's user needs
 
 RULES = (
     "~bankkit-*:* &* +ping +info +eval +evalsha +hsetnx +hset +hget +hmget +hgetall +hdel +hincrby "
     "+exists +get +set +del +expire +pexpire +time +rpush +blpop +type +scan +unlink +wait"
 )
-"""An ACL for a bank with `start()`'s namespaces; `serve` has `~bank:*`."""
+"""ACL rules for a bank in the namespaces of `start()`; `serve` needs `~bank:*`."""
 
 
 @pytest.mark.parametrize("concurrency", ["read-write", "atomic", "redis-read-write"])
-def test_a_user_who_may_do_only_this(concurrency: str) -> None:
+def test_a_user_with_minimal_permissions(concurrency: str) -> None:
     with server(f"user default off\nuser teller on >{PASSWORD} {RULES}\nuser boss on >boss ~* +@all"
                 ) as client:  # fmt: skip
         url = f"redis://teller:{PASSWORD}@{address(client)}"

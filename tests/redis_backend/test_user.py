@@ -1,4 +1,4 @@
-"""On a Redis of the user's own: a namespace for each bank, and nothing else touched."""
+"""The user's own Redis: each bank has its own namespace and changes nothing else."""
 
 import signal
 import subprocess
@@ -33,9 +33,9 @@ def url(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture
 def foreign(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[redis_py.Redis]:
-    """A client of a Redis full of somebody else's data, which the variable names.
+    """A client of a Redis with other programs' data; the environment variable names this Redis.
 
-    At the end of the test all of it is as it was, nothing has come to it, and nobody has flushed.
+    At the end of the test this data is unchanged, no key was added, and the Redis was not flushed.
     """
     monkeypatch.setenv(VARIABLE, url)
     with connect(url) as client:
@@ -48,7 +48,7 @@ def foreign(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[redis_py.Redi
 
 
 def namespaces(client: redis_py.Redis) -> set[str]:
-    """Those of banks, by the accounts in them."""
+    """The namespaces of banks that have keys."""
     return {key.partition(":")[0] for key in client.scan_iter("bankkit-*:*")}
 
 
@@ -57,7 +57,7 @@ def test_each_start_has_a_namespace_of_its_own(foreign: redis_py.Redis) -> None:
     for _ in range(2):
         bank = bankkit.start()
         try:
-            bank.client.create_account("alice", "savings")  # the foreign one is not in the way
+            bank.client.create_account("alice", "savings")  # the foreign account is no obstacle
             bank.client.deposit("alice", 10)
             assert bank.client.get_balance("alice").balance == 10
             used |= namespaces(foreign)
@@ -67,7 +67,7 @@ def test_each_start_has_a_namespace_of_its_own(foreign: redis_py.Redis) -> None:
     assert len(used) == 2
 
 
-def test_started_again_leaves_nothing_of_the_bank_before(foreign: redis_py.Redis) -> None:
+def test_a_new_start_leaves_nothing_of_the_previous_bank(foreign: redis_py.Redis) -> None:
     bankkit.start().client.create_account("alice")
     (before,) = namespaces(foreign)
     with bankkit.start() as bank:
@@ -105,7 +105,7 @@ def test_a_peek_is_the_same_in_every_namespace(
     assert peeks[0].keys() == {"bank:{alice}:account", "bank:{alice}:request:r"}
 
 
-def test_it_is_not_ours_to_stop(foreign: redis_py.Redis) -> None:
+def test_a_bank_does_not_stop_the_users_redis(foreign: redis_py.Redis) -> None:
     with bankkit.Bank() as bank:
         for command, verb in {
             bank.pause_redis: "pause",
@@ -153,7 +153,7 @@ with redis.Redis.from_url(os.environ["BANKKIT_REDIS_URL"]) as client:
 
 
 def test_a_lesson_that_touches_foreign_data_fails(tmp_path: Path) -> None:
-    """So `make test` runs all lessons: see `tests.support.foreign_data`."""
+    """`make test` runs all lessons with this plugin: see `tests.support.foreign_data`."""
     cell = nbformat.v4.new_code_cell(RUDE, execution_count=1)
     nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "rude.ipynb")
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""A process knows what it has from its parent by fork."""
+"""A forked child recognizes objects that its parent made."""
 
 import os
 
@@ -8,7 +8,7 @@ from bankkit.runtime.forks import Birthplace, refusal
 from tests.support.forking import in_a_fork
 
 
-def test_what_was_made_before_a_fork_is_not_from_here() -> None:
+def test_an_object_of_the_parent_is_refused_in_a_forked_child() -> None:
     before = Birthplace()
     before.check("lock")
 

@@ -1,4 +1,4 @@
-"""Every exception of the package arrives whole in another process, or in a copy."""
+"""Every exception of the package can be copied, and sent to another process, without loss."""
 
 import ast
 import builtins
@@ -23,7 +23,7 @@ from tests.support.processes import free_port
 
 
 def call_error() -> bankkit.CallError:
-    """From a server that is not there."""
+    """The error of a call to a server that does not exist."""
     with (
         bankkit.connect(f"127.0.0.1:{free_port()}") as client,
         pytest.raises(bankkit.CallError) as away,
@@ -41,11 +41,11 @@ MADE: dict[type[BaseException], Callable[[], BaseException]] = {
     Unreached: lambda: Unreached("host:1", OSError(1, "no"), sent_by="the Sentinel"),
     Wrong: lambda: Wrong("It is wrong.", shown="a table"),
 }
-"""How one is made whose constructor takes more than a text."""
+"""How to make each exception whose constructor takes more than a text."""
 
 
 def exceptions() -> list[str]:
-    """`module:class` of every one in the package's source, so that none can be forgotten."""
+    """`module:class` of every exception class in the package's source."""
     bases: dict[str, tuple[str, set[str]]] = {}
     for path in (ROOT / "bankkit").rglob("*.py"):
         module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
@@ -69,7 +69,7 @@ def is_exception(kind: object) -> bool:
     [copy.copy, copy.deepcopy, lambda error: pickle.loads(pickle.dumps(error))],
     ids=["copy", "deepcopy", "pickle"],
 )
-def test_a_copy_has_all_of_it(place: str, copied: Callable[[BaseException], BaseException]) -> None:
+def test_a_copy_is_complete(place: str, copied: Callable[[BaseException], BaseException]) -> None:
     module, _, name = place.partition(":")
     kind: type[BaseException] = getattr(importlib.import_module(module), name)
     error = MADE[kind]() if kind in MADE else kind("what was wrong")
@@ -98,11 +98,11 @@ def test_a_refusal_in_a_pool_of_processes() -> None:
         assert refused.value.metadata == {"amount_cents": "1250", "balance_cents": "0"}
 
 
-# What cannot be copied
+# Objects that cannot be copied
 
 
-def test_half_a_lock_or_bank_is_refused() -> None:
-    """A copy of a lock would share its mutex and not its holders, and let two writers in."""
+def test_a_lock_or_a_bank_cannot_be_copied() -> None:
+    """A copy of a lock would share its mutex but not its holders, and let two writers in."""
     with bankkit.Bank() as bank:
         locks = RedisLocks(bank.store.link)
         for thing in (
