@@ -15,7 +15,7 @@ from tests.browser.test_timeline import code, write
 
 LOSE = """from bankkit import lab
 lab.be_the_scheduler("lose 100")"""
-WAIT = 'lab.be_the_scheduler("make both wait for ever")'
+WAIT = 'lab.be_the_scheduler("make both wait forever")'
 PROVE = 'lab.be_the_scheduler("prove you cannot")'
 
 
@@ -130,7 +130,7 @@ def test_make_both_wait_for_ever_with_the_keyboard(notebook: Notebook) -> None:
     assert "nobody is left who would wake it" in told
     assert "It took 10 steps with 1 preemption" in told
     assert shown.marked("auditor") == "self._changed.wait()"
-    assert shown.root.get_by_text("∞ waits for ever").count() == 2
+    assert shown.root.get_by_text("∞ waits forever").count() == 2
     assert "Goal reached" in shown.root.get_by_role("status").inner_text(), "it is also spoken"
     shown.page.keyboard.press("1")
     shown.page.get_by_text("teller cannot go on now.").first.wait_for()
