@@ -125,7 +125,7 @@ def test_a_mistake_in_a_client_is_not_swallowed() -> None:
 
 def test_what_cannot_be_drawn_is_refused(bank: Bank) -> None:
     log = lab.CallLog()
-    with pytest.raises(ValueError, match="Nobody has called"):
+    with pytest.raises(ValueError, match="The log has no calls to draw"):
         lab.outage(log)
     names = [f"account-{number}" for number in range(9)]
     with log.clients(
