@@ -231,7 +231,7 @@ class Course:
         return work.passed or len(work.tries) >= TRIES_BEFORE_ANSWER
 
     def _help(self, identifier: str) -> str:
-        """What a learner who is stuck can do next."""
+        """Advice for a learner who is stuck."""
         hint, answer = f'`lab.hint("{identifier}")`', f'`lab.answer("{identifier}")`'
         if self._answer_is_open(self._file.read().work(identifier)):
             return f"If you are stuck, call {hint} or {answer}."

@@ -40,10 +40,10 @@ class Picture:
 
     def __init__(self, figure: Figure, line: str) -> None:
         if figure.get_figwidth() > MAX_WIDTH:
-            raise ValueError(f"the figure is wider than {MAX_WIDTH:g} inches")
+            raise ValueError(f"The figure is wider than {MAX_WIDTH:g} inches.")
         for size, text in sizes(figure):
             if size < MIN_POINTS:
-                raise ValueError(f"{text!r} has {size:g} pt, less than {MIN_POINTS:g}")
+                raise ValueError(f"{text!r} has {size:g} pt; use at least {MIN_POINTS:g} pt.")
         self.figure = figure
         self.line = line
 
@@ -51,7 +51,7 @@ class Picture:
         return self.line
 
     def png(self) -> bytes:
-        """The picture as a PNG with at most 128 colours, which is a fifth of the size."""
+        """The picture as a PNG. It has at most 128 colours, which makes it five times smaller."""
         from PIL import Image
 
         raw = io.BytesIO()

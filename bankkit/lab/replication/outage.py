@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 MAX_LANES = 8
 """More lanes would not fit on a page."""
 LONG_NS = 100_000_000
-"""A longer call, in nanoseconds, is drawn as a line that shows how long it took."""
+"""Nanoseconds. A call that took longer is drawn as a line from its start to its end."""
 
 _FAILED = "#A63C00"  # vermillion, dark enough for thin lines on white
 _LEFT, _RIGHT = 1.35, 0.16  # inches

@@ -67,7 +67,7 @@ def _owner(nodes: Iterable[RedisNode], slot: int) -> str:
     for node in nodes:
         if any(first <= slot <= last for first, last in node.slots):
             return node.name
-    return "nobody"
+    return "no node"
 
 
 # --- How it is drawn ------------------------------------------------------------------------------

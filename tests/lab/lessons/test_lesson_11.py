@@ -181,10 +181,10 @@ def test_no_label_covers_another_one(pins: dict[int, list[str]]) -> None:
 
 def test_a_slot_without_a_master_is_nobodys() -> None:
     pins = {749: ["alice"]}
-    assert slots._line(THREE[1:], pins, are_keys=True) == "slot 749 of nobody has alice."
+    assert slots._line(THREE[1:], pins, are_keys=True) == "slot 749 of no node has alice."
     assert slots._line(THREE[1:], pins, are_keys=False) == (
         "16,384 slots on 2 masters; of the accounts, node 2 has none, node 3 has none, "
-        "nobody has alice."
+        "no node has alice."
     )
 
 

@@ -121,7 +121,8 @@ class Stepper {
       else this.replay(this.field.value);
     });
     this.button(share, "Copy", "", () => this.copy());
-    this.button(share, "Save", "", () => this.save()).title = "Save it as a file; lab.Schedule.from_json reads it, too";
+    const save = this.button(share, "Save", "", () => this.save());
+    save.title = "Save it as a file; lab.Schedule.from_json reads it, too";
     const file = element("input", "", share, { type: "file", accept: ".json,.txt", hidden: true });
     this.on(file, "change", async () => {
       if (file.files.length) this.replay(await file.files[0].text());
