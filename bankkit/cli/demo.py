@@ -1,4 +1,4 @@
-"""`python -m bankkit demo`: the bank's scenarios against a fresh bank, line by line."""
+"""`python -m bankkit demo`: runs the bank's scenarios against a new bank."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bankkit.launch.bank import Bank
 
 
 def scenarios(bank: Bank) -> Iterator[str]:
-    """One line a call."""
+    """Make the calls of all scenarios, and yield one line of text per call."""
     client = bank.client
 
     def line(account_id: str, call: Callable[..., Any], *values: object) -> str:
@@ -47,7 +47,7 @@ def scenarios(bank: Bank) -> Iterator[str]:
 
 
 def _in_parallel(address: str, call: Callable[[Client], str], clients: int = 3) -> list[str]:
-    """What each of several clients, with a channel of its own, got for its call."""
+    """The line of each of several clients, which call at once, each on its own channel."""
 
     def one(_: int) -> str:
         with connect(address) as client:

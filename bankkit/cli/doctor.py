@@ -1,7 +1,7 @@
-"""`python -m bankkit doctor`: will the lessons run here, and if not, what helps?
+"""`python -m bankkit doctor`: says whether the lessons will run here, and how to fix what is wrong.
 
-It runs where nothing else does, so it imports the standard library only, and looks at every library
-in a process of its own: an import may raise, hang or crash.
+It must run even if nothing else does. So it imports only the standard library, and it tries the
+other libraries in a separate process: an import may raise, hang or crash.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pathlib import Path
 from bankkit.runtime import shadowed_modules
 
 IMPORT_SECONDS = 60
-"""How long the import of all libraries may take; alone it takes two."""
+"""How long the import of all libraries may take. On an idle machine it takes 2 s."""
 
 _MODULES = {
     "grpcio": "grpc",
@@ -33,9 +33,9 @@ _MODULES = {
     "grpcio-health-checking": "grpc_health.v1.health",
     "grpcio-reflection": "grpc_reflection.v1alpha.reflection",
     "protobuf": "google.protobuf.message",
-    "jupyterlab": "",  # half of all the time, and nothing of ours imports it
+    "jupyterlab": "",  # its import would take half of the time, and no code of ours needs it
 }
-"""What to import of a package, where that has another name than the package."""
+"""The module to import for a package, if its name differs; empty for none."""
 
 _IMPORTS = """\
 import sys
@@ -44,7 +44,7 @@ import json, os
 order = json.loads(sys.stdin.readline())
 sys.path[:] = order["path"]
 answer = os.fdopen(os.dup(1), "w")
-os.dup2(2, 1)  # what a library prints is no answer
+os.dup2(2, 1)  # a library may print to stdout
 def tell(*what):
     print(json.dumps(what), file=answer, flush=True)
 for package, module in order["modules"]:
@@ -57,12 +57,12 @@ for package, module in order["modules"]:
         tell("fine", package)
 tell("modules", *{name.partition(".")[0] for name in set(sys.modules) - before})
 """
-"""For a process of its own: imports modules one by one, and tells how that went."""
+"""The program of the separate process: it imports modules one by one and reports each result."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing looked at: what was found, whether that is fine, and what helps if not."""
+    """One thing that was checked: what was found, whether it is fine, and if not, the fix."""
 
     what: str
     found: str
@@ -71,7 +71,7 @@ class Finding:
 
 
 def examine() -> list[Finding]:
-    """Looks at everything the lessons need; takes seconds at the most, raises nothing."""
+    """Check everything that the lessons need. It takes a few seconds and raises nothing."""
     bank, lessons, tools = _required(), _required("lab"), _required("test")
     imports = _import(*bank, *lessons)
     for_the_bank = _packages("bank", bank, imports, "pip install bankkit")
@@ -82,46 +82,48 @@ def examine() -> list[Finding]:
         _instructors(tools),
         _redis() if for_the_bank.fine else _redis_unknown(),
         _ports(),
-        _folder("temporary files", tempfile.gettempdir, "set TMPDIR to a folder of yours"),
+        _folder(
+            "temporary files", tempfile.gettempdir, "set TMPDIR to a folder that you can write to"
+        ),
         _this_folder(imports.modules),
         Finding("place", _place(), True),
     ]
 
 
 def why_not(error: Exception) -> str:
-    """What to tell somebody for whom the bank's modules, or the lab's, could not be imported."""
+    """A message for an import error in the bank or the lab, with its cause and the next step."""
     if hint := shadowed_modules.about_loaded_modules():
         return hint
     for requirements in (_required(), _required("lab")):
         if trouble := _trouble(requirements):
-            return f"{trouble}. `python -m bankkit doctor` says what helps."
-    said = str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
-    return f"{said.rstrip('.')}. `python -m bankkit doctor` says more."
+            return f"{trouble}. Run `python -m bankkit doctor`: it shows the fix."
+    message = str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
+    return f"{message.rstrip('.')}. Run `python -m bankkit doctor` to learn more."
 
 
 def report(findings: Iterable[Finding], encoding: str = "utf-8") -> str:
-    """One line a finding if it is fine; else what was found, and an arrow with the remedy."""
+    """The findings as text. The fix of a finding that is not fine follows it after an arrow."""
     findings = list(findings)
-    arrow = "→" if _has(encoding, "→") else "->"
+    arrow = "→" if _can_encode(encoding, "→") else "->"
     margin = " " * 22
     lines = []
     for finding in findings:
-        said = [part for line in finding.found.splitlines() for part in _wrap(line)]
-        lines.append(f"{'ok ' if finding.fine else 'NOT'}  {finding.what:<16} {said[0]}")
-        lines.extend(margin + line for line in said[1:])
+        found = [part for line in finding.found.splitlines() for part in _wrap(line)]
+        lines.append(f"{'ok ' if finding.fine else 'NOT'}  {finding.what:<16} {found[0]}")
+        lines.extend(margin + line for line in found[1:])
         if not finding.fine:
             lines.append(f"{margin}{arrow} {finding.remedy}")
     wrong = sum(not finding.fine for finding in findings)
     lines.append(
         "The lessons will run here."
         if not wrong
-        else f"The lessons will not run here yet: {wrong} to mend, see the arrows."
+        else f"The lessons will not run here yet. Problems to fix, as the arrows say: {wrong}."
     )
     return "\n".join(lines)
 
 
 def _wrap(line: str) -> list[str]:
-    """Only a line that is too long is touched: the others may be commands, set in columns."""
+    """Wrap a line that is too long. Others stay as they are: they may be commands in columns."""
     return textwrap.wrap(line, 98, break_long_words=False) if len(line) > 98 else [line]
 
 
@@ -131,7 +133,7 @@ def _python() -> Finding:
     return Finding("Python", found, fine, "install Python 3.11 or newer")
 
 
-def _has(encoding: str, character: str) -> bool:
+def _can_encode(encoding: str, character: str) -> bool:
     try:
         character.encode(encoding)
     except (UnicodeError, LookupError):
@@ -141,7 +143,7 @@ def _has(encoding: str, character: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Requirement:
-    """A package and which of its versions will do, as in `grpcio>=1.67.0`."""
+    """A package and its accepted versions, as in `grpcio>=1.67.0`."""
 
     name: str
     wanted: str
@@ -151,14 +153,14 @@ class _Requirement:
 
     @property
     def installed(self) -> str:
-        """Empty if it is not."""
+        """The installed version; empty if there is none."""
         try:
             return metadata.version(self.name)
-        except (metadata.PackageNotFoundError, KeyError, TypeError, OSError):  # half removed, too
+        except (metadata.PackageNotFoundError, KeyError, TypeError, OSError):  # or half removed
             return ""
 
     def is_met(self) -> bool:
-        """By the numbers of a release; whether it is a pre-release does not count."""
+        """Whether the installed version is accepted, by its release numbers only."""
         installed = _numbers(self.installed)
         for sign, version in re.findall(r"(>=|<=|==|!=|~=|<|>)\s*([\w.]+)", self.wanted):
             limit = _numbers(version)
@@ -177,14 +179,14 @@ class _Requirement:
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    """Four at least, so that 8.0 is 8.0.0."""
+    """The numbers of a version, at least four of them, so that 8.0 equals 8.0.0."""
     found = re.match(r"\d+(?:\.\d+)*", version)
     numbers = tuple(map(int, found[0].split("."))) if found else ()
     return numbers + (0,) * (4 - len(numbers))
 
 
 def _required(extra: str = "") -> list[_Requirement]:
-    """What bankkit requires by itself, or beyond that for an extra."""
+    """The requirements of bankkit, or those that an extra adds."""
     found = []
     for line in _requirement_lines(extra):
         parsed = re.match(r"\s*([\w.-]+)\s*(?:\[([^\]]*)\])?\s*([^;]*)", line)
@@ -196,7 +198,7 @@ def _required(extra: str = "") -> list[_Requirement]:
 
 
 def _requirement_lines(extra: str) -> Sequence[str]:
-    """From the project file of a clone, which is newer than what was installed; else from there."""
+    """Read them from a clone's project file, which may be newer; otherwise from the metadata."""
     try:
         import tomllib
 
@@ -217,18 +219,18 @@ def _requirement_lines(extra: str) -> Sequence[str]:
 
 @dataclass(slots=True)
 class _Imports:
-    """How the imports went."""
+    """The results of the imports."""
 
     failed: dict[str, str] = field(default_factory=dict)
-    """By package: what was raised, or how the process ended."""
+    """The exception, or the end of the process, by package."""
     modules: set[str] = field(default_factory=set)
-    """The names, without dots, of all that was imported with it, Python's own included."""
+    """The top-level names of all imported modules, including Python's own."""
 
 
 def _import(*requirements: _Requirement) -> _Imports:
     names = [each.name for each in requirements if each.installed]
     wanted = [(name, _MODULES.get(name, name.replace("-", "_"))) for name in names]
-    here = ("", str(_here()))
+    here = ("", str(_current_folder()))
     path = sorted(sys.path, key=lambda entry: entry in here)  # the current folder comes last
     order = {"path": path, "modules": [pair for pair in wanted if pair[1]]}
     ending = ""
@@ -242,29 +244,29 @@ def _import(*requirements: _Requirement) -> _Imports:
             errors="replace",
             timeout=IMPORT_SECONDS,
         )
-        said, ending = done.stdout, f"its import ends Python (exit status {done.returncode})"
+        text, ending = done.stdout, f"its import ends Python (exit status {done.returncode})"
     except subprocess.TimeoutExpired as error:
         output = error.stdout or b""
-        said = output if isinstance(output, str) else output.decode("utf-8", "replace")
+        text = output if isinstance(output, str) else output.decode("utf-8", "replace")
         ending = f"its import takes more than {IMPORT_SECONDS} s"
     except OSError as error:
         return _Imports(
             modules=set(shadowed_modules.LIBRARIES), failed=dict.fromkeys(names[:1], str(error))
         )
     found = _Imports(modules=set(shadowed_modules.LIBRARIES))
-    begun = ""
-    for line in said.splitlines():
+    started = ""
+    for line in text.splitlines():
         try:
             what, *rest = json.loads(line)
-        except ValueError:  # it was cut short
+        except ValueError:  # the line was cut off
             continue
-        begun = rest[0] if what == "import" else ""
+        started = rest[0] if what == "import" else ""
         if what == "failed":
             found.failed[rest[0]] = rest[1]
         elif what == "modules":
             found.modules |= set(rest)
-    if begun:
-        found.failed[begun] = ending
+    if started:
+        found.failed[started] = ending
     return found
 
 
@@ -278,8 +280,8 @@ def _packages(
     }
     trouble = _trouble(requirements, broken)
     if not trouble:
-        said = ", ".join(f"{each.name} {each.installed}" for each in requirements)
-        return Finding(f"for the {who}", said or "its requirements are not known", True)
+        text = ", ".join(f"{each.name} {each.installed}" for each in requirements)
+        return Finding(f"for the {who}", text or "its requirements are not known", True)
     unmet = [str(each) for each in requirements if each.installed and not each.is_met()]
     if all(each.installed for each in requirements):
         options = "" if unmet else "--force-reinstall "
@@ -288,7 +290,7 @@ def _packages(
 
 
 def _trouble(requirements: Sequence[_Requirement], broken: Mapping[str, str] = {}) -> str:
-    """What is missing, too old or broken; empty if nothing is."""
+    """The missing, wrong and broken packages as text; empty if there are none."""
     missing = [each.name for each in requirements if not each.installed]
     unmet = [
         f"{each.name} {each.installed} (wanted: {each.wanted})"
@@ -304,21 +306,21 @@ def _first_line(text: str) -> str:
 
 
 def _instructors(tools: Sequence[_Requirement]) -> Finding:
-    """Nobody needs them to take a lesson."""
+    """Check the instructors' tools. Always fine, because lessons do not need them."""
     found = [each for each in tools if each.name in ("nbval", "pytest")]
     missing = [each.name for each in found if not each.installed]
-    said = ", ".join(f"{each.name} {each.installed}" for each in found if each.installed)
+    text = ", ".join(f"{each.name} {each.installed}" for each in found if each.installed)
     if missing:
         names = " ".join(missing)
-        said = f"not installed: {names} (only pytest --nbval needs it: pip install {names})"
-    return Finding("for instructors", said or "not known", True)
+        text = f"not installed: {names} (only pytest --nbval needs it: pip install {names})"
+    return Finding("for instructors", text or "not known", True)
 
 
 def _redis() -> Finding:
     try:
         from bankkit import redis_backend
     except Exception as error:
-        return Finding("Redis", f"not looked at: {error}", False, "see above")
+        return Finding("Redis", f"not checked: {error}", False, "see above")
 
     def start() -> str:
         with closing(redis_backend.open_redis()) as engine:
@@ -330,57 +332,57 @@ def _redis() -> Finding:
 
 
 def _redis_unknown() -> Finding:
-    return Finding(
-        "Redis", "not looked at: that needs the packages of the bank", False, "see above"
-    )
+    return Finding("Redis", "not checked: this needs the packages of the bank", False, "see above")
 
 
 def _ports() -> Finding:
     def call() -> str:
         with socket.create_server(("127.0.0.1", 0)) as server:
             socket.create_connection(server.getsockname(), timeout=5).close()
-        return "127.0.0.1 has free ports, and they can be reached"
+        return "127.0.0.1 has free ports, and they accept connections"
 
-    return _attempt("ports", call, "allow programs to listen on 127.0.0.1 and to call it")
+    return _attempt("ports", call, "allow programs to listen on 127.0.0.1 and to connect to it")
 
 
 def _folder(what: str, find: Callable[[], str], remedy: str) -> Finding:
     def write() -> str:
-        folder = find()  # raises where there is none: the current one may have been deleted
+        folder = find()  # raises, for example, if the current folder was deleted
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".bankkit-"):
-            return f"{folder} can be written"
+            return f"{folder} is writable"
 
     return _attempt(what, write, remedy)
 
 
 def _this_folder(modules: Iterable[str]) -> Finding:
-    """Where notebooks import from first, if they are here."""
-    finding = _folder("this folder", os.getcwd, "copy the notebooks to a folder of yours")
-    here = _here()
+    """Check the current folder: notebooks in it import from it first."""
+    finding = _folder(
+        "this folder", os.getcwd, "copy the notebooks to a folder that you can write to"
+    )
+    here = _current_folder()
     if not finding.fine or here is None:
         return finding
     found = shadowed_modules.in_folder(here, set(modules) - {"bankkit"})
     if not found:
         return finding
-    said = "\n".join(f"{path} hides the module of that name" for path in found)
-    return Finding("this folder", said, False, "rename it" if len(found) == 1 else "rename them")
+    text = "\n".join(f"{path} hides the module of that name" for path in found)
+    return Finding("this folder", text, False, "rename it" if len(found) == 1 else "rename them")
 
 
-def _here() -> Path | None:
+def _current_folder() -> Path | None:
     try:
         return Path.cwd()
-    except OSError:  # it was deleted
+    except OSError:  # the folder was deleted
         return None
 
 
-def _attempt(what: str, look: Callable[[], str], remedy: str) -> Finding:
+def _attempt(what: str, check: Callable[[], str], remedy: str) -> Finding:
     try:
-        return Finding(what, look(), True)
+        return Finding(what, check(), True)
     except Exception as error:
         return Finding(what, str(error) or type(error).__name__, False, remedy)
 
 
 def _place() -> str:
     if "BINDER_SERVICE_HOST" in os.environ or "BINDER_LAUNCH_HOST" in os.environ:
-        return "Binder: what you change is gone when the session ends"
+        return "Binder: your changes are lost when the session ends"
     return f"{platform.system()} on {platform.machine()}, not Binder"

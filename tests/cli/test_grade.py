@@ -1,4 +1,4 @@
-"""`python -m bankkit grade`: a gradebook from learners' copies, whatever is in them."""
+"""`python -m bankkit grade`: a gradebook from learners' copies, whatever they contain."""
 
 import json
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ WRONG = lab.registry().exercise("01.refusal")
 
 @pytest.fixture(autouse=True)
 def _bankkit_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In any folder, also where it is not installed."""
+    """Kernels find bankkit in any folder, even if it is not installed."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
 
@@ -35,7 +35,7 @@ def lesson(number: str) -> NotebookNode:
 
 
 def with_answers(notebook: NotebookNode, answers: Mapping[str, str]) -> NotebookNode:
-    """What a learner hands in who typed these in the place of the stubs."""
+    """The copy of a learner who replaced the stubs with these answers."""
     for identifier, answer in answers.items():
         stub = lab.registry().exercise(identifier).stub.strip()
         (cell,) = (each for each in notebook.cells if stub in each.source)
@@ -61,8 +61,8 @@ def passed(records: list[lab.Record]) -> dict[str, bool]:
 
 
 @needs_proc
-def test_copies_are_graded_wherever_they_lie(tmp_path: Path) -> None:
-    """One exercise is right, one is wrong, and two are as they were given."""
+def test_copies_in_any_folder_are_graded(tmp_path: Path) -> None:
+    """One exercise is right, one is wrong, and two are unchanged."""
     first = with_answers(lesson("00"), {RIGHT.id: RIGHT.answer})
     wrong = answers.wrongs(WRONG.id)[0].source
     checked = f'from bankkit import lab\n{wrong}\nlab.check("{WRONG.id}", {WRONG.name})'
@@ -96,7 +96,7 @@ def test_copies_are_graded_wherever_they_lie(tmp_path: Path) -> None:
     assert not learners.exists()
 
 
-def test_a_failing_cell_ends_nothing_and_a_reset_takes_nothing_back(tmp_path: Path) -> None:
+def test_neither_a_failing_cell_nor_a_reset_changes_the_grade(tmp_path: Path) -> None:
     path = copy(
         tmp_path,
         "1 / 0",
@@ -109,16 +109,16 @@ def test_a_failing_cell_ends_nothing_and_a_reset_takes_nothing_back(tmp_path: Pa
     )
     records = grading.grade(grading.read(path))
     assert records == [lab.Record(RIGHT.id, True, 2), lab.Record(OTHER, False, 0)]
-    assert (tmp_path / "beside.txt").exists(), "it ran in its own folder, to the end"
+    assert (tmp_path / "beside.txt").exists(), "the copy ran in its own folder, to the end"
 
 
 def test_an_endless_cell_is_interrupted(tmp_path: Path) -> None:
     again = 'lab.check("00.cents", 7)'
-    path = copy(tmp_path, "\n# for ever\nimport threading\nthreading.Event().wait()", again)
+    path = copy(tmp_path, "\n# forever\nimport threading\nthreading.Event().wait()", again)
     said: list[str] = []
     records = grading.grade(grading.read(path), seconds=5, tell=said.append)
     assert records[0] == lab.Record(RIGHT.id, True, 2)
-    assert said == ["the cell that begins with '# for ever' ran for 5 s and was interrupted"]
+    assert said == ["the cell that begins with '# forever' ran for 5 s and was interrupted"]
 
 
 STUBBORN = """\
@@ -147,16 +147,16 @@ while True:
     ],
     ids=["exits", "stubborn"],
 )
-def test_a_copy_that_cannot_be_run_is_said(
+def test_a_copy_that_cannot_be_run_is_reported(
     cell: str, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(grading, "OBEY_SECONDS", 1)
+    monkeypatch.setattr(grading, "INTERRUPT_SECONDS", 1)
     with pytest.raises(grading.NotRun) as caught:
         grading.grade(grading.read(copy(tmp_path, cell)), seconds=5)
     assert str(caught.value) == why
 
 
-def test_the_others_are_graded_nevertheless(
+def test_the_other_copies_are_still_graded(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bad, good = copy(tmp_path / "bad", "import os\nos._exit(0)"), copy(tmp_path / "good")
@@ -172,7 +172,7 @@ def test_the_others_are_graded_nevertheless(
 def test_a_kernel_without_bankkit_fails_nobody(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Here it finds something else of that name, as it would beside a `bankkit.py`."""
+    """The kernel finds another module of that name, such as a `bankkit.py` in its folder."""
     (tmp_path / "bankkit.py").touch()
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     why = "could not be run: `import bankkit.lab` raised ModuleNotFoundError in its folder"
@@ -192,14 +192,14 @@ def test_the_lesson_is_the_one_whose_exercises_are_named_most(tmp_path: Path) ->
     ("content", "why"),
     [
         (None, "cannot be read: No such file or directory"),
-        ("print('hello')", "is no notebook"),
-        ("[]", "is no notebook"),
-        ('{"cells": 3}', "is no notebook"),
-        (b"\xff\xfe\x00", "is no notebook"),
+        ("print('hello')", "is not a notebook"),
+        ("[]", "is not a notebook"),
+        ('{"cells": 3}', "is not a notebook"),
+        (b"\xff\xfe\x00", "is not a notebook"),
         (nbformat.writes(nbformat.v4.new_notebook()), "has no exercise of this course"),
     ],
 )
-def test_what_is_no_copy_of_a_lesson_is_refused(
+def test_a_file_that_is_not_a_copy_of_a_lesson_is_refused(
     content: str | bytes | None, why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     good, bad = copy(tmp_path), tmp_path / "bad.ipynb"
@@ -210,7 +210,7 @@ def test_what_is_no_copy_of_a_lesson_is_refused(
     assert (said.out, said.err) == ("", f"bankkit: {bad} {why}\n")
 
 
-def test_a_folder_is_refused_and_so_is_nothing(
+def test_a_folder_and_a_missing_path_are_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["grade", str(tmp_path)]) == 2

@@ -171,7 +171,7 @@ def test_a_taken_port(place: Home, host: str) -> None:
     ("arguments", "complaint"),
     [
         ("--concurrency optimistic", "concurrency must be one of .*atomic, not 'optimistic'"),
-        ("--appendfsync never", "appendfsync must be one of everysec, always: 'never'"),
+        ("--appendfsync never", "appendfsync must be one of everysec, always, not 'never'"),
         ("--port 70000", "port must be a whole number from 0 to 65535, not 70000"),
         ("--port http", "--port: invalid int value: 'http'"),
         ("--threads 0", "threads must be a whole number from 1 to 1000, not 0"),

@@ -357,7 +357,7 @@ def test_a_retry_is_confirmed_as_well(cluster: PrivateCluster) -> None:
 def test_more_replicas_than_there_are(cluster: PrivateCluster) -> None:
     with pytest.raises(ValueError, match="wait_replicas is 2, but a master of that Redis has 1"):
         bankkit.Bank("atomic", redis=cluster.url, wait_replicas=2)
-    with pytest.raises(ValueError, match="a master of that Redis has 0"):
+    with pytest.raises(ValueError, match="a private Redis has 0 for a master"):
         bankkit.Bank("atomic", wait_replicas=1)
     for wrong in (-1, 1.5, True, "1"):
         number: Any = wrong

@@ -1,8 +1,8 @@
-"""What the lab shows: for people a card, live where there is a kernel; for tests one plain text.
+"""The cards that the lab shows to a learner, and their plain text for tests.
 
-A card that is asked for its MIME bundle gives `text/html` and `text/plain`, and a live one its
-widget too. JupyterLab shows the richest it can: the widget in a running notebook, the HTML in one
-that was only opened.
+A card's MIME bundle has `text/html` and `text/plain`; that of a live card also has its widget.
+JupyterLab shows the richest format that it can: the widget in a running notebook, the HTML in a
+notebook that was only opened.
 """
 
 from abc import ABC, abstractmethod
@@ -13,6 +13,7 @@ from bankkit.lab.course.exercises import Exercise, Prediction
 from bankkit.lab.drawing import style
 
 Bundle = dict[str, Any]
+"""A MIME bundle: the same content in several formats, by MIME type."""
 
 LIVE_CSS = """<style>
 .bankkit-card { border: 1px solid %s; border-left-width: 6px; border-radius: 6px;
@@ -39,7 +40,7 @@ LIVE_CSS = """<style>
 
 
 class Card:
-    """Something to show, of one kind: a title and blocks as HTML, and the same in plain text."""
+    """A title and blocks of HTML, and the same as plain text."""
 
     def __init__(self, kind: style.Kind, title: str, blocks: Sequence[str], text: str) -> None:
         self.kind = kind
@@ -55,7 +56,7 @@ class Card:
 
 
 class LiveCard(Card, ABC):
-    """A card with a widget. The widget is made when the card is first shown."""
+    """A card with a widget, which is created when the card is first shown."""
 
     _widget: Any = None
 
@@ -75,7 +76,11 @@ class LiveCard(Card, ABC):
 
 
 class PredictionCard(LiveCard):
-    """A question with its options. `keep` takes the option chosen, and says what went wrong."""
+    """A question with its options.
+
+    `kept` is the option that was chosen before, or None. `keep` stores a chosen option. It returns
+    sentences on what went wrong, as `trouble` has them.
+    """
 
     def __init__(
         self,
@@ -93,7 +98,7 @@ class PredictionCard(LiveCard):
             status = "Run this cell to choose, before you run the next one."
         else:
             status = kept_sentence(labels[kept])
-        lines = [f"Predict: {prediction.question}", *(f"  {each}" for each in labels.values())]
+        lines = [f"Predict: {prediction.question}", *(f"  {label}" for label in labels.values())]
         super().__init__(
             style.PREDICT,
             prediction.question,
@@ -127,7 +132,7 @@ class PredictionCard(LiveCard):
             self.status.value = "".join(map(style.aside, status))
 
         show(
-            "Choose before you run the next cell. A wrong guess costs nothing and teaches most."
+            "Choose before you run the next cell. A wrong guess costs nothing and teaches the most."
             if self._kept is None
             else kept_sentence(labels[self._kept]),
             *self._trouble,
@@ -139,24 +144,28 @@ class PredictionCard(LiveCard):
 
 
 def kept_sentence(label: str) -> str:
+    """The sentence that confirms which option was kept."""
     return f"Your prediction is kept: {label}"
 
 
 class ExerciseCard(LiveCard):
-    """A task with buttons for a hint and for the answer, which are asked for when clicked."""
+    """A task with buttons for a hint and for the answer.
+
+    `progress` is a sentence on the learner's tries, or empty. A click calls `hint` or `answer`.
+    """
 
     def __init__(
         self,
         exercise: Exercise,
-        standing: str,
+        progress: str,
         hint: Callable[[], Card],
         answer: Callable[[], Card],
         trouble: Sequence[str] = (),
     ) -> None:
         self._hint = hint
         self._answer = answer
-        self._standing = standing
-        status = standing or "Run this cell for hints and, after real tries, the answer."
+        self._progress = progress
+        status = progress or "Run this cell to get hints and, after some tries, the answer."
         super().__init__(
             style.EXERCISE,
             exercise.title,
@@ -183,7 +192,7 @@ class ExerciseCard(LiveCard):
         self.hint_button = widgets.Button(description="Hint")
         self.answer_button = widgets.Button(description="Show answer")
         self.help = widgets.HTML()
-        self.status = widgets.HTML(style.aside(self._standing) if self._standing else "")
+        self.status = widgets.HTML(style.aside(self._progress) if self._progress else "")
 
         def on_hint(button: Any) -> None:
             self.help.value = self._hint().body
@@ -196,10 +205,10 @@ class ExerciseCard(LiveCard):
         buttons = widgets.HBox([self.hint_button, self.answer_button])
         return _frame(self.kind, self._task, buttons, self.help, self.status)
 
-    def stand(self, standing: str) -> None:
-        """Show anew how the learner stands with this exercise."""
+    def show_progress(self, progress: str) -> None:
+        """Show a new sentence on the learner's tries; empty for none."""
         if self._widget is not None:
-            self.status.value = style.aside(standing) if standing else ""
+            self.status.value = style.aside(progress) if progress else ""
 
 
 def _frame(kind: style.Kind, head: str, *children: Any) -> Any:

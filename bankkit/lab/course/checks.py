@@ -1,4 +1,4 @@
-"""Judge a submission: whatever it is and does, the outcome is one sentence to the learner."""
+"""Judges a submission. Whatever it is or does, the result is a short text for the learner."""
 
 import dis
 import hashlib
@@ -20,22 +20,22 @@ LIMIT_SECONDS = 10.0
 
 Outcome = Literal[
     "right",
-    "wrong",  # the check says so
-    "unusable",  # the check did not foresee what the learner's code returned
+    "wrong",  # the check found a fault
+    "unusable",  # the check could not use what the learner's code returned
     "failed",  # the learner's code raised an error or did not end
-    "nothing yet",  # it is still the stub
-    "interrupted",  # by the learner
-    "not checked",  # there was no bank to check it with
+    "nothing yet",  # the submission is still the stub
+    "interrupted",  # the learner interrupted the check
+    "not checked",  # no check was possible, for example without a bank
 ]
 Finding = tuple[Outcome, str]
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of a check.
+    """The result of a check.
 
-    `shown` belongs to the text, in lines as they are; `output` is what the learner's code printed
-    meanwhile.
+    `shown` belongs to the text and keeps its line breaks; `output` is what the learner's code
+    printed. `fingerprint` is the same for submissions that differ only in layout and comments.
     """
 
     exercise: Exercise
@@ -47,12 +47,12 @@ class Verdict:
 
     @property
     def is_try(self) -> bool:
-        """Whether the learner did something that deserves to count."""
+        """Whether this check counts as a try."""
         return self.outcome in ("right", "wrong", "unusable", "failed")
 
 
 def judge(exercise: Exercise, submission: Any, limit: float = LIMIT_SECONDS) -> Verdict:
-    """Check a submission, with `limit` seconds for the learner's code. Raises nothing."""
+    """Check a submission. The learner's code may run for `limit` seconds. Raises nothing."""
     files: set[str] = set()
     sink = Printed()
     fingerprint = shown = ""
@@ -61,9 +61,9 @@ def judge(exercise: Exercise, submission: Any, limit: float = LIMIT_SECONDS) -> 
         name = code.co_filename
         return name in files or "ipykernel_" in name or name.startswith("<ipython-input")
 
-    def look() -> tuple[str, Finding | None]:
-        files.update(code.co_filename for code in _codes(submission))
-        return _fingerprint(submission), _first_sight(exercise, submission)
+    def inspect_submission() -> tuple[str, Finding | None]:
+        files.update(code.co_filename for code in _code_objects(submission))
+        return _fingerprint(submission), _finding_before_run(exercise, submission)
 
     def run() -> Finding:
         nonlocal shown
@@ -74,12 +74,12 @@ def judge(exercise: Exercise, submission: Any, limit: float = LIMIT_SECONDS) -> 
             return "wrong", str(wrong)
         except (TimeUp, KeyboardInterrupt):
             raise
-        except BaseException as error:  # SystemExit and whatever else the learner's code raises
+        except BaseException as error:  # the learner's code may raise anything, SystemExit included
             return _describe(exercise, error, theirs)
         return "right", exercise.right
 
     try:
-        fingerprint, known = run_limited(look, limit, theirs=theirs)
+        fingerprint, known = run_limited(inspect_submission, limit, theirs=theirs)
         if known is not None:
             finding = known
         else:
@@ -91,7 +91,7 @@ def judge(exercise: Exercise, submission: Any, limit: float = LIMIT_SECONDS) -> 
         finding = (
             "failed",
             f"`{exercise.name}` had not finished after {limit:g} seconds and was stopped. "
-            "Look for a loop that never ends, or for a wait for something that never comes.",
+            "Look for a loop that never ends, or for a wait that nothing ends.",
         )
     except KeyboardInterrupt:
         finding = "interrupted", "You interrupted the check; it does not count as a try."
@@ -104,33 +104,35 @@ def judge(exercise: Exercise, submission: Any, limit: float = LIMIT_SECONDS) -> 
     return Verdict(exercise, outcome, text, shown, sink.text(), fingerprint)
 
 
-# --- What was handed in ------------------------------------------------------------------------
+# --- The submission ----------------------------------------------------------------------------
 
 
-def _codes(submission: Any) -> list[CodeType]:
-    """The code of a function, or of the methods of a class or object."""
+def _code_objects(submission: Any) -> list[CodeType]:
+    """The code objects of a function, or of the methods of a class or object."""
     if isinstance(submission, type):
         found = list(vars(submission).values())
     else:
         found = [submission, *vars(type(submission)).values()]
-    codes = (_ask(each, "__code__") for each in found)
+    codes = (_attribute(each, "__code__") for each in found)
     return [code for code in codes if isinstance(code, CodeType)]
 
 
-def _ask(thing: Any, name: str) -> Any:
-    """An attribute, or None: an object may answer the question with any error."""
+def _attribute(thing: Any, name: str) -> Any:
+    """An attribute, or None if the object has none or raises any error."""
     try:
         return getattr(thing, name, None)
     except Exception:
         return None
 
 
-def _shape(submission: Any) -> str:
-    """What a submission does, as text: the same however it is laid out or commented."""
+def _normal_form(submission: Any) -> str:
+    """A text that is equal for submissions that differ only in layout and comments."""
     if isinstance(submission, type):
-        methods = sorted((code.co_qualname, _instructions(code)) for code in _codes(submission))
+        methods = sorted(
+            (code.co_qualname, _instructions(code)) for code in _code_objects(submission)
+        )
         return repr(methods)
-    if inspect.isroutine(submission) and (codes := _codes(submission)):
+    if inspect.isroutine(submission) and (codes := _code_objects(submission)):
         return repr(_instructions(codes[0]))
     try:
         return f"{type(submission).__qualname__}: {submission!r}"[:1000]
@@ -139,8 +141,8 @@ def _shape(submission: Any) -> str:
 
 
 def _fingerprint(submission: Any) -> str:
-    """Tells different submissions apart, so that checking the same one again is no new try."""
-    return hashlib.sha256(_shape(submission).encode(errors="replace")).hexdigest()[:12]
+    """Identifies a submission, so that to check the same one again is not a new try."""
+    return hashlib.sha256(_normal_form(submission).encode(errors="replace")).hexdigest()[:12]
 
 
 def _instructions(code: CodeType) -> list[Any]:
@@ -152,10 +154,10 @@ def _instructions(code: CodeType) -> list[Any]:
     ]
 
 
-def _first_sight(exercise: Exercise, submission: Any) -> Finding | None:
-    """What can be said without running it: still the stub, or not the kind of thing it is."""
+def _finding_before_run(exercise: Exercise, submission: Any) -> Finding | None:
+    """A finding that needs no run: the submission is still the stub, or not of the right kind."""
     stub, name = exercise.load(exercise.stub), exercise.name
-    if submission is ... or _shape(submission) == _shape(stub):
+    if submission is ... or _normal_form(submission) == _normal_form(stub):
         return (
             "nothing yet",
             f"`{name}` is still as it was given to you. Write your own version, run its cell, "
@@ -178,7 +180,10 @@ def _first_sight(exercise: Exercise, submission: Any) -> Finding | None:
         try:
             inspect.signature(submission).bind(*wanted)
         except TypeError:
-            return "wrong", f"`{name}` must take what the task gives it: `({', '.join(wanted)})`."
+            return (
+                "wrong",
+                f"`{name}` must have the parameters of the task: `({', '.join(wanted)})`.",
+            )
     return None
 
 
@@ -191,13 +196,13 @@ def _kind(thing: Any) -> str:
     return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} `{name}`"
 
 
-# --- What went wrong in it -----------------------------------------------------------------------
+# --- Its errors ----------------------------------------------------------------------------------
 
 
 def _describe(
     exercise: Exercise, error: BaseException, theirs: Callable[[CodeType], bool]
 ) -> Finding:
-    """An error of the learner's code: its type, message and line. No traceback, no address."""
+    """Describe an error of the learner's code by type, message and line, without a traceback."""
     where = ""
     lines = [
         (frame.f_code.co_filename, line)
@@ -214,31 +219,31 @@ def _describe(
     if STOPPED in _one_line(error):
         return (
             "failed",
-            f"The bank that your code calls is stopped{where}: run the lesson's start cell again.",
+            f"The bank that your code calls{where} is stopped: run the lesson's start cell again.",
         )
     if _status(error) == "UNAVAILABLE":
         return (
             "failed",
-            f"The bank that your code calls does not answer (UNAVAILABLE){where}. If it was "
+            f"The bank that your code calls{where} does not answer (UNAVAILABLE). If it was "
             "stopped, run the lesson's start cell again.",
         )
     if where:
         return "failed", f"Your code raised {_one_line(error)}{where}."
     return (
         "unusable",
-        f"The check could not work with what your code gave it ({_one_line(error)}). Compare what "
+        f"The check could not use what your code returned ({_one_line(error)}). Compare what "
         f"`{exercise.name}` returns with the task.",
     )
 
 
 def _status(error: BaseException) -> str:
-    """The name of a gRPC error's status code, else ''."""
+    """The name of a gRPC error's status code; empty for another error."""
     code = getattr(error, "code", None)
     return getattr(code(), "name", "") if callable(code) else ""
 
 
 def _one_line(error: BaseException) -> str:
-    """`Type: message`, short, and without what changes from run to run."""
+    """`Type: message`, or status and details; at most 200 characters of it, without addresses."""
     if status := _status(error):
         details = getattr(error, "details", lambda: "")()
         return f"{status}: {details}" if details else status

@@ -1,4 +1,4 @@
-"""A learner at work: predictions, exercises and progress, put together from their parts."""
+"""The functions that a learner calls: predictions, exercises and progress."""
 
 import enum
 import html
@@ -14,6 +14,7 @@ from bankkit.lab.course.progress_file import Kept, Notes, ProgressFile, Work
 from bankkit.lab.drawing import style
 
 TRIES_BEFORE_ANSWER = 2
+"""How many different tries open the answer of an exercise."""
 
 KINDS = {
     "right": style.RIGHT,
@@ -24,11 +25,12 @@ KINDS = {
     "interrupted": style.NOT_CHECKED,
     "not checked": style.NOT_CHECKED,
 }
+"""The kind of card for each outcome of a check."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """How a learner stands with one exercise, for a gradebook."""
+    """A learner's result in one exercise, for a gradebook."""
 
     exercise: str
     passed: bool
@@ -36,7 +38,7 @@ class Record:
 
 
 class VerdictCard(Card):
-    """What came of a check; the verdict itself is there for programs."""
+    """Shows the result of a check. Programs can read it as `verdict`."""
 
     def __init__(self, verdict: Verdict, *notes: str) -> None:
         self.verdict = verdict
@@ -58,12 +60,12 @@ class VerdictCard(Card):
 
 
 class Course:
-    """One learner's way through the lessons of a registry, remembered in a progress file."""
+    """One learner's work on the lessons of a registry, stored in a progress file."""
 
     def __init__(self, registry: Registry, file: ProgressFile) -> None:
         self._registry = registry
         self._file = file
-        # How many hints this kernel has shown: a new one begins with the first again.
+        # How many hints this kernel has shown. A new kernel begins again with the first hint.
         self._hints: dict[str, int] = defaultdict(int)
         self._shown: dict[str, ExerciseCard] = {}
 
@@ -74,9 +76,9 @@ class Course:
     # --- Predict, run, explain -----------------------------------------------------------------
 
     def predict(self, identifier: str, choice: str | None = None) -> Card:
-        """Ask a question before the run that answers it, and keep what the learner chooses.
+        """Ask a question before the run that answers it, and keep the learner's choice.
 
-        `choice`, the letter of an option, keeps it without a click. ValueError for an unknown id or
+        `choice`, the letter of an option, replaces the click. ValueError for an unknown id or
         letter.
         """
         prediction = self._registry.prediction(identifier)
@@ -93,20 +95,21 @@ class Course:
         return PredictionCard(prediction, kept, keep, trouble or self._trouble())
 
     def reveal(self, identifier: str, saw: Any) -> Card:
-        """Compare what the run showed with the prediction kept, and explain.
+        """Compare the result of the run with the kept prediction, and explain it.
 
-        `saw` is what the run really showed: text, or a value whose text is one of the options. When
-        it is not what the lesson expects, no explanation is given, because it would not be true.
+        `saw` is what the run really showed: text, or a value whose text is one of the options. If
+        it is not what the lesson expects, the card does not explain it, because the explanation
+        would be wrong. ValueError for an unknown id.
         """
         prediction = self._registry.prediction(identifier)
         seen = saw.name if isinstance(saw, enum.Enum) else str(saw)
         labels = prediction.labels()
         if seen != prediction.expects:
-            words = f"This run showed {seen[:200]!r}, where the lesson expects "
+            words = f"This run showed {seen[:200]!r}, but the lesson expects "
             words += f"{prediction.expects!r}."
             advice = (
-                "So its explanation would not be true here. Restart the kernel and run all cells "
-                "from the top; if it stays so, the lesson is wrong: please report it."
+                "So its explanation would be wrong here. Restart the kernel and run all cells "
+                "from the top. If the result is the same, the lesson has a bug: please report it."
             )
             kind = style.UNEXPECTED
             text = f"{kind.symbol} {kind.word}: {words}\n{advice}"
@@ -144,10 +147,10 @@ class Course:
     # --- Exercises -----------------------------------------------------------------------------
 
     def exercise(self, identifier: str) -> Card:
-        """Show a task, with buttons for a hint and for the answer."""
+        """Show a task, with buttons for a hint and for the answer. ValueError for an unknown id."""
         card = ExerciseCard(
             self._registry.exercise(identifier),
-            self._standing(identifier),
+            self._progress_sentence(identifier),
             lambda: self.hint(identifier),
             lambda: self.answer(identifier),
             self._trouble(),
@@ -158,7 +161,8 @@ class Course:
     def check(self, identifier: str, submission: Any, *, limit: float = LIMIT_SECONDS) -> Card:
         """Say in plain words what is wrong with a submission, or that it is right.
 
-        The learner's code has `limit` seconds. Whatever it does, this answers with a sentence.
+        The learner's code may run for `limit` seconds. Its errors never leave this method: the card
+        describes them. ValueError for an unknown id.
         """
         exercise = self._registry.exercise(identifier)
         verdict = judge(exercise, submission, limit)
@@ -178,7 +182,7 @@ class Course:
         return VerdictCard(verdict, *([advice] if advice else []), *self._trouble())
 
     def hint(self, identifier: str) -> Card:
-        """The next hint, below those already given by this kernel."""
+        """The next hint, below those already shown by this kernel. ValueError for an unknown id."""
         exercise = self._registry.exercise(identifier)
         count = min(self._hints[identifier] + 1, len(exercise.hints))
         self._hints[identifier] = count
@@ -199,11 +203,14 @@ class Course:
         )
 
     def answer(self, identifier: str) -> Card:
-        """One right answer, once the learner has passed or really tried."""
+        """One right answer, if the learner has passed or made two different tries.
+
+        ValueError for an unknown id.
+        """
         exercise = self._registry.exercise(identifier)
         work = self._file.read().work(identifier)
         trouble = self._trouble()
-        if not self._open(work):
+        if not self._answer_is_open(work):
             words = (
                 f"The answer opens after {TRIES_BEFORE_ANSWER} different tries; "
                 f"{_tries(work)} so far. Checking the unchanged stub is not a try."
@@ -211,7 +218,7 @@ class Course:
             blocks = [style.prose(words), *map(style.aside, trouble)]
             text = "\n".join([f"Answer: {words}", *trouble])
             return Card(style.ANSWER, "not open yet", blocks, text)
-        words = "One right answer; yours may look different and be as right."
+        words = "This is one right answer; a different one may be equally right."
         return Card(
             style.ANSWER,
             exercise.title,
@@ -220,37 +227,38 @@ class Course:
         )
 
     @staticmethod
-    def _open(work: Work) -> bool:
+    def _answer_is_open(work: Work) -> bool:
         return work.passed or len(work.tries) >= TRIES_BEFORE_ANSWER
 
     def _help(self, identifier: str) -> str:
-        """What a learner who is stuck can do next."""
-        if self._open(self._file.read().work(identifier)):
-            return f'Stuck? `lab.hint("{identifier}")` or `lab.answer("{identifier}")`'
-        return f'Stuck? `lab.hint("{identifier}")`'
+        """Advice for a learner who is stuck."""
+        hint, answer = f'`lab.hint("{identifier}")`', f'`lab.answer("{identifier}")`'
+        if self._answer_is_open(self._file.read().work(identifier)):
+            return f"If you are stuck, call {hint} or {answer}."
+        return f"If you are stuck, call {hint}."
 
-    def _standing(self, identifier: str) -> str:
+    def _progress_sentence(self, identifier: str) -> str:
         work = self._file.read().work(identifier)
         if work.passed:
             return f"✓ Passed after {_tries(work)}."
         if not work.tries:
             return ""
-        more = "The answer is open." if self._open(work) else "One more, and the answer opens."
-        return f"{_tries(work).capitalize()} so far. {more}"
+        opens = "is open" if self._answer_is_open(work) else "opens after one more"
+        return f"{_tries(work).capitalize()} so far. The answer {opens}."
 
     def _refresh(self, identifier: str) -> None:
         if card := self._shown.get(identifier):
-            card.stand(self._standing(identifier))
+            card.show_progress(self._progress_sentence(identifier))
 
     def _trouble(self) -> list[str]:
-        """What to tell about the progress file: at most one sentence, and only once."""
+        """Problems with the progress file: at most one sentence, and only once."""
         trouble = self._file.take_trouble()
         return [trouble] if trouble else []
 
     # --- Progress ------------------------------------------------------------------------------
 
     def progress(self) -> Card:
-        """A table over the course: predictions kept and come true, exercises passed."""
+        """A table of the course: predictions kept, predictions that came true, exercises passed."""
         notes = self._file.read()
         lessons = [each for each in self._registry if each.predictions or each.exercises]
         exercises = [each for lesson in lessons for each in lesson.exercises]
@@ -270,7 +278,7 @@ class Course:
         return Card(style.PROGRESS, summary, blocks, "\n".join([*lines, *trouble]))
 
     def records(self, path: Path | None = None) -> list[Record]:
-        """One record for each exercise, tried or not, from this or another progress file."""
+        """One record per exercise, tried or not, from this progress file or the one at `path`."""
         notes = (self._file if path is None else ProgressFile(path)).read()
         works = [(each.id, notes.work(each.id)) for each in self._registry.exercises]
         return [Record(each, work.passed, len(work.tries)) for each, work in works]
@@ -280,19 +288,19 @@ class Course:
         if identifier in {each.id for each in self._registry.predictions}:
             self._file.update(lambda notes: _forget(notes.predictions, identifier))
         else:
-            self._registry.exercise(identifier)  # it must exist
+            self._registry.exercise(identifier)  # raises for an unknown id
             self._file.update(lambda notes: _forget(notes.exercises, identifier))
-        return self._after_reset(f"{identifier} is as new.", [identifier])
+        return self._after_reset(f"{identifier} is reset.", [identifier])
 
     def reset_progress(self) -> Card:
-        """Forget everything."""
+        """Forget all predictions and exercises."""
 
         def note(notes: Notes) -> None:
             notes.predictions.clear()
             notes.exercises.clear()
 
         self._file.update(note)
-        return self._after_reset("The whole course is as new.", list(self._hints | self._shown))
+        return self._after_reset("The whole course is reset.", list(self._hints | self._shown))
 
     def _after_reset(self, words: str, identifiers: list[str]) -> Card:
         for each in identifiers:

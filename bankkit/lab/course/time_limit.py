@@ -1,14 +1,14 @@
-"""Run a learner's code so that it always comes back: a time limit, and output that cannot flood.
+"""Runs a learner's code with a time limit, and with a limit on its output.
 
-On the main thread of a POSIX system an interval timer (SIGALRM) ends the code, also while it blocks
-in a lock, a sleep or a call. It ticks from the start: a tick also wakes a blocking call that began
-just after Ctrl-C was noted and would else sleep on.
+On the main thread of a POSIX system an interval timer (SIGALRM) ends the code, even while it blocks
+in a lock, a sleep or a call. The timer ticks from the start, because a tick also wakes a blocking
+call that began just after Python received Ctrl-C; without a tick that call would sleep on.
 
-Elsewhere the code runs in a thread of its own that gets an asynchronous exception, and is left
-behind if that does not end it.
+Elsewhere the code runs in its own thread and gets an asynchronous exception. If that does not end
+the thread, it is left running.
 
-What neither can end is one single C call that never returns to Python, such as `10 ** 10 ** 10`;
-nor can the Interrupt button.
+Neither way can end a single C call that never returns to Python, such as `10 ** 10 ** 10`. The
+Interrupt button cannot, either.
 """
 
 import io
@@ -26,18 +26,18 @@ from bankkit.explorer.endable import Endable, lower_flag
 T = TypeVar("T")
 
 TICK = 0.05
-"""Seconds between two looks at the clock, and between two attempts to end what swallowed one."""
+"""Seconds between two looks at the clock, and between two attempts to end the code."""
 
 
 class TimeUp(BaseException):
-    """The limit has passed. No Exception: a learner's `except Exception` must let it through."""
+    """The time limit has passed. A learner's `except Exception` does not catch it."""
 
 
 def run_limited(work: Callable[[], T], limit: float, *, theirs: Callable[[CodeType], bool]) -> T:
     """Return `work()`, or raise `TimeUp` when it takes longer than `limit` seconds.
 
-    `theirs` tells the learner's code from ours: a bare `except:` in it may swallow the first
-    `TimeUp`, so after that every further line of theirs raises it again.
+    `theirs` says whether a code object is the learner's. A bare `except:` there may catch the first
+    `TimeUp`, so after it every further line of the learner's code raises `TimeUp` again.
     """
     on_main_thread = threading.current_thread() is threading.main_thread()
     if on_main_thread and hasattr(signal, "setitimer"):
@@ -46,7 +46,7 @@ def run_limited(work: Callable[[], T], limit: float, *, theirs: Callable[[CodeTy
 
 
 def _inside(work: Callable[[], T]) -> T:
-    """Mark the stack: only while this frame is on it may `TimeUp` be raised."""
+    """Call `work`. `TimeUp` may be raised only while this frame is on the stack."""
     return work()
 
 
@@ -64,13 +64,13 @@ def _run_under_timer(work: Callable[[], T], limit: float, theirs: Callable[[Code
             frames.append(frame)
             frame = frame.f_back
         if frame is None:
-            return  # the work was done a moment before
+            return  # the work ended just before
         late = True
         for each in frames:
             if theirs(each.f_code):
                 each.f_trace = raise_again
-        lower_flag()  # others send exceptions, too
-        sys.settrace(lambda *_: None)  # switches tracing on; Python calls f_trace only then
+        lower_flag()  # an exception sent to another thread may have raised it
+        sys.settrace(lambda *_: None)  # without a trace function Python does not call f_trace
         raise TimeUp
 
     def raise_again(frame: FrameType, event: str, arg: Any) -> Any:
@@ -84,7 +84,7 @@ def _run_under_timer(work: Callable[[], T], limit: float, theirs: Callable[[Code
     try:
         result = _inside(work)
     except BaseException:
-        if late:  # whatever came of the first TimeUp on its way out
+        if late:  # the learner's code may have replaced the first TimeUp
             raise TimeUp from None
         raise
     finally:
@@ -107,28 +107,28 @@ def _run_in_thread(work: Callable[[], T], limit: float) -> T:
     def run() -> None:
         try:
             results.append(endable.run(work))
-        except BaseException as error:  # SystemExit included: it is told to the learner
+        except BaseException as error:  # the learner gets to see any error, SystemExit included
             errors.append(error)
 
     worker = threading.Thread(target=run, name="bankkit-check", daemon=True)
     worker.start()
     deadline = time.monotonic() + limit
     try:
-        # Short waits, because on Windows a long one cannot be interrupted.
+        # The waits are short, because on Windows a long one cannot be interrupted.
         while worker.is_alive() and time.monotonic() < deadline:
             worker.join(min(TICK, limit))
         if worker.is_alive():
             raise TimeUp
     except BaseException:
-        _end(worker, endable)
+        _end_thread(worker, endable)
         raise
     if errors:
         raise errors[0]
     return results[0]
 
 
-def _end(worker: threading.Thread, endable: Endable) -> None:
-    """Ask a thread to end, for a second; a thread that blocks or refuses is left behind."""
+def _end_thread(worker: threading.Thread, endable: Endable) -> None:
+    """Try for a second to end a thread; one that blocks or catches `TimeUp` is left running."""
     for _ in range(round(1 / TICK)):
         if not worker.is_alive():
             return
@@ -137,7 +137,7 @@ def _end(worker: threading.Thread, endable: Endable) -> None:
 
 
 class Printed(io.TextIOBase):
-    """Keeps the first `keep` characters printed, and counts the rest."""
+    """A text stream that keeps the first `keep` characters and counts the rest."""
 
     def __init__(self, keep: int = 1000) -> None:
         self._room = keep
@@ -145,9 +145,11 @@ class Printed(io.TextIOBase):
         self.dropped = 0
 
     def writable(self) -> bool:
+        """Always true."""
         return True
 
     def write(self, text: str) -> int:
+        """Keep as much of the text as there is room for; return its whole length."""
         kept = text[: self._room]
         if kept:
             self._parts.append(kept)
@@ -156,7 +158,7 @@ class Printed(io.TextIOBase):
         return len(text)
 
     def text(self) -> str:
-        """What was printed, and a last line about what was left out."""
+        """The characters kept, and a last line that counts the others."""
         kept = "".join(self._parts).rstrip("\n")
         return f"{kept}\n… and {self.dropped:,} more characters" if self.dropped else kept
 
@@ -166,10 +168,10 @@ _turns = threading.RLock()
 
 @contextmanager
 def printed() -> Iterator[Printed]:
-    """Catch what is printed in this block, on stdout and stderr.
+    """Catch what is printed in this block on stdout and stderr.
 
-    These two are everybody's, so blocks in several threads take turns: each puts back what it
-    found, which must not be the sink of another.
+    All threads share these two streams, so blocks in several threads take turns: each restores the
+    streams that it found, and these must not be the sink of another block.
     """
     sink = Printed()
     with _turns, redirect_stdout(sink), redirect_stderr(sink):

@@ -1,7 +1,7 @@
-"""One map of the error codes: what went wrong, and whose move it is then.
+"""Draws a map of error codes: what went wrong, and what the caller should do next.
 
-Drawn from errors that really happened. Which move a code asks for follows gRPC's own guide
-(https://grpc.io/docs/guides/status-codes/), with what this bank means by it.
+It shows errors that really happened. The move for each code follows gRPC's own guide
+(https://grpc.io/docs/guides/status-codes/) and the meaning that this bank gives to the code.
 """
 
 from __future__ import annotations
@@ -21,32 +21,33 @@ MoveName = Literal["fix the request", "fix the state", "retry", "give up"]
 
 
 class FailedCall(Protocol):
-    """An error of a call, or a future that has failed."""
+    """The error of a call, or a future that has failed."""
 
-    def code(self) -> grpc.StatusCode: ...
+    def code(self) -> grpc.StatusCode:
+        """The status code of the call."""
 
 
 class Meaning(NamedTuple):
-    """What a code says in this bank."""
+    """What a code means in this bank."""
 
     move: MoveName
     what: str
-    """What went wrong, in a few words."""
+    """The fault in a few words; about 24 characters fit."""
     certain: bool
-    """Whether the operation was surely not carried out."""
+    """Whether it is certain that the operation was not applied."""
 
 
 MEANINGS: dict[str, Meaning] = {
-    "INVALID_ARGUMENT": Meaning("fix the request", "it makes no sense", True),
+    "INVALID_ARGUMENT": Meaning("fix the request", "a value is invalid", True),
     "NOT_FOUND": Meaning("fix the request", "there is no such account", True),
     "ALREADY_EXISTS": Meaning("fix the request", "this id is taken", True),
-    "OUT_OF_RANGE": Meaning("fix the request", "it is past the limit", True),
-    "FAILED_PRECONDITION": Meaning("fix the state", "too little money there", True),
+    "OUT_OF_RANGE": Meaning("fix the request", "a limit is exceeded", True),
+    "FAILED_PRECONDITION": Meaning("fix the state", "not enough money", True),
     "ABORTED": Meaning("retry", "the lock was lost", True),
-    "UNAVAILABLE": Meaning("retry", "nobody answers", False),
-    "DEADLINE_EXCEEDED": Meaning("retry", "the time was up", False),
+    "UNAVAILABLE": Meaning("retry", "no server answers", False),
+    "DEADLINE_EXCEEDED": Meaning("retry", "the deadline passed", False),
     "RESOURCE_EXHAUSTED": Meaning("retry", "too many calls at once", True),
-    "CANCELLED": Meaning("give up", "you hung up", False),
+    "CANCELLED": Meaning("give up", "you cancelled the call", False),
     "INTERNAL": Meaning("give up", "the server has a bug", False),
 }
 _OTHER = Meaning("give up", "not a code of this bank", False)
@@ -58,36 +59,38 @@ class _MoveStyle(NamedTuple):
     why: str
 
 
-_LOOKS: dict[MoveName, _MoveStyle] = {
-    "fix the request": _MoveStyle("✎", style.ORANGE, "As it is, it will\nnever work."),
-    "fix the state": _MoveStyle("⇄", style.GREEN, "The request is fine,\nthe account not ready."),
-    "retry": _MoveStyle("↻", style.SKY_BLUE, "Later, under the\nsame request id."),
-    "give up": _MoveStyle("■", style.GREY, "You wanted it so, or\nonly others can help."),
+_MOVE_STYLES: dict[MoveName, _MoveStyle] = {
+    "fix the request": _MoveStyle("✎", style.ORANGE, "Sent again unchanged,\nit fails again."),
+    "fix the state": _MoveStyle("⇄", style.GREEN, "The request is fine,\nthe account is not."),
+    "retry": _MoveStyle("↻", style.SKY_BLUE, "Send it later, under\nthe same request id."),
+    "give up": _MoveStyle("■", style.GREY, "You cancelled it, or\nyou cannot fix it."),
 }
 
 
 def meaning(code: str) -> Meaning:
-    """What a status code says, by its name; one that this bank never sends asks to give up."""
+    """The meaning of a status code, by its name: give up, if this bank never sends the code."""
     return MEANINGS.get(code, _OTHER)
 
 
 def error_map(errors: Iterable[FailedCall]) -> Picture:
-    """Draw the codes of these errors, each under the move that it asks for.
+    """Draw the codes of these errors, each below the move that it asks for.
 
-    ValueError if there is none.
+    ValueError if there are no errors.
     """
     seen = {error.code().name for error in errors}
     codes = [*(code for code in MEANINGS if code in seen), *sorted(seen - MEANINGS.keys())]
     if not codes:
         raise ValueError("There is no error to draw: collect some first.")
-    by_move = {move: [code for code in codes if meaning(code).move == move] for move in _LOOKS}
+    by_move = {
+        move: [code for code in codes if meaning(code).move == move] for move in _MOVE_STYLES
+    }
     with figures.plain_style():
         figure = figures.canvas(_WIDTH, _HEIGHT)
         axes = figure.add_axes((0, 0, 1, 1), xlim=(0, _WIDTH), ylim=(0, _HEIGHT))
         figures.blank(axes)
         _draw(axes, by_move)
-        again = len(by_move["retry"])
-        figures.title(figure, f"{len(codes)} codes, four moves: only {again} are worth a retry")
+        retries = len(by_move["retry"])
+        figures.title(figure, f"{len(codes)} codes, four moves: only {retries} are worth a retry")
     return Picture(figure, _in_words(by_move))
 
 
@@ -96,7 +99,7 @@ def _in_words(by_move: dict[MoveName, list[str]]) -> str:
         f"{move.capitalize()}: {', '.join(codes) or 'none'}." for move, codes in by_move.items()
     )
     unknown = [code for codes in by_move.values() for code in codes if not meaning(code).certain]
-    return f"{moves} It is unknown whether it was done after {', '.join(unknown) or 'none'}."
+    return f"{moves} The outcome is unknown after: {', '.join(unknown) or 'none'}."
 
 
 # --- How it is drawn, in inches ------------------------------------------------------------------
@@ -115,13 +118,13 @@ def _draw(axes: Axes, by_move: dict[MoveName, list[str]]) -> None:
             y = _TOP - _HEAD - 0.12 - (row + 1) * _CARD - row * _BETWEEN
             _card(axes, x, y, code)
     axes.text(
-        0.1, 0.12, "“done?” asks whether the bank may have done it all the same. Where that is "
+        0.1, 0.12, "“done?” asks whether the bank may have applied the operation. If that is "
         "unknown, the frame is dashed.", size=9, color=QUIET, va="bottom",
     )  # fmt: skip
 
 
 def _head(axes: Axes, x: float, move: MoveName) -> None:
-    look = _LOOKS[move]
+    look = _MOVE_STYLES[move]
     _box(axes, x, _TOP - _HEAD, _HEAD, facecolor=look.colour, edgecolor=INK, linewidth=1.2)
     axes.text(x + 0.1, _TOP - 0.22, f"{look.symbol} {move}", size=12, weight="bold", va="center")
     axes.text(x + 0.1, _TOP - 0.61, look.why, size=9.5, va="center", linespacing=1.25)
@@ -130,7 +133,7 @@ def _head(axes: Axes, x: float, move: MoveName) -> None:
 def _card(axes: Axes, x: float, y: float, code: str) -> None:
     what = meaning(code)
     line = "solid" if what.certain else (0, (4, 2.5))
-    colour = _LOOKS[what.move].colour
+    colour = _MOVE_STYLES[what.move].colour
     _box(axes, x, y, _CARD, facecolor=f"{colour}26", edgecolor=INK, linewidth=1.1, linestyle=line)
     left, top = x + 0.1, y + _CARD
     axes.text(left, top - 0.17, code, size=9.5, weight="bold", va="center", family="monospace")

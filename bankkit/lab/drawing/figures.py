@@ -1,4 +1,4 @@
-"""A picture that everybody can read: drawn by matplotlib, and said again in one line under it."""
+"""Pictures that every learner can read: a matplotlib figure, with one line that says the same."""
 
 from __future__ import annotations
 
@@ -8,42 +8,42 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:  # importing it takes longer than all the rest of the lab
+if TYPE_CHECKING:  # matplotlib takes longer to import than all the rest of the lab
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 DPI = 100
-"""Pixels of the page to an inch of the figure."""
+"""Page pixels per inch of a figure."""
 
 SHARPNESS = 2
-"""Pixels of the picture to a pixel of the page, for screens that have them."""
+"""Image pixels per page pixel, for high-resolution screens."""
 
 MAX_WIDTH = 8.0
-"""Inches; what is wider would be shrunk by the page, and its text with it."""
+"""Inches. The page would shrink a wider figure, and its text with it."""
 
 MIN_POINTS = 9.0
-"""The smallest text that may stand in a picture."""
+"""The smallest text size that a picture may have."""
 
 INK = "#1A1A1A"
 QUIET = "#595959"
-"""For what matters less: still 7 to 1 against white."""
+"""For less important text; its contrast on white is still 7 to 1."""
 PALE = "#F2F2F2"
 
 
 class Picture:
-    """A figure with the line of text that says the same, for those who cannot see it.
+    """A figure with a line of text that says the same, for readers who cannot see it.
 
-    The line is shown below the picture and kept with it. It must hold on every machine: numbers
-    that differ between two runs belong into the figure. ValueError for a figure that would be hard
-    to read: text below 9 pt, or wider than the page.
+    The line is shown below the picture and stored with it. It must be the same on every machine:
+    numbers that differ between runs belong in the figure. ValueError for a figure that would be
+    hard to read: with text below 9 pt, or wider than the page.
     """
 
     def __init__(self, figure: Figure, line: str) -> None:
         if figure.get_figwidth() > MAX_WIDTH:
-            raise ValueError(f"the figure is wider than {MAX_WIDTH:g} inches")
+            raise ValueError(f"The figure is wider than {MAX_WIDTH:g} inches.")
         for size, text in sizes(figure):
             if size < MIN_POINTS:
-                raise ValueError(f"{text!r} has {size:g} pt, less than {MIN_POINTS:g}")
+                raise ValueError(f"{text!r} has {size:g} pt; use at least {MIN_POINTS:g} pt.")
         self.figure = figure
         self.line = line
 
@@ -51,7 +51,7 @@ class Picture:
         return self.line
 
     def png(self) -> bytes:
-        """The picture as a PNG of few colours, which is a fifth of the size."""
+        """The picture as a PNG. It has at most 128 colours, which makes it five times smaller."""
         from PIL import Image
 
         raw = io.BytesIO()
@@ -59,14 +59,14 @@ class Picture:
             self.figure.savefig(raw, format="png", dpi=DPI * SHARPNESS)
         small = io.BytesIO()
         image = Image.open(raw).convert("RGB")
-        # Without k-means a colour that little is drawn in, such as a thin line's, may turn into
-        # the mean of itself and a neighbour.
+        # Without k-means, a rare colour, such as that of a thin line, may become the mean of itself
+        # and a similar colour.
         flat = image.quantize(128, kmeans=2, dither=Image.Dither.NONE)
         flat.save(small, "png", optimize=True)
         return small.getvalue()
 
     def save(self, path: str) -> None:
-        """Write the figure to a file, in the format that its name ends in."""
+        """Write the figure to a file; the extension of its name selects the format."""
         with plain_style():
             self.figure.savefig(path, dpi=DPI * SHARPNESS)
 
@@ -82,9 +82,9 @@ class Picture:
 
 
 def show(line: str, data: dict[str, Any], metadata: dict[str, Any]) -> None:
-    """Show a picture in the notebook, and below the line that says the same.
+    """Show a picture in the notebook, and below it the line that says the same.
 
-    In two outputs, because JupyterLab shows of one only its richest part.
+    They are two outputs, because JupyterLab shows only the richest format of one output.
     """
     from IPython import display
 
@@ -98,7 +98,7 @@ def show(line: str, data: dict[str, Any], metadata: dict[str, Any]) -> None:
 
 
 def sizes(figure: Figure) -> Iterator[tuple[float, str]]:
-    """The points and words of every text that the figure shows."""
+    """The size in points and the words of every text that the figure shows."""
     from matplotlib.text import Text
 
     for artist in figure.findobj(Text):
@@ -109,7 +109,7 @@ def sizes(figure: Figure) -> Iterator[tuple[float, str]]:
 
 @contextmanager
 def plain_style() -> Iterator[None]:
-    """Whatever style the notebook has chosen, pictures of the lab look the same."""
+    """Draw in the lab's own style, even if the notebook has set another one."""
     import matplotlib
 
     with matplotlib.rc_context():
@@ -131,19 +131,19 @@ def plain_style() -> Iterator[None]:
 
 
 def canvas(width: float, height: float) -> Figure:
-    """A white figure of so many inches. Draw on it under `plain_style`."""
+    """A white figure of this width and height in inches. Draw on it inside `plain_style`."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), dpi=DPI, facecolor="white")
 
 
 def title(figure: Figure, finding: str) -> None:
-    """What the picture shows, as one sentence above it."""
+    """Write above the picture what it shows, as one sentence."""
     figure.text(0.012, 0.985, finding, fontsize=12.5, fontweight="bold", va="top", ha="left")
 
 
 def duration(nanoseconds: int) -> str:
-    """For people: `8 µs`, `1.2 ms`, `2.0 s`."""
+    """A duration as text: `8 µs`, `1.2 ms` or `2.0 s`."""
     if nanoseconds < 999_500:
         return f"{nanoseconds / 1e3:.0f} µs"
     if nanoseconds < 999_500_000:
@@ -153,7 +153,7 @@ def duration(nanoseconds: int) -> str:
 
 
 def lanes(axes: Axes, names: Sequence[str]) -> None:
-    """A lane for each name, from above: lane n is around y = n, and every other one is tinted."""
+    """Draw one lane per name from the top, centred at y = 0, 1, …; every other lane is tinted."""
     for lane in range(0, len(names), 2):
         axes.axhspan(lane - 0.5, lane + 0.5, color=PALE, zorder=0)
     axes.set_yticks(range(len(names)), names, fontsize=9.5)
@@ -164,7 +164,7 @@ def lanes(axes: Axes, names: Sequence[str]) -> None:
 
 
 def blank(axes: Axes) -> None:
-    """Nothing but what is drawn: no frame, no ticks."""
+    """Hide the frame and the ticks of the axes."""
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():

@@ -1,4 +1,4 @@
-"""A progress bar for what takes longer than a second."""
+"""A progress bar for work that takes longer than a second."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from typing import Any
 from bankkit.runtime.closing import Closing
 
 PATIENCE_SECONDS = 1.0
+"""How long the work runs before the bar appears."""
 
 
 class ProgressBar(Closing):
-    """In a notebook a widget that comes after a second and goes with the block; else nothing.
+    """A widget that appears in a notebook after a second; outside a notebook it does nothing.
 
-    A context manager. A notebook stores nothing of it, so that outputs stay comparable.
+    It is a context manager: the widget disappears at the end of the block. The notebook stores no
+    output for it, so that outputs stay comparable.
     """
 
     def __init__(self, label: str, total: int) -> None:
@@ -23,7 +25,7 @@ class ProgressBar(Closing):
         self._widget: Any = None
 
     def update(self, done: int) -> None:
-        """So many of the total are done."""
+        """Show that `done` of the total are done."""
         if self._widget is not None:
             self._widget.value = done
             self._widget.description = f"{self._label} {done}/{self._total}"
@@ -40,7 +42,7 @@ class ProgressBar(Closing):
         try:
             from IPython import display, get_ipython
             from ipywidgets import IntProgress
-        except ImportError:  # a bank without Jupyter
+        except ImportError:  # Jupyter is not installed
             return
         shell: Any = get_ipython()
         if shell is None or not hasattr(shell, "kernel"):

@@ -1,9 +1,9 @@
-"""How everything the lab shows looks: one card, a few kinds of it, plain text body.
+"""The style of everything that the lab shows: a card, its kinds, and the HTML of its parts.
 
-Only inline styles, because JupyterLab and GitHub strip style sheets from outputs not yet run.
-No text colour is ever set outside a badge: text inherits the theme's, so light and dark both work.
-Colours are Okabe and Ito's (https://jfly.uni-koeln.de/color/), safe for colour-blind readers, and
-never speak alone: each kind also has a symbol and a word.
+The styles are inline, because JupyterLab and GitHub strip style sheets from outputs not yet run.
+Only a badge sets a text colour: other text inherits the theme's, so light and dark themes both
+work. The colours are Okabe and Ito's (https://jfly.uni-koeln.de/color/), which colour-blind readers
+can tell apart. No meaning depends on colour alone: each kind also has a symbol and a word.
 """
 
 import html
@@ -23,12 +23,12 @@ HAIRLINE = "var(--jp-border-color2, rgba(128,128,128,.4))"
 
 
 class Kind(NamedTuple):
-    """What a card is about: the symbol and word of its badge, and its colour."""
+    """A kind of card: the symbol and word of its badge, and its colour."""
 
     symbol: str
     word: str
     colour: str
-    ink: str = "#000000"  # of the badge: at least 4.5 to 1 against the colour (WCAG AA)
+    ink: str = "#000000"  # text colour of the badge; contrast at least 4.5 to 1 (WCAG AA)
 
 
 PREDICT = Kind("?", "Predict", PURPLE)
@@ -54,31 +54,31 @@ PROGRESS = Kind("≡", "Progress", SKY_BLUE)
 
 
 def _inline(text: str) -> str:
-    """Plain text as HTML within a line: `backticks` mark code."""
+    """Plain text as inline HTML; `backticks` mark code."""
     marked = re.sub(r"`([^`\n]+)`", r"<code>\1</code>", html.escape(text))
-    # Alone in an element, or JupyterLab would typeset what stands between two of them as TeX.
+    # Each $ has its own element. Otherwise JupyterLab typesets the text between two of them as TeX.
     return marked.replace("$", "<span>$</span>")
 
 
 def prose(text: str) -> str:
-    """Plain text as HTML: a blank line parts paragraphs, `backticks` mark code."""
+    """Plain text as HTML: blank lines separate paragraphs, and `backticks` mark code."""
     paragraphs = (each.strip() for each in re.split(r"\n\s*\n", text))
     return "".join(f'<p style="margin:6px 0">{_inline(each)}</p>' for each in paragraphs if each)
 
 
 def aside(text: str) -> str:
-    """A line of lesser weight, such as what to do next."""
+    """A less important line in italics, such as what to do next."""
     return f'<p style="margin:6px 0"><em>{_inline(text)}</em></p>'
 
 
 def choices(labels: Iterable[str]) -> str:
-    """Options to choose from, each with its letter: "A. It works."."""
+    """Options to choose from, each with its letter, such as "A. It works."."""
     items = (f'<div style="margin:3px 0 3px 14px">{_inline(each)}</div>' for each in labels)
     return "".join(items)
 
 
 def table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """Rows of plain text under their heads; the first column names the row."""
+    """A table of plain text with column heads."""
     cell = "text-align:left;padding:2px 14px"
     top = "".join(f'<th style="{cell}">{_inline(each)}</th>' for each in heads)
     body = "".join(
@@ -89,7 +89,7 @@ def table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 def source(text: str) -> str:
-    """Program text or output, in lines as they are."""
+    """Program text or output, with its line breaks."""
     return (
         '<pre style="margin:6px 0;padding:8px 10px;border-radius:4px;overflow-x:auto;'
         'background:rgba(128,128,128,.12);line-height:1.4">'

@@ -1,8 +1,8 @@
-"""The whole system in one picture, drawn from a running bank: from a client's call to Redis.
+"""Draws the whole system of a running bank in one picture, from a client's call to Redis.
 
-Six numbered stations in the three places where they live. The numbers are the running bank's own:
-its address family, its threads, its concurrency choice, and an account's hash as Redis held it
-before and after a call.
+It shows six numbered stations in the three places where they run. The details are those of the
+running bank: its address family, its threads, its concurrency choice, and an account's hash in
+Redis before and after a call.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Peek = dict[str, Any]
-"""What `bank.peek` returns: the values that Redis holds for an account, by key."""
+"""The result of `bank.peek`: the values of an account in Redis, by key."""
 Fields = dict[str, str]
 Point = tuple[float, float]
 
-WIDTH, HEIGHT = 8.0, 4.8  # inches, as are all positions below
+WIDTH, HEIGHT = 8.0, 4.8  # inches; so are all positions below
 LONGEST_KEY, LONGEST_VALUE = 20, 9  # characters that fit
 
-_A_LOCK = ("one for each account;", "under it read and write")
+_A_LOCK = ("one for each account,", "held to read and write")
 _NO_LOCK = {
-    "none": ("no lock: anybody enters",),
+    "none": ("no lock: threads enter at", "the same time"),
     "atomic": ("no lock: Redis makes the", "change in one step"),
 }
 
 
 def system(bank: Bank, before: Peek, after: Peek) -> Picture:
-    """Draw the way of a call through `bank`, and what it changed in Redis.
+    """Draw the path of a call through `bank`, and what the call changed in Redis.
 
-    `before` and `after` are `bank.peek(id)` of one account, taken before and after the call.
-    ValueError if they are not of one account that exists.
+    `before` and `after` are results of `bank.peek(id)`, taken before and after the call. ValueError
+    unless both are of the same existing account.
     """
     key = _account_key(before, after)
     old, new = before[key], after[key]
@@ -54,7 +54,7 @@ def system(bank: Bank, before: Peek, after: Peek) -> Picture:
     return Picture(figure, line)
 
 
-# --- What the bank says ------------------------------------------------------------------------
+# --- What the bank is like ---------------------------------------------------------------------
 
 
 def _account_key(before: Peek, after: Peek) -> str:
@@ -85,7 +85,7 @@ def _draw(figure: Figure, bank: Bank, key: str, old: Fields, new: Fields) -> Non
 
     _place(axes, 0.1, 2.45, "Your notebook", "the client’s side", style.BLUE)
     _place(axes, 3.05, 2.3, "The server", "threads of the same process", style.ORANGE)
-    _place(axes, 5.85, 2.05, "Redis", "a process of its own", style.GREEN)
+    _place(axes, 5.85, 2.05, "Redis", "a separate process", style.GREEN)
 
     host, threads = bank.server.host, bank.server.threads
     address = f"HTTP/2 to {_fit(host, 15)}, {_address_family(host)}"
@@ -111,7 +111,7 @@ def _draw(figure: Figure, bank: Bank, key: str, old: Fields, new: Fields) -> Non
 
 
 def _place(axes: Axes, x: float, width: float, name: str, what: str, colour: str) -> None:
-    """Where stations live: a tinted column with its name."""
+    """Draw a place where stations run: a tinted column with its name."""
     _box(axes, x, 0.1, width, 3.95, fc=f"{colour}22", ec=colour, lw=1.5)
     axes.text(x + 0.15, 3.83, name, size=12, weight="bold", color=INK, va="center")
     axes.text(x + 0.15, 3.55, what, size=9.5, color=QUIET, va="center")
@@ -120,7 +120,7 @@ def _place(axes: Axes, x: float, width: float, name: str, what: str, colour: str
 def _station(
     axes: Axes, x: float, y: float, width: float, height: float, number: int, name: str, *does: str
 ) -> None:
-    """One numbered box on the call's way: its name, and what it does there."""
+    """Draw a station on the call's path: a numbered box with its name and what it does."""
     _box(axes, x, y, width, height, fc="white", ec=INK, lw=1)
     top = y + height - 0.26
     disc: dict[str, Any] = {"boxstyle": "circle,pad=0.25", "fc": INK, "ec": INK}
@@ -132,7 +132,7 @@ def _station(
 
 
 def _threads(axes: Axes, x: float, y: float, threads: int) -> None:
-    """A square for each thread, up to as many as there is room for; the busy one is hatched."""
+    """Draw a square for each thread, at most 16; the busy one is hatched."""
     columns, rows, size, pitch = 8, 2, 0.13, 0.17
     for n in range(min(threads, columns * rows)):
         corner = (x + n % columns * pitch, y + (rows - 1 - n // columns) * pitch)
@@ -143,7 +143,7 @@ def _threads(axes: Axes, x: float, y: float, threads: int) -> None:
 
 
 def _fields(axes: Axes, x: float, y: float, when: str, account: Fields, known: Fields) -> None:
-    """The hash at one time; what differs from `known` is bold, and its frame heavy."""
+    """Draw the hash at one time. Values that differ from `known` are bold, in a heavy frame."""
     look: dict[str, Any] = {"fc": "white", "ec": QUIET, "lw": 1, "ls": ":"}
     if account != known:
         look = {"fc": f"{style.GREEN}33", "ec": style.GREEN, "lw": 2}
@@ -158,14 +158,14 @@ def _fields(axes: Axes, x: float, y: float, when: str, account: Fields, known: F
 
 
 def _fit(text: str, longest: int) -> str:
-    """The text, its middle left out if it is too long."""
+    """The text, with `…` for its middle if it is longer than `longest` characters."""
     if len(text) <= longest:
         return text
     return f"{text[: longest // 2]}…{text[len(text) - (longest - 1) // 2 :]}"
 
 
 def _there_and_back(axes: Axes, start: Point, end: Point) -> None:
-    """The request's solid arrow and, beside it, the reply's dashed one."""
+    """Draw the request's solid arrow and, beside it, the reply's dashed one."""
     (x0, y0), (x1, y1) = start, end
     dx, dy = (0.0, 0.09) if y0 == y1 else (0.09, 0.0)
     _arrow(axes, (x0 + dx, y0 + dy), (x1 + dx, y1 + dy), style.BLUE, "-")

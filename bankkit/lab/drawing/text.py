@@ -1,4 +1,4 @@
-"""Sentences with numbers and names in them."""
+"""Helpers for sentences with numbers and names."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ __all__ = ["counted", "listed"]
 
 
 def listed(names: Sequence[str]) -> str:
-    """`ann`, `ann and ben`, `ann, ben and carl`; empty without a name."""
+    """Names as an English list: `ann`, `ann and ben`, `ann, ben and carl`; empty for no names."""
     return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))

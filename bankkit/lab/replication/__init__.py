@@ -1,1 +1,1 @@
-"""Pictures of a bank on several Redis nodes: where accounts live, and what a failover costs."""
+"""Pictures of a bank on several Redis nodes: where accounts are, and what a failover costs."""

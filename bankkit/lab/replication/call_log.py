@@ -1,17 +1,19 @@
-"""Every call that clients make, and what they were told: for a run in which something breaks.
+"""Records every call of some clients, and its status, during a run in which something breaks.
 
-log = CallLog()
+A lesson uses it like this:
 
-def deposits(account):
-    while log.is_open:
-        request = bank_pb2.DepositRequest(account_id=account, amount=1, request_id=new_id())
-        while log.call(bank.stub.Deposit, request) != "OK":
-            time.sleep(0.05)
+    log = CallLog()
 
-with log.clients(deposits, "alice", "bob"):
-    log.wait_for_each(10)
-    log.mark("node 1 killed")
-    ...
+    def deposits(account):
+        while log.is_open:
+            request = bank_pb2.DepositRequest(account_id=account, amount=1, request_id=new_id())
+            while log.call(bank.stub.Deposit, request) != "OK":
+                time.sleep(0.05)
+
+    with log.clients(deposits, "alice", "bob"):
+        log.wait_for_each(10)
+        log.mark("node 1 killed")
+        ...
 """
 
 from __future__ import annotations
@@ -25,17 +27,17 @@ from typing import Any, NamedTuple
 import grpc
 
 CALL_SECONDS = 5.0
-"""The deadline of a call."""
+"""The deadline of a call, in seconds."""
 
 WAIT_SECONDS = 30.0
 """How long `wait_for_each` waits for a bank that may just be replacing a node."""
 
 LEAVE_SECONDS = 10.0
-"""How long a client may go on after the run is over, to have its last request settled."""
+"""How long a client may continue after the end of the run, to get its last request answered."""
 
 
 class LoggedCall(NamedTuple):
-    """One try, by the clock of `time.monotonic_ns`."""
+    """One attempt of a call. Times are of `time.monotonic_ns`."""
 
     account: str
     began: int
@@ -45,18 +47,19 @@ class LoggedCall(NamedTuple):
 
     @property
     def is_ok(self) -> bool:
+        """Whether the call was acknowledged."""
         return self.code == "OK"
 
 
 class LoggedEvent(NamedTuple):
-    """Something that was done to the bank or seen in it."""
+    """Something that was done to the bank or observed in it, at a time of `time.monotonic_ns`."""
 
     at: int
     words: str
 
 
 class CallLog:
-    """What clients asked of a bank and were told, try by try. Safe for any number of threads."""
+    """A log of every attempt of a call and its status. Safe for any number of threads."""
 
     def __init__(self) -> None:
         self._calls: list[LoggedCall] = []
@@ -64,31 +67,32 @@ class CallLog:
         self._accounts: tuple[str, ...] = ()
         self._changed = threading.Condition()
         self._deadline: float | None = None
-        """Set when the run is over: who has not settled its last request by then gives up."""
+        """When clients must have given up their last requests; None while the run lasts."""
 
     @property
     def is_open(self) -> bool:
-        """Whether a client should begin something new."""
+        """Whether a client should start new work."""
         return self._deadline is None
 
     @property
     def accounts(self) -> tuple[str, ...]:
-        """Those that clients work for, in the order in which they were named, and any others."""
+        """The accounts given to `clients`, in that order, and then any others that were called."""
         return tuple(dict.fromkeys((*self._accounts, *(call.account for call in self.calls))))
 
     @property
     def calls(self) -> tuple[LoggedCall, ...]:
-        """In the order in which they ended."""
+        """The attempts so far, in the order in which they ended."""
         with self._changed:
             return tuple(self._calls)
 
     @property
     def marks(self) -> tuple[LoggedEvent, ...]:
+        """The events so far, in order."""
         with self._changed:
             return tuple(self._marks)
 
     def call(self, method: Callable[..., Any], request: Any) -> str:
-        """Makes one call of a stub and returns the name of its status, which is noted."""
+        """Make one call of a stub, record it, and return the name of its status."""
         if self._deadline is not None and time.monotonic() > self._deadline:
             raise _LogFrozen
         began = time.monotonic_ns()
@@ -103,23 +107,23 @@ class CallLog:
         return code
 
     def mark(self, words: str) -> None:
-        """Notes that something happens now."""
+        """Record that something happens now."""
         with self._changed:
             self._marks.append(LoggedEvent(time.monotonic_ns(), words))
 
     def acknowledged(self, account: str) -> int:
-        """How many calls were answered OK."""
+        """How many calls for this account were answered with OK."""
         return sum(call.is_ok for call in self.calls if call.account == account)
 
     def failed(self, account: str) -> int:
-        """How many calls got an error."""
+        """How many calls for this account got an error."""
         return sum(not call.is_ok for call in self.calls if call.account == account)
 
     @contextmanager
     def clients(self, work: Callable[[str], object], *accounts: str) -> Iterator[None]:
-        """Runs `work(account)` in a thread for each account while the block lasts.
+        """Run `work(account)` in a thread for each account during the block.
 
-        It should return soon once `is_open` is false. What it raises is raised here.
+        `work` should return soon after `is_open` has become false. What it raises is raised here.
         """
         self._accounts += tuple(name for name in accounts if name not in self._accounts)
         errors: list[BaseException] = []
@@ -149,9 +153,9 @@ class CallLog:
             raise errors[0]
 
     def wait_for_each(self, number: int) -> None:
-        """Returns when each account has had so many more acknowledged than it has now.
+        """Wait until each account has `number` more acknowledged calls than it has now.
 
-        TimeoutError if that takes too long.
+        Raises TimeoutError after 30 s.
         """
         wanted = {account: self.acknowledged(account) + number for account in self._accounts}
 
@@ -167,4 +171,4 @@ class CallLog:
 
 
 class _LogFrozen(Exception):
-    """The run is over, and a client still tries."""
+    """Ends a client that still makes calls after the deadline of the run."""

@@ -1,4 +1,4 @@
-"""Draws a run in which something broke: who was served when, and who was not."""
+"""Draws a run in which something broke: when each account was served, and when it was not."""
 
 from __future__ import annotations
 
@@ -15,26 +15,29 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MAX_LANES = 8
+"""More lanes would not fit on a page."""
 LONG_NS = 100_000_000
-"""A call that took longer is drawn as long as it was."""
+"""Nanoseconds. A call that took longer is drawn as a line from its start to its end."""
 
 _FAILED = "#A63C00"  # vermillion, dark enough for thin lines on white
 _LEFT, _RIGHT = 1.35, 0.16  # inches
-_OK_UP, _FAILED_DOWN = 0.14, 0.16  # of a lane
+_OK_UP, _FAILED_DOWN = 0.14, 0.16  # fractions of a lane
 
 
 def outage(log: CallLog, **homes: str) -> Picture:
-    """Draw every call that was acknowledged or failed, a lane for each account.
+    """Draw every call that was acknowledged or failed, with one lane per account.
 
-    `homes` are words to stand under an account's name, such as the node that has it. ValueError
-    if nothing was called, or for more than eight accounts.
+    `homes` has words to show below an account's name, such as the node that has it. ValueError if
+    there are no calls, or more than eight accounts.
     """
     calls = log.calls
     if not calls:
-        raise ValueError("Nobody has called while this was noted.")
+        raise ValueError("The log has no calls to draw: make some with `log.call`.")
     accounts = log.accounts
     if len(accounts) > MAX_LANES:
-        raise ValueError(f"{len(accounts)} accounts are too many lanes; {MAX_LANES} can be read.")
+        raise ValueError(
+            f"{len(accounts)} accounts are too many: a picture has at most {MAX_LANES} lanes."
+        )
     with figures.plain_style():
         figure = figures.canvas(8.0, 1.55 + 0.62 * len(accounts))
         width, height = figure.get_size_inches()
@@ -51,9 +54,9 @@ def _calls_for(log: CallLog, account: str) -> list[LoggedCall]:
 
 
 def _gaps(calls: Sequence[LoggedCall]) -> Iterator[tuple[int, int]]:
-    """Around each row of failures: from the acknowledgement before it to the one after it.
+    """The gap around each row of failures, between the acknowledgements before and after it.
 
-    Where there is none, from the first or to the last call of the row.
+    If there is none, the gap begins with the row's first call, or ends with the last call.
     """
     before: int | None = None
     open_since: int | None = None
@@ -71,7 +74,7 @@ def _gaps(calls: Sequence[LoggedCall]) -> Iterator[tuple[int, int]]:
 
 
 def _unserved(log: CallLog) -> tuple[list[str], list[str]]:
-    """The accounts that had calls fail, and those that had none."""
+    """The accounts with failed calls, and those without."""
     hit = [account for account in log.accounts if log.failed(account)]
     return hit, [account for account in log.accounts if account not in hit]
 
@@ -143,7 +146,7 @@ def _finding(log: CallLog) -> str:
 
 
 def _line(log: CallLog) -> str:
-    """Who was hit and who was not: the same on every machine."""
+    """Which accounts had failed calls, as a text that is the same on every machine."""
     hit, spared = _unserved(log)
     said = f"Calls for {listed(log.accounts)}"
     if log.marks:

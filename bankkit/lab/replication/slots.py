@@ -1,4 +1,4 @@
-"""Draws where a Redis Cluster keeps things: its slots, who has them, and keys in them."""
+"""Draws where a Redis Cluster keeps its keys: the slots, their masters, and the keys in them."""
 
 from __future__ import annotations
 
@@ -21,30 +21,32 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MAX_PINS = 12
-"""Labels for which there is room."""
+"""The most labels that fit."""
 
 _TAG = re.compile(r"\{(.+?)\}")
 _LOOKS = ((style.SKY_BLUE, ""), (style.ORANGE, "//"), (style.GREEN, ".."), (style.PURPLE, "xx"))
-_WIDTH, _SIDE = 8.0, 0.2  # inches, as are all lengths here
+_WIDTH, _SIDE = 8.0, 0.2  # inches; so are all lengths here
 _TITLE, _ROW, _STEM, _BAR, _FOOT = 0.42, 0.2, 0.16, 0.62, 0.62
-_LETTER = 0.083  # of monospace text in 9.5 pt
+_LETTER = 0.083  # width of a monospace letter at 9.5 pt
 _INCHES = (_WIDTH - 2 * _SIDE) / SLOTS
 
 
 def slots(bank: RunningBank, *keys: str) -> Picture:
-    """Draw the slots of the bank's Cluster, who has them now, and in which one each key lives.
+    """Draw the slots of the bank's Cluster, their present masters, and the slot of each key.
 
-    Without keys it shows where the bank's accounts live. ValueError for a Redis without slots, and
-    for more than twelve different ones; RuntimeError for a bank that has no Redis nodes.
+    Without `keys`, it shows the slots of the bank's accounts. ValueError for a Redis without slots,
+    and for keys in more than twelve slots; RuntimeError for a bank that has no Redis nodes.
     """
     nodes = bank.redis_nodes.nodes
     if not any(node.slots for node in nodes):
-        raise ValueError("This bank's Redis is no Cluster: no node of it has slots.")
+        raise ValueError("This bank's Redis is not a Cluster: none of its nodes has slots.")
     pins: dict[int, list[str]] = {}
     for name, key in _named(bank, keys):
         pins.setdefault(key_slot(key.encode()), []).append(name)
     if len(pins) > MAX_PINS:
-        raise ValueError(f"{len(pins)} slots are too many labels; {MAX_PINS} can be read.")
+        raise ValueError(
+            f"{len(pins)} slots are too many: a picture has at most {MAX_PINS} labels."
+        )
     pins = dict(sorted(pins.items()))
     with figures.plain_style():
         figure = _draw(nodes, pins)
@@ -53,7 +55,7 @@ def slots(bank: RunningBank, *keys: str) -> Picture:
 
 
 def _named(bank: RunningBank, keys: Sequence[str]) -> Iterable[tuple[str, str]]:
-    """What to call each key, and the key."""
+    """The label of each key, and the key."""
     if keys:
         return [(key, key) for key in keys]
     renew_map(bank.redis)
@@ -65,7 +67,7 @@ def _owner(nodes: Iterable[RedisNode], slot: int) -> str:
     for node in nodes:
         if any(first <= slot <= last for first, last in node.slots):
             return node.name
-    return "nobody"
+    return "no node"
 
 
 # --- How it is drawn ------------------------------------------------------------------------------
@@ -73,7 +75,7 @@ def _owner(nodes: Iterable[RedisNode], slot: int) -> str:
 
 def _draw(nodes: Sequence[RedisNode], pins: Mapping[int, list[str]]) -> Figure:
     levels = _levels(pins)
-    lines = [0.0]  # how high each level stands above the stems
+    lines = [0.0]  # height of each level above the stems
     for level in range(max(levels.values(), default=0) + 1):
         tallest = max((len(pins[slot]) for slot in pins if levels[slot] == level), default=1)
         lines.append(lines[-1] + (tallest + 1) * _ROW + 0.06)
@@ -125,7 +127,7 @@ def _draw_bar(axes: Axes, nodes: Sequence[RedisNode]) -> None:
 
 
 def _levels(pins: Mapping[int, list[str]]) -> dict[int, int]:
-    """How high each label stands, so that none covers another one or its stem."""
+    """The level of each label, so that none covers another label or its stem."""
     taken: list[list[tuple[float, float]]] = []
     found: dict[int, int] = {}
     for slot, names in pins.items():
@@ -153,7 +155,7 @@ def _extent(slot: int, names: Sequence[str]) -> tuple[float, float]:
 
 
 def _side(slot: int, names: Sequence[str]) -> str:
-    """Which part of a label stands over its slot; near the edges it would run over them."""
+    """The part of a label that is above its slot: its middle, or an end near an edge."""
     half = max(len(f"slot {slot}"), *map(len, names)) * _LETTER / 2 + 0.1
     at = slot * _INCHES
     if at < half:

@@ -1,4 +1,4 @@
-"""A real Redis under the explorer: each command is a step, and nothing in it really blocks."""
+"""A real Redis under the explorer: each command is a step, and no command really blocks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from bankkit.locks.lua import Redis, Script
 T = TypeVar("T")
 
 # KEYS: lock · ARGV: token
-# Does to the lock what time would do: a holder is over, and what nobody is left in is gone.
+# Does what the end of a lease does: it marks the holder as expired, and it deletes a lock that
+# nobody else holds or waits for.
 _EXPIRE = """
 local stored = redis.call('GET', KEYS[1])
 local lock = stored and cjson.decode(stored) or {holders = {}, queue = {}}
@@ -37,15 +38,15 @@ _expire = Script(_EXPIRE)
 
 
 class RedisPoints:
-    """What a scenario gives to `RedisLocks` in place of its Redis client, to be explored.
+    """The Redis client that a scenario gives to `RedisLocks`, so that the explorer controls it.
 
         redis = RedisPoints(client, threading)
         locks = RedisLocks(redis, renew=False, lease=3600, threading=threading)
 
-    Every command goes to the real Redis, in a step of its own. A `BLPOP` that finds nothing waits
-    on the scheduler instead of the socket, until a later step has pushed something. No lease runs
-    out by itself, if it is long enough for the real time that the exploring takes; that one does is
-    a choice of the explorer's, made where the scenario calls `may_expire`.
+    Every command goes to the real Redis and is one step. A `BLPOP` that finds nothing waits in the
+    scheduler instead of on the socket, until a later step has pushed something. Use a lease that is
+    longer than the whole search, so that it does not expire in real time: where the scenario calls
+    `may_expire`, the explorer chooses whether it expires.
     """
 
     key: int
@@ -56,15 +57,16 @@ class RedisPoints:
         self._threading = threading
         self._scheduler = threading._scheduler
         self._blocked: dict[str, Task] = {}
-        """Wake list → who waits there."""
+        """Wake list → the task that waits for it."""
         self._popped: dict[str, Any] = {}
-        """Wake list → what was pushed there, for whoever waited."""
-        self._over: set[str] = set()
-        """How the wake lists of a lock begin whose holder is over, and nobody has asked since."""
+        """Wake list → the value that was pushed there, for the task that waited."""
+        self._expired: set[str] = set()
+        """Wake-list prefixes of the locks whose holder has expired since their last script."""
         self._scheduler.register(self)
         self.name_in_code = "redis"
 
     def execute_command(self, *command: Any) -> Any:
+        """Make the step, send the command to Redis, and return the answer."""
         name, script = str(command[0]), None
         if name == "EVALSHA" and command[1] in _SCRIPTS:
             name, script = _SCRIPTS[command[1]]
@@ -73,46 +75,46 @@ class RedisPoints:
             return self._pop(str(command[1]))
         if script is None:
             answer = self._redis.execute_command(*command)
-        else:  # one step, whether Redis knows the script yet or not
+        else:  # one step, even if Redis does not know the script yet
             answer = script(self._redis, *command[3:])
-            self._over.discard(redis_scripts.wake_list(str(command[3]), ""))
+            self._expired.discard(redis_scripts.wake_list(str(command[3]), ""))
         self._wake()
         return answer
 
     def points(self, thing: T, *methods: str) -> T:
-        """As `threading.points`, for what reads and writes the same Redis as the lock does.
+        """As `threading.points`, for an object that uses the same Redis as the lock.
 
-        So the explorer knows that the order of its calls and of the lock's commands matters.
+        So the explorer knows that its calls and the lock's commands may conflict.
         """
         return cast(T, PointProxy(self._scheduler, thing, frozenset(methods), target=self))
 
     def may_expire(self, fence: Fence) -> bool:
-        """Leaves it to the explorer whether the lease of this hold runs out now, for Redis.
+        """Let the explorer choose whether this lease expires now; return whether it did.
 
-        If it does, those who wait for the lock ask again, as they do when a lease is over.
+        If it expires, the waiters ask for the lock again, as they do after the end of a real lease.
         """
         if not self._threading.choose(2, "the lease expires"):
             return False
         self._scheduler.point(primitives.CALL, self, "expire")
         _expire(self._redis, fence.key, str(fence.token))
-        self._over.add(redis_scripts.wake_list(fence.key, ""))
+        self._expired.add(redis_scripts.wake_list(fence.key, ""))
         for wake_list, waiter in list(self._blocked.items()):
-            if self._is_over(wake_list):
+            if self._has_expired(wake_list):
                 del self._blocked[wake_list]
                 self._scheduler.let_go(waiter)
         return True
 
     def _pop(self, wake_list: str) -> Any:
         value = self._redis.execute_command("LPOP", wake_list)
-        if value is None and not self._is_over(wake_list):
+        if value is None and not self._has_expired(wake_list):
             self._blocked[wake_list] = self._scheduler.current
             self._scheduler.pause(primitives.PAUSE, self)
             value = self._popped.pop(wake_list, None)
         return None if value is None else [wake_list, value]
 
-    def _is_over(self, wake_list: str) -> bool:
-        """A wait that would have ended by now, to ask again."""
-        return any(wake_list.startswith(beginning) for beginning in self._over)
+    def _has_expired(self, wake_list: str) -> bool:
+        """Whether a wait for this list would have ended, so that the waiter asks again."""
+        return any(wake_list.startswith(beginning) for beginning in self._expired)
 
     def _wake(self) -> None:
         for wake_list, waiter in list(self._blocked.items()):

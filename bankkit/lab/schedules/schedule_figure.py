@@ -1,4 +1,4 @@
-"""A schedule in the look of the timeline: a lane a thread, with steps in the place of time."""
+"""Draws a schedule like a timeline: one lane per thread, with steps instead of time."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from bankkit.lab.drawing.text import counted
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-MOST_STEPS = 120
-"""More cannot be told from each other on a page."""
+MAX_STEPS = 120
+"""More steps would be too small to tell apart on a page."""
 
-State = Literal["ready", "blocked", "ended", "unborn"]
+State = Literal["ready", "blocked", "ended", "unstarted"]
 
 
 @dataclass(frozen=True, slots=True)
-class _Acted:
-    """A schedule with what every thread was at before each step, and after the last."""
+class _Replayed:
+    """A schedule with the state of every thread before each step and after the last one."""
 
     outcome: Outcome | None
     moves: tuple[tuple[str, str, bool], ...]
-    """Who stepped, reading, writing or neither, and whether that took the turn from another."""
+    """Thread; whether it reads, writes or does neither; whether the step is a preemption."""
     states: tuple[dict[str, State], ...]
 
 
@@ -42,34 +42,34 @@ def schedule_timeline(
     patch: Iterable[ModuleType] = (),
     lines: Iterable[object] = (),
 ) -> Picture:
-    """Draw who stepped when, who was blocked meanwhile, and who let whom go on.
+    """Draw when each thread stepped and was blocked, and which step unblocked which thread.
 
-    ValueError for a schedule without steps or with more than 120; `Diverged` if the scenario does
-    not do what the schedule says.
+    ValueError for a schedule without steps or with more than 120, and for one that is not possible
+    in this scenario.
     """
-    if not 1 <= len(schedule) <= MOST_STEPS:
+    if not 1 <= len(schedule) <= MAX_STEPS:
         raise ValueError(
-            f"A picture has 1 to {MOST_STEPS} steps, and this schedule {len(schedule)}."
+            f"A picture shows 1 to {MAX_STEPS} steps, but this schedule has {len(schedule)}."
         )
-    acted = _act(scenario, schedule, patch, lines)
-    stepping = {thread for thread, _, _ in acted.moves}
+    replayed = _replay(scenario, schedule, patch, lines)
+    stepping = {thread for thread, _, _ in replayed.moves}
     lanes = [
-        name for name, state in acted.states[-1].items() if name in stepping or state != "ended"
+        name for name, state in replayed.states[-1].items() if name in stepping or state != "ended"
     ]
-    if "main" not in stepping:  # it only waits for the others
+    if "main" not in stepping:  # it only waits for the other threads
         lanes = [name for name in lanes if name != "main"]
     with figures.plain_style():
         figure = figures.canvas(8.0, 1.75 + 0.5 * len(lanes))
         height = figure.get_figheight()
         axes = figure.add_axes((0.13, 0.52 / height, 0.855, (height - 1.3) / height))
-        _draw(axes, acted, lanes)
-        figures.title(figure, _finding(acted))
-    return Picture(figure, _line(acted, lanes))
+        _draw(axes, replayed, lanes)
+        figures.title(figure, _finding(replayed))
+    return Picture(figure, _line(replayed, lanes))
 
 
-def _act(
+def _replay(
     scenario: Scenario, schedule: Schedule, patch: Iterable[ModuleType], lines: Iterable[object]
-) -> _Acted:
+) -> _Replayed:
     moves: list[tuple[str, str, bool]] = []
     with closing(Run(scenario, patch=patch, lines=lines)) as run:
         views = [run.threads]
@@ -78,7 +78,9 @@ def _act(
             wanted = (move.thread, move.option)
             offered = [each for each in run.enabled if (each.thread, each.option) == wanted]
             if not offered:
-                raise ValueError(f"Step {number} of the schedule is not possible: {move.thread}.")
+                raise ValueError(
+                    f"Step {number} of the schedule is not possible: {move.thread} cannot make it."
+                )
             kind = _kind(next(view for view in run.threads if view.name == move.thread))
             moves.append((move.thread, kind, offered[0].preempts))
             run.step(offered[0])
@@ -87,14 +89,14 @@ def _act(
     names = [view.name for view in views[-1]]
     states: list[dict[str, State]] = []
     for threads in views:
-        now: dict[str, State] = dict.fromkeys(names, "unborn")
+        now: dict[str, State] = dict.fromkeys(names, "unstarted")
         now.update({view.name: view.state for view in threads})
         states.append(now)
-    return _Acted(outcome, tuple(moves), tuple(states))
+    return _Replayed(outcome, tuple(moves), tuple(states))
 
 
 def _kind(view: ThreadView) -> str:
-    """What the step belongs to, by the name of the function that it is in, or of its callers."""
+    """Whether the step reads or writes, by the name of its function or of the callers."""
     for place in view.stack:
         for word, kind in (("read", "reading"), ("write", "writing")):
             if word in place.function.split("_"):
@@ -102,9 +104,9 @@ def _kind(view: ThreadView) -> str:
     return "neither"
 
 
-def _finding(acted: _Acted) -> str:
-    count = counted(len(acted.moves), "step")
-    if acted.outcome is None:
+def _finding(replayed: _Replayed) -> str:
+    count = counted(len(replayed.moves), "step")
+    if replayed.outcome is None:
         return f"The first {count}"
     end = {
         "ended": "every thread ends",
@@ -112,20 +114,20 @@ def _finding(acted: _Acted) -> str:
         "lost wakeup": "a lost wakeup",
         "failed assertion": "a failed assertion",
         "exception": "an exception",
-    }[acted.outcome.kind]
+    }[replayed.outcome.kind]
     return f"After {count}: {end}"
 
 
-def _line(acted: _Acted, lanes: list[str]) -> str:
+def _line(replayed: _Replayed, lanes: list[str]) -> str:
     threads = f"{counted(len(lanes), 'thread')}, one lane each"
-    finding = f"{threads}; {_finding(acted)[0].lower()}{_finding(acted)[1:]}"
-    if acted.outcome is None or acted.outcome.kind == "ended":
+    finding = f"{threads}; {_finding(replayed)[0].lower()}{_finding(replayed)[1:]}"
+    if replayed.outcome is None or replayed.outcome.kind == "ended":
         return f"{finding}."
-    return f"{finding}: {acted.outcome.text}"
+    return f"{finding}: {replayed.outcome.text}"
 
 
-def _runs(states: Sequence[dict[str, State]], name: str) -> Iterator[tuple[int, int]]:
-    """From which step to which the thread was blocked, as often as it was."""
+def _blocked_spans(states: Sequence[dict[str, State]], name: str) -> Iterator[tuple[int, int]]:
+    """Each span in which the thread was blocked, as the numbers of its first and last step."""
     blocked = [number for number, now in enumerate(states) if now[name] == "blocked"]
     for _, group in itertools.groupby(enumerate(blocked), lambda pair: pair[1] - pair[0]):
         numbers = [number for _, number in group]
@@ -133,24 +135,24 @@ def _runs(states: Sequence[dict[str, State]], name: str) -> Iterator[tuple[int, 
 
 
 _COLOURS = {"reading": style.SKY_BLUE, "writing": style.ORANGE, "neither": "#D9D9D9"}
-_LABELS = {"reading": "steps to read", "writing": "steps to write", "neither": "steps"}
+_LABELS = {"reading": "step of a read", "writing": "step of a write", "neither": "step"}
 
 
-def _draw(axes: Axes, acted: _Acted, lanes: list[str]) -> None:
-    steps = len(acted.moves)
+def _draw(axes: Axes, replayed: _Replayed, lanes: list[str]) -> None:
+    steps = len(replayed.moves)
     figures.lanes(axes, lanes)
     for lane, name in enumerate(lanes):
-        for first, last in _runs(acted.states, name):
+        for first, last in _blocked_spans(replayed.states, name):
             axes.barh(
                 lane, last + 1 - first, left=first, height=0.34, facecolor="white", hatch="//",
                 edgecolor=INK, linewidth=0.6, zorder=1, label="blocked",
             )  # fmt: skip
-        if acted.states[-1][name] == "blocked":
+        if replayed.states[-1][name] == "blocked":
             axes.text(steps + 1.15, lane, "∞", fontsize=14, fontweight="bold", va="center")
     for kind, colour in _COLOURS.items():
         mine = [
             (number, lanes.index(thread))
-            for number, (thread, its, _) in enumerate(acted.moves)
+            for number, (thread, its, _) in enumerate(replayed.moves)
             if its == kind and thread in lanes
         ]
         if mine:
@@ -164,10 +166,10 @@ def _draw(axes: Axes, acted: _Acted, lanes: list[str]) -> None:
                     number + 0.5, lane, str(number + 1), fontsize=9, ha="center", va="center",
                     zorder=4,
                 )  # fmt: skip
-    for number, (thread, _, preempts) in enumerate(acted.moves):
+    for number, (thread, _, preempts) in enumerate(replayed.moves):
         if preempts:
             axes.plot(number, lanes.index(thread) - 0.42, "v", color=style.VERMILLION, markersize=7)
-        before, after = acted.states[number], acted.states[number + 1]
+        before, after = replayed.states[number], replayed.states[number + 1]
         for other in lanes:
             if other != thread and before[other] == "blocked" and after[other] != "blocked":
                 axes.annotate(
@@ -175,10 +177,10 @@ def _draw(axes: Axes, acted: _Acted, lanes: list[str]) -> None:
                     arrowprops={"arrowstyle": "-|>", "color": style.BLUE, "linewidth": 1.6},
                     zorder=5,
                 )  # fmt: skip
-    if any(preempts for *_, preempts in acted.moves):
-        axes.plot([], [], "v", color=style.VERMILLION, markersize=7, label="takes the turn")
+    if any(preempts for *_, preempts in replayed.moves):
+        axes.plot([], [], "v", color=style.VERMILLION, markersize=7, label="preemption")
     axes.set_xlim(0, steps + 2)
-    axes.set_xlabel("steps, in their order", fontsize=9.5)
+    axes.set_xlabel("steps in order", fontsize=9.5)
     axes.set_xticks([])
     handles, labels = axes.get_legend_handles_labels()
     once = dict(zip(labels, handles, strict=True))

@@ -1,7 +1,8 @@
-"""A schedule as a line that can be sent to somebody: `lose-100: alice bob*2 alice`.
+"""A schedule as a line of text that can be shared: `lose-100: alice bob*2 alice`.
 
-Before the colon what it is a schedule of, after it who steps: `bob*2` twice, `bob/1` in the second
-of the ways that he could go on (0 is the first), with everything unusual in a name in per cent.
+The puzzle's name comes before the colon, and the threads' steps come after it: `bob*2` is two steps
+of bob, and `bob/1` takes the second of his options (0 is the first). Unusual characters in a name
+are percent-encoded.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from itertools import groupby
 from urllib.parse import quote, unquote
 
 Turn = tuple[str, int]
-"""Whose step, and which of the ways in which the thread could go on."""
+"""The thread that steps, and the option that it takes."""
 
-MOST = 10_000
-"""Steps of a schedule."""
+MAX_STEPS = 10_000
+"""The most steps of a schedule."""
 
 _PART = re.compile(r"([^\s/*:]+)(?:/(\d{1,4}))?(?:\*(\d{1,5}))?", re.ASCII)
 
@@ -26,6 +27,7 @@ def slug(name: str) -> str:
 
 
 def write(name: str, turns: Iterable[Turn]) -> str:
+    """The line for these turns of the puzzle or scenario `name`."""
     parts = []
     for (thread, option), same in groupby(turns):
         count = len(list(same))
@@ -37,21 +39,21 @@ def write(name: str, turns: Iterable[Turn]) -> str:
 
 
 def read(name: str, text: str) -> list[Turn]:
-    """The turns of a schedule of `name`. ValueError, with the reason, for anything else."""
+    """The turns in a line of `name`. ValueError, with the reason, for any other text."""
     whose, colon, rest = text.strip().partition(":")
     if not colon:
-        raise ValueError(f"This is no schedule; one looks like this: {write(name, EXAMPLE)}")
+        raise ValueError(f"This is not a schedule. One looks like this: {write(name, EXAMPLE)}")
     if whose.strip() != slug(name):
-        raise ValueError(f"This is a schedule of “{whose.strip()}”, and here is “{slug(name)}”.")
+        raise ValueError(f"This is a schedule of “{whose.strip()}”, not of “{slug(name)}”.")
     turns: list[Turn] = []
     for part in rest.split():
         found = _PART.fullmatch(part)
         if found is None:
-            raise ValueError(f"“{part}” is no step; one looks like this: alice, or bob/1*2")
+            raise ValueError(f"“{part}” is not a step. One looks like this: alice, or bob/1*2")
         thread, option, count = found.groups()
         turns += [(unquote(thread), int(option or 0))] * int(count or 1)
-        if len(turns) > MOST:
-            raise ValueError(f"A schedule has at most {MOST:,} steps.")
+        if len(turns) > MAX_STEPS:
+            raise ValueError(f"A schedule has at most {MAX_STEPS:,} steps.")
     return turns
 
 

@@ -1,8 +1,8 @@
-"""You are the scheduler: real code of several threads, one step at a time, in the learner's order.
+"""You are the scheduler: several threads run real code, step by step, in the learner's order.
 
-All that runs runs here, in the kernel, on the thread that made the stepper; `static/stepper.js`
-shows what `stepper_view` tells it, and sends commands. In a lesson, and in its test, the same can
-be done without a browser: `step`, `undo`, `replay`.
+The threads run in the kernel, on the OS thread that made the stepper. `static/stepper.js` shows
+what `stepper_view` describes, and sends the learner's commands. Lessons and tests can do the same
+without a browser: `step`, `undo`, `replay`.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from bankkit.lab.schedules.puzzles import PUZZLES, Look, Puzzle
 from bankkit.lab.schedules.share_text import Turn
 from bankkit.runtime.closing import Closing
 
-if TYPE_CHECKING:  # it needs anywidget, which takes long to import
+if TYPE_CHECKING:  # anywidget takes long to import
     from bankkit.lab.schedules.stepper_widget import StepperWidget
 
 KIND = style.Kind("☰", "You are the scheduler", style.SKY_BLUE)
 
 EXPLORING_SECONDS = 30.0
-"""How long the explorer may take behind its button."""
+"""The most time that a search by the explorer takes."""
 
 _open: dict[str, Stepper] = {}
-"""Of each puzzle the one stepper that runs."""
+"""The open stepper of each puzzle, by the puzzle's name."""
 
 
 def be_the_scheduler(
@@ -50,39 +50,39 @@ def be_the_scheduler(
     patch: Iterable[ModuleType] = (),
     lines: Iterable[object] = (),
 ) -> Stepper:
-    """Step through several threads in an order of your own, with the goal to break something.
+    """Step through several threads in an order that you choose, to reach a goal.
 
-    `what` is the name of a puzzle: `"lose 100"`, `"make both wait for ever"`, `"prove you cannot"`.
-    Or it is a scenario, as `lab.explore` takes it, with its `patch` and `lines`; then `goal` says
-    in words what to do, and it is reached when an assertion fails, a thread raises, or somebody
-    waits for ever. With `prove` it is reached when the explorer, asked by a button, finds every
-    schedule with so many `preemptions` (None is no bound) to end well.
+    `what` is the name of a puzzle: `"lose 100"`, `"make both wait forever"`, `"prove you cannot"`.
+    Or it is a scenario, as for `lab.explore`, with its `patch` and `lines`. Then `goal` is the
+    learner's task in words. The goal is reached when an assertion fails, a thread raises, or a
+    thread waits forever. With `prove`, it is reached when the explorer, started by a button, finds
+    that every schedule with at most `preemptions` (None means no bound) ends well.
 
-    What the scenario's primitives hold is shown, and its own plain variables. `look`, a function
-    without arguments that gives words by name, shows something else in place of the variables:
+    The stepper shows the state of the scenario's primitives and its own plain variables. `look`, a
+    function without arguments that returns texts by name, replaces the variables:
 
         lab.be_the_scheduler(scenario, look=lambda: {"in the queue": str(len(queue))})
 
-    A new stepper of the same name closes the one before. ValueError for an unknown puzzle.
+    A new stepper closes an older one of the same name. ValueError for an unknown puzzle.
     """
     if isinstance(what, str):
         if what not in PUZZLES:
             names = ", ".join(f'"{name}"' for name in PUZZLES)
             raise ValueError(
-                f"There is no puzzle {what!r}. There are {names}, or your own scenario."
+                f"There is no puzzle {what!r}. Choose {names}, or give your own scenario."
             )
         puzzle = PUZZLES[what]()
     else:
-        puzzle = _own(what, goal, look, prove, preemptions, tuple(patch), tuple(lines))
+        puzzle = _puzzle_of(what, goal, look, prove, preemptions, tuple(patch), tuple(lines))
     if puzzle.name in _open:
         _open[puzzle.name].close(
-            "A newer one has been opened since. Run this cell again to go on here."
+            "A newer stepper has replaced this one. Run this cell again to continue here."
         )
     stepper = _open[puzzle.name] = Stepper(puzzle)
     return stepper
 
 
-def _own(
+def _puzzle_of(
     scenario: Scenario,
     goal: str,
     look: Look | None,
@@ -92,7 +92,7 @@ def _own(
     lines: tuple[object, ...],
 ) -> Puzzle:
     if prove:
-        story = "Try to break it. When you believe that it cannot be done, ask the explorer."
+        story = "Try to break it. When you believe that this is impossible, ask the explorer."
     else:
         story = "In which order of steps does it break?"
     settings: dict[str, Any] = {"wanted": frozenset()} if prove else {}
@@ -111,20 +111,23 @@ def _own(
 
 
 class Stepper(Closing):
-    """What `be_the_scheduler` gives. Shown in a notebook, it is the widget."""
+    """A run that the learner steps through. A notebook shows it as a widget.
+
+    It is a context manager that closes the stepper. A closed one raises RuntimeError.
+    """
 
     def __init__(self, puzzle: Puzzle) -> None:
         self.puzzle = puzzle
         self.proof: Result | None = None
-        """What the explorer said, once it was asked."""
+        """The result of the explorer; None before `explore`."""
         self._run: Run | None = None
         self._inspection: Inspection | None = None
         self._ahead: list[Turn] = []
-        """What is still to come of a schedule that is shown step by step."""
+        """The turns that are still to come while a schedule is replayed step by step."""
         self._message = ""
         self._closed = ""
         self._busy = ""
-        self._home = threading.get_ident()
+        self._home_thread = threading.get_ident()
         try:
             self._loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
         except RuntimeError:  # not in a notebook
@@ -134,59 +137,61 @@ class Stepper(Closing):
 
     @property
     def goal_reached(self) -> bool:
+        """Whether the run has ended as the puzzle asks, or the explorer has proved it."""
         if self.puzzle.is_proof:
             return self.proof is not None and self.proof.verdict == "ok"
         return self.outcome is not None and self.outcome.kind in self.puzzle.wanted
 
     @property
     def outcome(self) -> Outcome | None:
-        """How the run ended; None while it goes on."""
-        return self._going().outcome
+        """How the run ended; None before its end."""
+        return self._current_run().outcome
 
     @property
     def schedule(self) -> Schedule:
-        """The steps so far. `lab.replay(scenario, stepper.schedule)` does them again."""
-        return self._going().schedule
+        """The steps so far, for `lab.replay(scenario, stepper.schedule)`."""
+        return self._current_run().schedule
 
     @property
     def share(self) -> str:
-        """The steps so far in one line, which `replay` reads."""
+        """The steps so far as one line of text, for `replay`."""
         return share_text.write(self.puzzle.name, self._turns())
 
     def step(self, thread: str, option: int | None = None) -> None:
-        """Do a thread's next step; where it has several options, the one of that number.
+        """Make a thread's next step, with its first option or the given one.
 
-        ValueError, with what is possible, if it is not possible; Stuck if the thread waits for
-        real, and then nothing was done.
+        Raises ValueError, with the possible threads, if it cannot make this step now. Raises Stuck
+        if the thread is then in a real wait; the run is as it was before.
         """
         self._ahead.clear()
         self._step(thread, option)
         self._publish()
 
     def undo(self) -> None:
-        """Take the last step back. Nothing happens at the start."""
+        """Take back the last step. Does nothing at the start."""
         self._play(self._turns()[:-1])
         self._publish()
 
     def reset(self) -> None:
-        """Back to the start."""
+        """Go back to the start."""
         self._play([])
         self._publish()
 
     def replay(self, what: str | Schedule) -> None:
-        """Do the steps of a schedule from the start: of `share`'s text, or as `explore` found it.
+        """Make the steps of a schedule from the start.
 
-        ValueError, with the reason, for a text that is no schedule of this puzzle; nothing has
-        changed then.
+        `what` is a text from `share`, a schedule that `explore` found, or its JSON text. Raises
+        ValueError, with the reason, if it is not a schedule of this puzzle; the run is then as it
+        was before.
         """
-        self._try(self._read(what))
+        self._play_or_restore(self._read(what))
         self._publish()
 
     def explore(self) -> Result:
-        """Run every schedule within the puzzle's bound. One that breaks is shown."""
+        """Run every schedule within the puzzle's bound. If one fails, the stepper shows it."""
         puzzle = self.puzzle
         turns = self._turns()
-        self._leave()  # what the scenario uses is used by the explorer now
+        self._drop_run()  # the explorer needs the objects that the run uses
         try:
             self.proof = explore(
                 puzzle.scenario,
@@ -202,12 +207,12 @@ class Stepper(Closing):
         self._publish()
         return self.proof
 
-    def close(self, why: str = "It is closed. Run this cell again to go on.") -> None:
-        """Leave the run where it is, and give up what it used. Nothing is left running."""
+    def close(self, why: str = "This stepper is closed. Run this cell again to continue.") -> None:
+        """End the run where it is, and close what it used. `why` is what the widget then shows."""
         if self._closed:
             return
         self._closed = why
-        self._leave()
+        self._drop_run()
         self.puzzle.close()
         if _open.get(self.puzzle.name) is self:
             del _open[self.puzzle.name]
@@ -216,7 +221,7 @@ class Stepper(Closing):
 
     # The run.
 
-    def _going(self) -> Run:
+    def _current_run(self) -> Run:
         if self._closed:
             raise RuntimeError(self._closed)
         if self._run is None:
@@ -230,16 +235,16 @@ class Stepper(Closing):
         self._run, self._inspection = run, Inspection(run)
         self._inspection.look()
 
-    def _leave(self) -> None:
+    def _drop_run(self) -> None:
         if self._run is not None:
             self._run.close()
         self._run = self._inspection = None
 
     def _turns(self) -> list[Turn]:
-        return [(move.thread, move.option) for move in self._going().schedule.moves]
+        return [(move.thread, move.option) for move in self._current_run().schedule.moves]
 
     def _step(self, thread: str, option: int | None) -> None:
-        run = self._going()
+        run = self._current_run()
         moves = [
             move for move in run.enabled if move.thread == thread and option in (None, move.option)
         ]
@@ -250,8 +255,8 @@ class Stepper(Closing):
                     for each in run.enabled
                 )
             )
-            who = f"{thread}/{option}" if option else thread
-            raise ValueError(f"{who} cannot step now; {possible or 'nobody'} can.")
+            wanted = f"{thread}/{option}" if option else thread
+            raise ValueError(f"{wanted} cannot step now; {possible or 'no thread'} can.")
         before = self._turns()
         try:
             run.step(moves[0])
@@ -262,9 +267,9 @@ class Stepper(Closing):
         self._inspection.look()
 
     def _play(self, turns: Sequence[Turn]) -> None:
-        """These steps, from the start."""
+        """Make these steps from the start."""
         self._ahead.clear()
-        self._leave()
+        self._drop_run()
         self._start()
         for number, turn in enumerate(turns, 1):
             try:
@@ -274,8 +279,8 @@ class Stepper(Closing):
                     f"Step {number} of this schedule is not possible: {error}"
                 ) from None
 
-    def _try(self, turns: Sequence[Turn]) -> None:
-        """As `_play`; where that fails nothing has changed."""
+    def _play_or_restore(self, turns: Sequence[Turn]) -> None:
+        """As `_play`, but if that fails, the run is as it was before."""
         before = self._turns()
         try:
             self._play(turns)
@@ -294,29 +299,29 @@ class Stepper(Closing):
 
     @cached_property
     def widget(self) -> StepperWidget:
-        """The live one, to be put beside other widgets. Closing it closes the stepper."""
+        """The live widget, for use in other widgets. Closing it closes the stepper."""
         from bankkit.lab.schedules.stepper_widget import StepperWidget
 
         widget = StepperWidget()
         widget.on_msg(self._on_message)
         widget.at_close = self.close
         if widget.comm is not None:
-            widget.comm.on_close(lambda _: self._at_home(self.close))
-        self._obey(widget, {"do": "show"})
+            widget.comm.on_close(lambda _: self._on_home_thread(self.close))
+        self._handle(widget, {"do": "show"})
         return widget
 
-    def _at_home(self, act: Callable[[], object]) -> None:
-        """Do it on the thread that the run belongs to: newer kernels take messages on another."""
-        if threading.get_ident() == self._home or self._loop is None:
+    def _on_home_thread(self, act: Callable[[], object]) -> None:
+        """Call `act` on the thread that made the run: newer kernels get messages on another one."""
+        if threading.get_ident() == self._home_thread or self._loop is None:
             act()
         else:
             self._loop.call_soon_threadsafe(act)
 
     def _on_message(self, widget: StepperWidget, content: Any, buffers: Any) -> None:
-        self._at_home(lambda: self._obey(widget, content))
+        self._on_home_thread(lambda: self._handle(widget, content))
 
-    def _obey(self, widget: StepperWidget, content: Mapping[str, Any]) -> None:
-        """Carry out a command; what goes wrong is said in the widget."""
+    def _handle(self, widget: StepperWidget, content: Mapping[str, Any]) -> None:
+        """Carry out a command; the widget shows an error."""
         self._message = ""
         try:
             if not self._closed:
@@ -337,7 +342,7 @@ class Stepper(Closing):
             self._play([])
         elif what == "replay":
             turns = self._read(str(content["text"]))
-            self._try(turns)
+            self._play_or_restore(turns)
             self._play([])
             self._ahead = list(turns)
         elif what == "next":
@@ -346,13 +351,13 @@ class Stepper(Closing):
                 self._step(*ahead[0])
                 self._ahead = ahead[1:]
         elif what == "explore":
-            self._busy = "The explorer is at work …"
+            self._busy = "The explorer is running every schedule …"
             widget.view = self._view()
             result = self.explore()
             if result.verdict == "unknown":
-                self._message = f"The explorer does not know. {result}"
+                self._message = f"The explorer did not finish. Its verdict is {result}"
         else:
-            self._going()
+            self._current_run()
 
     def _publish(self) -> None:
         self._message = self._busy = ""
@@ -360,7 +365,7 @@ class Stepper(Closing):
             self.widget.view = self._safe_view(self.widget)
 
     def _safe_view(self, widget: StepperWidget) -> dict[str, Any]:
-        """The view; where there is none, the last one with what is in the way."""
+        """The present view, or the last one with the error that prevents a new one."""
         if self._closed:
             return {**widget.view, "closed": self._closed}
         try:
@@ -371,7 +376,7 @@ class Stepper(Closing):
             return {**blank, **widget.view, "message": message, "busy": "", "ahead": 0}
 
     def _view(self) -> dict[str, Any]:
-        run = self._going()
+        run = self._current_run()
         assert self._inspection is not None
         return {
             **stepper_view.head(self.puzzle),
@@ -385,11 +390,11 @@ class Stepper(Closing):
             "busy": self._busy,
         }
 
-    # Where there is no kernel.
+    # Without a kernel.
 
     @property
     def line(self) -> str:
-        """What it is, the same on every machine."""
+        """The goal and the story, the same on every machine."""
         story = self.puzzle.story.replace("`", "")
         return f"You are the scheduler. Goal: {self.puzzle.goal}. {story}"
 
@@ -397,7 +402,7 @@ class Stepper(Closing):
         return self.line
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Bundle:
-        live = self.widget._repr_mimebundle_()  # nothing where there is no front end for it
+        live = self.widget._repr_mimebundle_()  # None without a front end
         blocks = [style.prose(self.puzzle.story)]
         blocks += [style.source(_source(each)) for each in self.puzzle.code]
         blocks.append(style.aside("Run this cell to step through the threads: it needs a kernel."))
@@ -408,5 +413,5 @@ class Stepper(Closing):
 def _source(function: Callable[..., object]) -> str:
     try:
         return textwrap.dedent(inspect.getsource(function))
-    except (OSError, TypeError):  # typed in where it is not kept
+    except (OSError, TypeError):  # defined where Python keeps no source
         return f"{function.__name__}()"

@@ -1,4 +1,4 @@
-"""What the stepper shows of a run, ready for JSON and `static/stepper.js`."""
+"""Describes a run for the stepper, as plain data for JSON and `static/stepper.js`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bankkit.lab.schedules.share_text import slug
 
 
 def head(puzzle: Puzzle) -> dict[str, Any]:
-    """What can be told before anything runs."""
+    """The part of the view that needs no run."""
     return {
         "goal": puzzle.goal,
         "story": puzzle.story,
@@ -32,10 +32,9 @@ def head(puzzle: Puzzle) -> dict[str, Any]:
 
 
 def scene(puzzle: Puzzle, run: Run, inspection: Inspection) -> dict[str, Any]:
-    """Where everything stands, and how it came there.
+    """The present state of the run, and the steps that led to it.
 
-    The main thread, which starts the others and waits for them, is left out while it does nothing
-    else.
+    The main thread is left out while it only starts the other threads and waits for them.
     """
     schedule = run.schedule
     acting = {move.thread for move in (*schedule.moves, *run.enabled)}
@@ -60,7 +59,7 @@ def verdict(
     outcome: Outcome | None,
     proof: Result | None,
 ) -> dict[str, str]:
-    """Whether the goal is reached, and how; or else what came of it."""
+    """Whether the goal is reached, and how the run ended, as `kind` and `text`."""
     if reached and puzzle.is_proof:
         return {"kind": "reached", "text": f"Goal reached: the explorer says {proof}"}
     if outcome is None:
@@ -68,18 +67,18 @@ def verdict(
     if reached:
         steps = counted(len(schedule), "step")
         turns = counted(schedule.preemptions, "preemption")
-        text = f"Goal reached: {_told(outcome)} It took {steps} with {turns}."
+        text = f"Goal reached: {_ending_text(outcome)} It took {steps} with {turns}."
         return {"kind": "reached", "text": text}
     if outcome.kind != "ended":
-        how = "You broke it" if puzzle.is_proof else "It broke, but not as it should"
-        return {"kind": "broken", "text": f"{how}: {_told(outcome)}"}
-    proved = ", or have it proved" if puzzle.is_proof else ""
-    text = f"All ended well. Undo or reset, and try another order{proved}."
+        how = "You broke it" if puzzle.is_proof else "It broke, but not as the goal asks"
+        return {"kind": "broken", "text": f"{how}: {_ending_text(outcome)}"}
+    advice = ", or run every schedule" if puzzle.is_proof else ""
+    text = f"This run ended well. Undo or reset, and try another order{advice}."
     return {"kind": "ended", "text": text}
 
 
-def _told(outcome: Outcome) -> str:
-    """How it ended, and who else waits for those that its text is about."""
+def _ending_text(outcome: Outcome) -> str:
+    """How the run ended, and what the threads wait for that its text does not name."""
     text = str(outcome.error).strip() if outcome.kind == "failed assertion" else outcome.text
     text = text or "an assertion failed"
     others = [
@@ -95,7 +94,7 @@ def _state(puzzle: Puzzle, inspection: Inspection) -> Mapping[str, str]:
         return inspection.scenario()
     try:
         return {str(name): str(words) for name, words in puzzle.look().items()}
-    except Exception as error:  # the learner's own code
+    except Exception as error:  # `look` is the learner's own code
         return {"look() fails": f"{type(error).__name__}: {error}"}
 
 
@@ -115,8 +114,8 @@ def _thread(puzzle: Puzzle, run: Run, inspection: Inspection, view: ThreadView) 
             state, stack = "ended", ()
         else:
             state = "left"
-    passes = {(inspect.getsourcefile(each), each.__name__) for each in puzzle.passes}
-    looked_at = [(each.file, each.function) not in passes for each in stack]
+    hidden = {(inspect.getsourcefile(each), each.__name__) for each in puzzle.hidden}
+    is_shown = [(each.file, each.function) not in hidden for each in stack]
     variables = inspection.variables(view.name, stack)
     return {
         "name": view.name,
@@ -132,7 +131,7 @@ def _thread(puzzle: Puzzle, run: Run, inspection: Inspection, view: ThreadView) 
             {**_call(place), "variables": list(names.items())}
             for place, names in zip(stack, variables, strict=True)
         ],
-        "shown": looked_at.index(True) if True in looked_at else 0,
+        "shown": is_shown.index(True) if True in is_shown else 0,
     }
 
 

@@ -1,4 +1,4 @@
-"""All schedules of a scenario as a tree, to see where among them the bug sits."""
+"""Draws all schedules of a scenario as a tree, to show which of them have the bug."""
 
 from __future__ import annotations
 
@@ -19,31 +19,33 @@ from bankkit.lab.drawing.figures import INK, QUIET, Picture
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-MOST_SCHEDULES = 400
-"""More leaves cannot be told from each other on a page."""
+MAX_SCHEDULES = 400
+"""More leaves would be too small to tell apart on a page."""
 
 SECONDS = 30.0
+"""The most time that the search takes."""
 
-_LOOKS = (
+_LINE_STYLES = (
     (style.BLUE, "-"),
     (style.ORANGE, (0, (3, 1))),
     (style.GREEN, (0, (1, 1))),
     (style.PURPLE, (0, (5, 1, 1, 1))),
 )
-"""Of the threads in the order of their start: a colour and a dash; more threads begin again."""
+"""Colours and dashes of the threads in order of their start. Later threads repeat them."""
 
 
 @dataclass(slots=True)
 class TreeNode:
-    """A place in the tree: what can follow, by the thread that steps and the option it takes."""
+    """A place in the tree, with its children by the thread that steps and the option it takes."""
 
     children: dict[tuple[str, int], TreeNode] = field(default_factory=dict)
     fails: bool = False
-    """Of a leaf: whether the schedule that ends here shows the bug."""
+    """Whether the schedule that ends in this leaf shows the bug."""
     x: float = 0.0
+    """Horizontal position; leaf n is at n."""
 
     def leaves(self) -> Iterator[TreeNode]:
-        """The ends of all schedules from here, from left to right."""
+        """The leaves below this node, from left to right."""
         stack = [self]
         while stack:
             node = stack.pop()
@@ -60,13 +62,14 @@ def explored_tree(
     patch: Iterable[ModuleType] = (),
     lines: Iterable[object] = (),
 ) -> Picture:
-    """Draw every schedule of the scenario within the bound, and which of them fail.
+    """Draw every schedule of the scenario within the bound, and mark those that fail.
 
-    Takes what `explore` takes and goes on where that stops: at the first bug. ValueError if there
-    are more than 400 schedules: a smaller bound makes a tree that can be seen.
+    The arguments are those of `explore`, but the search does not stop at the first bug. ValueError
+    if there are more than 400 schedules, or if the search takes more than 30 s: then choose a
+    smaller bound.
     """
     bound = Bound(preemptions, timeouts)
-    root, threads = _grow(scenario, bound, patch, lines)
+    root, threads = _build_tree(scenario, bound, patch, lines)
     leaves = list(root.leaves())
     failing = sum(leaf.fails for leaf in leaves)
     with figures.plain_style():
@@ -78,7 +81,7 @@ def explored_tree(
     return Picture(figure, f"{_finding(len(leaves), failing)}, with {bound}.")
 
 
-def _grow(
+def _build_tree(
     scenario: Scenario, bound: Bound, patch: Iterable[ModuleType], lines: Iterable[object]
 ) -> tuple[TreeNode, list[str]]:
     root = TreeNode()
@@ -93,7 +96,7 @@ def _grow(
             if task.label not in threads:
                 threads.append(task.label)
 
-    limits = Limits(MOST_SCHEDULES + 1, time.monotonic() + SECONDS)
+    limits = Limits(MAX_SCHEDULES + 1, time.monotonic() + SECONDS)
     with (
         closing(Scheduler(limit=10_000)) as scheduler,
         Laboratory(scenario, patch, lines, scheduler=scheduler) as laboratory,
@@ -101,8 +104,8 @@ def _grow(
         laboratory.find(DepthFirst(scheduler, bound), limits, ("none of these", None), add)
     if limits.reached:
         raise ValueError(
-            f"There are more than {MOST_SCHEDULES} schedules with {bound}: choose a smaller bound, "
-            f"such as preemptions=1."
+            f"There are more than {MAX_SCHEDULES} schedules with {bound}, or they take more than "
+            f"{SECONDS:g} s: choose a smaller bound, such as preemptions=1."
         )
     return root, threads
 
@@ -115,16 +118,16 @@ def _finding(schedules: int, failing: int) -> str:
 
 
 def _place(root: TreeNode, leaves: list[TreeNode]) -> None:
-    """Leaves stand side by side, every other node in the middle above its children."""
+    """Place the leaves side by side, and every other node above the middle of its children."""
     for place, leaf in enumerate(leaves):
         leaf.x = float(place)
     stack = [(root, False)]
     while stack:
-        node, below_is_done = stack.pop()
+        node, children_placed = stack.pop()
         if not node.children:
             continue
         children = list(node.children.values())
-        if below_is_done:
+        if children_placed:
             node.x = (children[0].x + children[-1].x) / 2
         else:
             stack.append((node, True))
@@ -134,9 +137,9 @@ def _place(root: TreeNode, leaves: list[TreeNode]) -> None:
 def _draw(axes: Axes, root: TreeNode, threads: list[str]) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    stepping = {thread for thread, _ in _keys(root)}
-    drawn = [thread for thread in threads if thread in stepping]
-    looks = dict(zip(drawn, itertools.cycle(_LOOKS), strict=False))
+    stepping = {thread for thread, _ in _edges(root)}
+    stepping_threads = [thread for thread in threads if thread in stepping]
+    line_styles = dict(zip(stepping_threads, itertools.cycle(_LINE_STYLES), strict=False))
     ends: dict[bool, list[tuple[float, int]]] = {True: [], False: []}
     deepest = 0
     stack = [(root, 0)]
@@ -149,19 +152,19 @@ def _draw(axes: Axes, root: TreeNode, threads: list[str]) -> None:
             axes.plot(node.x, depth, "o", color=INK, markersize=3.5, zorder=3)
         for (thread, _option), child in node.children.items():
             xs, depths = [node.x, child.x], [depth, depth + 1]
-            # In one stroke as long as the same thread goes on and nobody else could.
+            # One stroke, as long as only the same thread can step.
             while len(child.children) == 1 and next(iter(child.children))[0] == thread:
                 (child,) = child.children.values()
                 xs.append(child.x)
                 depths.append(depths[-1] + 1)
-            colour, dash = looks[thread]
+            colour, dash = line_styles[thread]
             fails = any(leaf.fails for leaf in child.leaves())
             axes.plot(
                 xs, depths, color=colour, linestyle=dash, linewidth=2.4 if fails else 1.1,
                 zorder=2 if fails else 1,
             )  # fmt: skip
             stack.append((child, depths[-1]))
-    for thread, (colour, dash) in looks.items():
+    for thread, (colour, dash) in line_styles.items():
         axes.plot([], [], color=colour, linestyle=dash, linewidth=1.8, label=f"{thread} steps")
     for fails, (marker, colour, size, label) in _ENDS.items():
         if ends[fails]:
@@ -171,7 +174,7 @@ def _draw(axes: Axes, root: TreeNode, threads: list[str]) -> None:
             )  # fmt: skip
     axes.set_ylim(deepest + 0.6, -0.6)
     axes.set_ylabel("step", fontsize=9.5)
-    axes.set_xlabel("schedules, one leaf each; thick lines lead to those that fail", fontsize=9.5)
+    axes.set_xlabel("one leaf per schedule; thick lines lead to those that fail", fontsize=9.5)
     axes.set_xticks([])
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.tick_params(labelsize=9, color=QUIET)
@@ -185,7 +188,7 @@ def _draw(axes: Axes, root: TreeNode, threads: list[str]) -> None:
 _ENDS = {False: ("o", "white", 5, "ends well"), True: ("X", style.VERMILLION, 9, "fails")}
 
 
-def _keys(root: TreeNode) -> Iterator[tuple[str, int]]:
+def _edges(root: TreeNode) -> Iterator[tuple[str, int]]:
     stack = [root]
     while stack:
         node = stack.pop()

@@ -280,7 +280,7 @@ def test_an_error_is_told_with_type_message_and_line() -> None:
         (None, "and got `None`: hand over `to_cents`, without brackets"),
         (42, "and got an `int`"),
         (int, "and got the class `int`"),
-        (no_parameters, "must take what the task gives it: `(dollars)`"),
+        (no_parameters, "must have the parameters of the task: `(dollars)`"),
         (waits, "write `def`, not `async def`"),
     ],
 )
@@ -447,7 +447,7 @@ def test_a_stopped_bank_is_named() -> None:
         lambda other, id: by_stub(stub, id),
         lambda other, id: client.create_account(id),
     ):
-        assert "is stopped in line" in say(function, OPEN).text
+        assert "is stopped: run the lesson's start cell" in say(function, OPEN).text
 
 
 def test_a_check_without_a_bank_is_no_try(course: Course, monkeypatch: Any) -> None:
@@ -552,7 +552,7 @@ def test_what_the_lesson_does_not_expect_is_not_explained(course: Course) -> Non
     course.predict("99.cents", "A")
     for saw in (True, "something else", None):
         revealed = repr(course.reveal("99.cents", saw=saw))
-        assert revealed.startswith(f"! Unexpected: This run showed '{saw}', where the lesson expec")
+        assert revealed.startswith(f"! Unexpected: This run showed '{saw}', but the lesson expec")
         assert "binary fraction" not in revealed
 
 

@@ -313,11 +313,11 @@ def test_reset_forgets_one_or_everything(course: Course, path: Path) -> None:
     course.predict("99.cents", "B")
     course.check("99.to_cents", lambda dollars: round(dollars * 100))
     course.check("99.open", lambda stub, id: "no")
-    assert repr(course.reset("99.to_cents")) == "Progress: 99.to_cents is as new."
+    assert repr(course.reset("99.to_cents")) == "Progress: 99.to_cents is reset."
     assert set(json.loads(path.read_text())["exercises"]) == {"99.open"}
     course.reset("99.cents")
     assert json.loads(path.read_text())["predictions"] == {}
-    assert repr(course.reset_progress()) == "Progress: The whole course is as new."
+    assert repr(course.reset_progress()) == "Progress: The whole course is reset."
     assert ProgressFile(path).read() == Notes()
 
 

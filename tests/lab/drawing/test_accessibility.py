@@ -1,6 +1,6 @@
-"""Nobody is shut out of a lesson: not by eyes that see no colour, small print or no picture.
+"""Lessons are accessible to readers who see no colours, no small text or no pictures.
 
-What is checked here is what the notebooks store, and so what every reader meets.
+These tests check the outputs that the notebooks store, because every reader gets those.
 """
 
 import ast
@@ -33,10 +33,10 @@ OF_A_COLOUR = {
     *("color", "colour", "facecolor", "edgecolor", "fc", "ec", "markerfacecolor", "ecolor"),
     *("markeredgecolor", "mfc", "mec", "background"),
 }
-"""Arguments that take a colour."""
+"""The arguments that take a colour."""
 
 MIN_PIXELS = 12
-"""Of text in HTML: 9 pt."""
+"""The smallest text in HTML, which is 9 pt."""
 
 every_lesson = pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.name)
 
@@ -50,7 +50,7 @@ def code_cells(path: Path) -> list[Any]:
 
 
 def pictures(path: Path) -> Iterator[tuple[Any, Any]]:
-    """Each output that is a picture, with the output below it."""
+    """Each output with a picture, and the output below it."""
     for cell in code_cells(path):
         for output, below in pairwise([*cell.outputs, {}]):
             if "image/png" in output.get("data", {}):
@@ -63,7 +63,7 @@ def pixels(output: Any) -> Image.Image:
 
 @every_lesson
 def test_under_each_picture_a_visible_line_says_the_same(path: Path) -> None:
-    """Its alternative text would not do: JupyterLab shows none for a picture of a cell."""
+    """An alternative text is not enough: JupyterLab shows none for a picture of a cell."""
     for output, below in pictures(path):
         start, _, said = output.data["text/plain"].partition(": ")
         assert start == "Picture", "draw it with bankkit.lab, which adds the line"
@@ -75,8 +75,8 @@ def test_under_each_picture_a_visible_line_says_the_same(path: Path) -> None:
 
 
 @every_lesson
-def test_pictures_are_shown_as_large_as_they_were_drawn(path: Path) -> None:
-    """The lab draws no text below 9 pt; here nothing makes it smaller afterwards."""
+def test_pictures_are_shown_at_the_size_at_which_they_were_drawn(path: Path) -> None:
+    """The lab draws no text below 9 pt, so nothing may shrink the picture afterwards."""
     for output, _ in pictures(path):
         shown = output.metadata["image/png"]
         drawn = pixels(output)
@@ -88,12 +88,12 @@ def test_pictures_are_shown_as_large_as_they_were_drawn(path: Path) -> None:
 
 
 def hue(red: int, green: int, blue: int) -> float:
-    """In degrees."""
+    """The hue in degrees."""
     return colorsys.rgb_to_hsv(red / 255, green / 255, blue / 255)[0] * 360
 
 
 def rgb(colour: str) -> tuple[int, int, int]:
-    """Of `#RRGGBB`, also with an opacity behind it."""
+    """The parts of `#RRGGBB`, which an opacity may follow."""
     red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     return red, green, blue
 
@@ -102,14 +102,14 @@ def is_of_the_palette(red: int, green: int, blue: int) -> bool:
     """A grey, or a tint or shade of one of Okabe and Ito's colours."""
     if max(red, green, blue) - min(red, green, blue) < 24:
         return True
-    away = (abs(hue(red, green, blue) - hue(*rgb(colour))) for colour in OKABE_ITO)
-    return min(min(degrees, 360 - degrees) for degrees in away) < 6
+    distances = (abs(hue(red, green, blue) - hue(*rgb(colour))) for colour in OKABE_ITO)
+    return min(min(degrees, 360 - degrees) for degrees in distances) < 6
 
 
 def foreign_colours(image: Image.Image) -> set[tuple[int, ...]]:
-    """Those of other hues, by the pixels whose neighbours have all the same colour.
+    """The colours of other hues, among pixels whose neighbours all have the same colour.
 
-    An edge is left out: its pixels mix the colours on both of its sides.
+    Edges do not count: their pixels mix the colours of both sides.
     """
     red, green, blue = np.moveaxis(np.asarray(image, dtype=np.int32), -1, 0)
     pixels = red << 16 | green << 8 | blue
@@ -123,13 +123,13 @@ def foreign_colours(image: Image.Image) -> set[tuple[int, ...]]:
 
 
 @every_lesson
-def test_what_is_seen_in_pictures_are_okabe_and_itos_colours(path: Path) -> None:
+def test_pictures_use_only_okabe_and_itos_colours(path: Path) -> None:
     for output, _ in pictures(path):
         assert foreign_colours(pixels(output)) == set(), output.data["text/plain"]
 
 
 @pytest.mark.parametrize("colour", ["red", "#2CA02C", "#9467BD", "gold"])
-def test_a_foreign_colour_would_be_seen_in_a_thin_line(colour: str) -> None:
+def test_a_foreign_colour_is_noticed_in_a_thin_line(colour: str) -> None:
     with figures.plain_style():
         figure = figures.canvas(4, 2)
         axes = figure.add_axes((0.1, 0.2, 0.8, 0.7))
@@ -144,11 +144,11 @@ def drawn(figure: Any) -> Image.Image:
     return Image.open(io.BytesIO(figures.Picture(figure, "A line.").png())).convert("RGB")
 
 
-# --- Colours that are written down ---------------------------------------------------------------
+# --- Colours in source code ----------------------------------------------------------------------
 
 
 def colours(source: str) -> Iterator[str]:
-    """The colours that a program names: `#RRGGBB` in any text, and words where a colour is due."""
+    """The colours in a program: `#RRGGBB` in any text, and words in arguments that take colours."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
@@ -190,7 +190,7 @@ def test_no_lesson_names_another_colour(path: Path) -> None:
     "source",
     ["plot(x, color='red')", "{'fc': 'C1'}", "bar(ec='green')", "'#2CA02C'", "'rgb(255, 0, 0)'"],
 )
-def test_another_colour_would_be_seen(source: str) -> None:
+def test_another_colour_is_noticed(source: str) -> None:
     assert not all(map(is_allowed, colours(source)))
 
 
@@ -200,7 +200,7 @@ KINDS = {name: kind for name, kind in vars(style).items() if isinstance(kind, st
 
 
 def luminance(colour: str) -> float:
-    """As WCAG 2.2 defines it: https://www.w3.org/TR/WCAG22/#dfn-relative-luminance."""
+    """Relative luminance of WCAG 2.2: https://www.w3.org/TR/WCAG22/#dfn-relative-luminance."""
     linear = (
         part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
         for part in (each / 255 for each in rgb(colour))
@@ -219,11 +219,11 @@ def test_contrast_is_computed_as_the_standard_does() -> None:
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_a_badge_can_be_read(name: str) -> None:
+def test_a_badge_has_enough_contrast(name: str) -> None:
     assert contrast(KINDS[name].ink, KINDS[name].colour) >= 4.5
 
 
-def test_a_button_and_a_pictures_text_can_be_read() -> None:
+def test_buttons_and_texts_of_pictures_have_enough_contrast() -> None:
     (background, ink) = re.findall(
         r"bankkit-main \{ background: (\S+); color: (\S+);", cards.LIVE_CSS
     )[0]
@@ -233,8 +233,8 @@ def test_a_button_and_a_pictures_text_can_be_read() -> None:
             assert contrast(colour, paper) >= 4.5
 
 
-def test_each_kind_of_card_has_a_word_and_a_symbol_of_its_own() -> None:
-    """So that its colour need not be seen."""
+def test_each_kind_of_card_has_its_own_word_and_symbol() -> None:
+    """A reader can tell the kinds apart without their colours."""
     words = [kind.word for kind in KINDS.values()]
     assert all(words)
     assert len(set(words)) == len(words)
@@ -244,7 +244,7 @@ def test_each_kind_of_card_has_a_word_and_a_symbol_of_its_own() -> None:
 
 
 def font_sizes(markup: str) -> list[float]:
-    """In pixels; an unknown unit counts as none."""
+    """The font sizes in pixels; 0 for an unknown unit."""
     found = re.findall(r"font-size:\s*([\d.]+)(\w*)", markup)
     scale = {"px": 1.0, "pt": 4 / 3, "em": 14.0, "rem": 14.0}
     return [float(size) * scale.get(unit, 0) for size, unit in found]

@@ -1,4 +1,4 @@
-"""The picture of the system tells what the running bank really is, and everybody can read it."""
+"""The picture of the system shows the real details of the running bank, and is easy to read."""
 
 import itertools
 import socket
@@ -32,7 +32,7 @@ def after_a_deposit(bank: Bank, account_id: str = "alice", dollars: float = 10) 
     return system(bank, before, bank.peek(account_id))
 
 
-def test_it_says_in_words_what_it_shows() -> None:
+def test_the_line_says_what_the_picture_shows() -> None:
     with Bank() as bank:
         picture = after_a_deposit(bank)
     assert picture.line == (
@@ -62,7 +62,7 @@ def test_another_bank_gives_another_picture() -> None:
     assert [square.get_hatch() is not None for square in squares] == [True, False, False, False]
 
 
-def test_the_address_family_is_the_servers() -> None:
+def test_the_address_family_is_that_of_the_server() -> None:
     try:
         with socket.create_server(("::1", 0), family=socket.AF_INET6):
             pass
@@ -74,7 +74,7 @@ def test_the_address_family_is_the_servers() -> None:
     assert "HTTP/2 to ::1, IPv6" in words(picture)
 
 
-def test_a_change_is_told_by_more_than_its_colour() -> None:
+def test_a_change_shows_by_more_than_its_colour() -> None:
     with Bank() as bank:
         picture = after_a_deposit(bank)
         now = bank.peek("alice")

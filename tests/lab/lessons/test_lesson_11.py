@@ -125,7 +125,7 @@ def test_a_mistake_in_a_client_is_not_swallowed() -> None:
 
 def test_what_cannot_be_drawn_is_refused(bank: Bank) -> None:
     log = lab.CallLog()
-    with pytest.raises(ValueError, match="Nobody has called"):
+    with pytest.raises(ValueError, match="The log has no calls to draw"):
         lab.outage(log)
     names = [f"account-{number}" for number in range(9)]
     with log.clients(
@@ -181,10 +181,10 @@ def test_no_label_covers_another_one(pins: dict[int, list[str]]) -> None:
 
 def test_a_slot_without_a_master_is_nobodys() -> None:
     pins = {749: ["alice"]}
-    assert slots._line(THREE[1:], pins, are_keys=True) == "slot 749 of nobody has alice."
+    assert slots._line(THREE[1:], pins, are_keys=True) == "slot 749 of no node has alice."
     assert slots._line(THREE[1:], pins, are_keys=False) == (
         "16,384 slots on 2 masters; of the accounts, node 2 has none, node 3 has none, "
-        "nobody has alice."
+        "no node has alice."
     )
 
 

@@ -1,4 +1,4 @@
-"""The lock on Redis, driven through every schedule: its scripts are the steps, on a real Redis."""
+"""The Redis lock under every schedule: each of its scripts is a step, on a real Redis."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -22,17 +22,17 @@ def store() -> Iterator[Store]:
         yield Store(client)
 
 
-def test_without_fencing_a_lease_that_ran_out_loses_money(store: Store) -> None:
+def test_without_fencing_an_expired_lease_loses_money(store: Store) -> None:
     result = lab.explore(TwoServers(store, fenced=False), timeouts=0)
     assert result.bug is not None
     assert result.bug.kind == "failed assertion"
     assert "$100 is lost" in result.bug.text
     steps = [(move.thread, move.does) for move in result.bug.schedule.moves]
     assert ("server 1", "call redis.expire") in steps
-    again = lab.replay(TwoServers(store, fenced=False), result.bug.schedule)
-    assert again.kind == "failed assertion"
+    replayed = lab.replay(TwoServers(store, fenced=False), result.bug.schedule)
+    assert replayed.kind == "failed assertion"
     fenced = lab.replay(TwoServers(store, fenced=True), result.bug.schedule)
-    assert fenced.kind == "ended"  # the very same order of steps
+    assert fenced.kind == "ended"  # with the same order of steps
 
 
 def test_with_fencing_no_schedule_loses_money(store: Store) -> None:
@@ -41,8 +41,8 @@ def test_with_fencing_no_schedule_loses_money(store: Store) -> None:
     assert result.schedules > 10
 
 
-def test_who_is_inside_under_every_schedule(store: Store) -> None:
-    """Two writers and a reader that queue for one another; nobody waits for ever."""
+def test_a_writer_is_alone_under_every_schedule(store: Store) -> None:
+    """Two writers and a reader wait for each other, but none of them waits forever."""
     key = store.lock_key("exclusive")
 
     def scenario(threading: Any) -> None:
@@ -54,17 +54,17 @@ def test_who_is_inside_under_every_schedule(store: Store) -> None:
             lock = RedisLocks(redis, lease=3600, renew=False, threading=threading)(key)
             with lock.write() if kind == "write" else lock.read():
                 inside.append(kind)
-                redis.execute_command("PING")  # others may come in here
+                redis.execute_command("PING")  # other threads could enter here
                 assert kind == "read" or inside == ["write"]
                 assert kind == "write" or "write" not in inside
                 inside.remove(kind)
 
-        together = [
+        threads = [
             threading.Thread(target=enter, args=(kind,)) for kind in ("write", "read", "write")
         ]
-        for thread in together:
+        for thread in threads:
             thread.start()
-        for thread in together:
+        for thread in threads:
             thread.join()
         assert store.client.keys(f"{key}*") == []
 
@@ -72,8 +72,8 @@ def test_who_is_inside_under_every_schedule(store: Store) -> None:
     assert result.verdict == "ok", result
 
 
-def test_a_waiter_finds_the_expired_lease_by_itself(store: Store) -> None:
-    """Nobody releases: only that the lease ran out lets the other one in."""
+def test_a_waiter_notices_an_expired_lease(store: Store) -> None:
+    """The holder does not release: only the end of its lease lets the waiter in."""
     key = store.lock_key("expired")
 
     def scenario(threading: Any) -> None:

@@ -1,4 +1,4 @@
-"""Pictures of schedules: all of them as a tree, and one as a timeline."""
+"""Pictures of schedules: all schedules as a tree, and one schedule as a timeline."""
 
 from typing import Any
 
@@ -6,16 +6,16 @@ import pytest
 
 from bankkit import lab
 from bankkit.explorer.depth_first import Bound
-from bankkit.lab.schedules.tree import MOST_SCHEDULES, TreeNode, _grow
+from bankkit.lab.schedules.tree import MAX_SCHEDULES, TreeNode, _build_tree
 from bankkit.locks import FirstDraftLock, ReadWriteLock
 from tests.support import pictures
 from tests.support.scenarios import reader_and_writer
 
 
 @pytest.mark.parametrize("preemptions", [0, 1, None])
-def test_it_has_a_leaf_for_every_schedule(preemptions: int | None) -> None:
+def test_the_tree_has_a_leaf_for_every_schedule(preemptions: int | None) -> None:
     scenario = reader_and_writer(ReadWriteLock)
-    root, threads = _grow(scenario, Bound(preemptions), (), ())
+    root, threads = _build_tree(scenario, Bound(preemptions), (), ())
     leaves = list(root.leaves())
     explored = lab.explore(scenario, preemptions=preemptions, reduction=False)
     assert explored.verdict == "ok"
@@ -27,8 +27,8 @@ def test_it_has_a_leaf_for_every_schedule(preemptions: int | None) -> None:
     assert picture.line == f"All {len(leaves)} schedules end well, with {Bound(preemptions)}."
 
 
-def test_the_bug_sits_where_it_sits() -> None:
-    """Once in the schedules with one preemption, nowhere in those with none."""
+def test_the_tree_marks_the_schedule_with_the_bug() -> None:
+    """One schedule with one preemption fails, and none without preemptions does."""
     scenario = reader_and_writer(FirstDraftLock)
     picture = lab.explored_tree(scenario, preemptions=1)
     pictures.check(picture)
@@ -39,7 +39,7 @@ def test_the_bug_sits_where_it_sits() -> None:
 
 def test_every_failing_leaf_is_a_schedule_that_fails() -> None:
     scenario = reader_and_writer(FirstDraftLock)
-    root, _ = _grow(scenario, Bound(1), (), ())
+    root, _ = _build_tree(scenario, Bound(1), (), ())
     paths: list[tuple[tuple[str, ...], TreeNode]] = [((), root)]
     while paths:
         path, node = paths.pop()
@@ -53,7 +53,7 @@ def test_every_failing_leaf_is_a_schedule_that_fails() -> None:
                 assert run.outcome.kind == "lost wakeup"
 
 
-def test_a_forest_is_refused() -> None:
+def test_too_many_schedules_are_refused() -> None:
     def scenario(threading: Any) -> None:
         lock = ReadWriteLock(threading=threading)
 
@@ -67,7 +67,7 @@ def test_a_forest_is_refused() -> None:
         for thread in threads:
             thread.join()
 
-    with pytest.raises(ValueError, match=f"more than {MOST_SCHEDULES} schedules with no bound"):
+    with pytest.raises(ValueError, match=f"more than {MAX_SCHEDULES} schedules with no bound"):
         lab.explored_tree(scenario)
 
 
@@ -83,14 +83,14 @@ def test_a_schedule_as_a_timeline() -> None:
     with lab.Run(scenario) as run:
         for _ in range(3):
             run.step(run.enabled[0])
-        begun = lab.schedule_timeline(scenario, run.schedule)
-    assert begun.line == "2 threads, one lane each; the first 3 steps."
+        beginning = lab.schedule_timeline(scenario, run.schedule)
+    assert beginning.line == "2 threads, one lane each; the first 3 steps."
 
 
-def test_a_schedule_that_is_not_this_scenarios_has_no_timeline() -> None:
+def test_a_schedule_of_another_scenario_is_refused() -> None:
     bug = lab.explore(reader_and_writer(FirstDraftLock)).bug
     assert bug is not None
     with pytest.raises(ValueError, match=r"Step \d+ of the schedule is not possible: "):
         lab.schedule_timeline(reader_and_writer(ReadWriteLock), bug.schedule)
-    with pytest.raises(ValueError, match="1 to 120 steps, and this schedule 0"):
+    with pytest.raises(ValueError, match="1 to 120 steps, but this schedule has 0"):
         lab.schedule_timeline(reader_and_writer(ReadWriteLock), lab.Schedule(()))

@@ -1,4 +1,4 @@
-"""You are the scheduler, driven as a lesson drives it and as the browser's messages do."""
+"""You are the scheduler, driven by calls as in a lesson, and by messages as from a browser."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from tests.support.scenarios import reader_and_writer
 
 
 @pytest.fixture(autouse=True)
-def _everything_is_closed() -> Iterator[None]:
+def _close_every_stepper() -> Iterator[None]:
     yield
     for each in list(stepper._open.values()):
         each.close()
 
 
 def view(shown: Stepper) -> dict[str, Any]:
-    """What the browser gets, by way of JSON."""
+    """The view that the browser gets, through JSON."""
     return dict(json.loads(json.dumps(shown.widget.view)))
 
 
 def send(shown: Stepper, what: str, **more: Any) -> dict[str, Any]:
-    """A command of the browser's, and the view that answers it."""
+    """Send a command as the browser does, and return the view that answers it."""
     shown._on_message(shown.widget, {"do": what, "number": 7, **more}, [])
     answer = view(shown)
     assert answer["answered"] == 7
@@ -51,7 +51,7 @@ def thread(shown: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def line(thread: dict[str, Any]) -> str:
-    """The line of code that is marked."""
+    """The marked line of code."""
     call = thread["calls"][thread["shown"]]
     return str(call["lines"][call["line"] - call["first"]]).strip()
 
@@ -80,13 +80,13 @@ def test_lose_100() -> None:
         assert [each["state"] for each in view(shown)["threads"]] == ["ended", "ended"]
         assert view(shown)["verdict"] == {
             "kind": "reached",
-            "text": "Goal reached: $100 is lost, though both deposits were answered. "
+            "text": "Goal reached: $100 is lost, though it was acknowledged. "
             "It took 4 steps with 2 preemptions.",
         }
         assert shown.share == "lose-100: alice bob alice bob"
 
 
-def test_an_order_that_loses_nothing_is_told_so() -> None:
+def test_an_order_that_loses_nothing_does_not_reach_the_goal() -> None:
     with lab.be_the_scheduler("lose 100") as shown:
         shown.replay("lose-100: bob*2 alice*2")
         assert not shown.goal_reached
@@ -94,13 +94,15 @@ def test_an_order_that_loses_nothing_is_told_so() -> None:
         assert view(shown)["verdict"]["kind"] == "ended"
 
 
-def test_make_both_wait_for_ever() -> None:
-    with lab.be_the_scheduler("make both wait for ever") as shown:
+def test_make_both_wait_forever() -> None:
+    with lab.be_the_scheduler("make both wait forever") as shown:
         for name in ["teller"] * 6 + ["auditor"] * 2:
             shown.step(name)
         between = view(shown)
         assert dict(between["locks"])["writers_mutex"] == "locked by teller"
-        assert dict(between["state"])["the lock"] == "free", "it no longer writes, and yet"
+        assert dict(between["state"])["the lock"] == "free", (
+            "the write has ended, but its mutex is still locked"
+        )
         shown.step("auditor")
         assert "for a notification of changed" in thread(view(shown), "auditor")["waits"]
         assert dict(view(shown)["locks"])["changed"] == "auditor waits"
@@ -131,7 +133,9 @@ def test_prove_you_cannot() -> None:
         answer = send(shown, "explore")
         assert shown.goal_reached
         assert "every schedule with no bound ends well (188 schedules" in answer["verdict"]["text"]
-        assert answer["share"] == "prove-you-cannot: alice*2 bob*3", "it stands where it stood"
+        assert answer["share"] == "prove-you-cannot: alice*2 bob*3", (
+            "the run is where it was before"
+        )
         assert answer["threads"] == between["threads"]
 
 
@@ -178,7 +182,7 @@ def test_undo_and_reset() -> None:
 
 
 def test_a_schedule_of_the_explorer_is_replayed() -> None:
-    with lab.be_the_scheduler("make both wait for ever") as shown:
+    with lab.be_the_scheduler("make both wait forever") as shown:
         found = lab.explore(shown.puzzle.scenario)
         assert found.bug is not None
         shown.replay(found.bug.schedule)
@@ -192,13 +196,13 @@ def test_a_schedule_of_the_explorer_is_replayed() -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("", "This is no schedule; one looks like this: lose-100: alice bob*2 alice"),
-        ("alice bob", "This is no schedule"),
-        ("prove-you-cannot: alice", "a schedule of “prove-you-cannot”, and here is “lose-100”"),
+        ("", "This is not a schedule. One looks like this: lose-100: alice bob*2 alice"),
+        ("alice bob", "This is not a schedule"),
+        ("prove-you-cannot: alice", "a schedule of “prove-you-cannot”, not of “lose-100”"),
         ("lose-100: alice*3", "Step 3 of this schedule is not possible: alice cannot step now"),
         ("lose-100: alice/1", "alice/1 cannot step now; alice, bob can."),
         ("lose-100: zoe", "zoe cannot step now; alice, bob can."),
-        ("lose-100: alice*b", "“alice*b” is no step"),
+        ("lose-100: alice*b", "“alice*b” is not a step"),
         ("lose-100: alice*99999", "at most 10,000 steps"),
         ("{}", "This is not a schedule"),
         ('{"bankkit schedule": 1', "This is not a schedule"),
@@ -214,7 +218,9 @@ def test_a_text_that_is_no_schedule_changes_nothing(text: str, why: str) -> None
         answer = send(shown, "replay", text=text)
         assert why in answer["message"]
         assert answer["share"] == "lose-100: bob"
-        assert send(shown, "step", thread="alice", option=0)["message"] == "", "it goes on"
+        assert send(shown, "step", thread="alice", option=0)["message"] == "", (
+            "the stepper still works"
+        )
 
 
 def test_names_survive_being_shared() -> None:
@@ -224,7 +230,7 @@ def test_names_survive_being_shared() -> None:
     assert share_text.read("My scenario!", f"  {text}\n") == turns
 
 
-# Scenarios of the learner's own.
+# The learner's own scenarios.
 
 
 def deposits(threading: Any) -> None:
@@ -242,7 +248,7 @@ def deposits(threading: Any) -> None:
     assert account.balance == 200, f"the balance is {account.balance}"
 
 
-def test_a_scenario_of_ones_own() -> None:
+def test_an_own_scenario() -> None:
     with lab.be_the_scheduler(deposits, goal="Lose a deposit") as shown:
         assert dict(view(shown)["state"]) == {"account": "shared(balance=0)"}
         assert "main" not in [each["name"] for each in view(shown)["threads"]]
@@ -253,7 +259,7 @@ def test_a_scenario_of_ones_own() -> None:
         assert dict(late["calls"][0]["variables"])["seen"] == "0"
         shown.step("deposit-2")
         main = thread(view(shown), "main")
-        assert main["does"] == "read account.balance", "now it has something to do"
+        assert main["does"] == "read account.balance", "now the main thread has a step of its own"
         shown.step("main")
         shown.step("main")
         assert shown.goal_reached
@@ -282,10 +288,10 @@ def test_the_explorer_answers_prove() -> None:
         assert not shown.goal_reached
         assert answer["verdict"]["kind"] == "broken"
         assert "reader waits at first_draft.py" in answer["verdict"]["text"]
-        assert shown.schedule.preemptions == 1, "it shows how"
+        assert shown.schedule.preemptions == 1, "the stepper shows the bug"
 
 
-# What goes wrong is said, and the stepper lives on.
+# The stepper reports errors and continues.
 
 
 def test_a_thread_that_waits_for_real_is_named() -> None:
@@ -312,7 +318,7 @@ def test_a_thread_that_waits_for_real_is_named() -> None:
         assert send(shown, "reset")["message"] == ""
 
 
-def test_a_scenario_that_depends_on_chance_is_told() -> None:
+def test_a_scenario_that_depends_on_chance_is_reported() -> None:
     runs: list[int] = []
 
     def chancy(threading: Any) -> None:
@@ -331,7 +337,7 @@ def test_a_scenario_that_depends_on_chance_is_told() -> None:
             shown.step("thread")
         answer = send(shown, "undo")
         assert "is not possible" in answer["message"]
-        assert answer["threads"], "it stands where it came to"
+        assert answer["threads"], "the run stops before the impossible step"
 
 
 def test_a_scenario_that_fails_at_once_is_shown() -> None:
@@ -342,7 +348,7 @@ def test_a_scenario_that_fails_at_once_is_shown() -> None:
         assert "Sempahore" in view(shown)["verdict"]["text"]
 
 
-def test_look_that_fails_is_told() -> None:
+def test_a_look_that_fails_is_shown() -> None:
     def look() -> dict[str, str]:
         raise KeyError("no such thing")
 
@@ -351,7 +357,7 @@ def test_look_that_fails_is_told() -> None:
         shown.step("deposit")
 
 
-def test_a_value_that_holds_itself_is_told() -> None:
+def test_a_value_that_contains_itself_is_shown() -> None:
     circle: list[Any] = [1]
     circle.append({"circle": circle})
     assert safe_repr(circle) == "[1, {'circle': …}]"
@@ -370,7 +376,7 @@ def test_a_strange_message_does_no_harm(content: dict[str, Any]) -> None:
 
 
 def test_there_is_no_such_puzzle() -> None:
-    with pytest.raises(ValueError, match='"lose 100", "make both wait for ever"'):
+    with pytest.raises(ValueError, match='"lose 100", "make both wait forever"'):
         lab.be_the_scheduler("lose 200")
 
 
@@ -383,7 +389,7 @@ def test_a_step_that_is_not_possible_names_those_that_are() -> None:
 
 
 def test_messages_may_come_on_another_thread() -> None:
-    """As newer kernels deliver them; greenlets cannot be switched to from there."""
+    """Newer kernels deliver them so, but a thread cannot switch to another thread's greenlets."""
     import asyncio
     from threading import Thread, get_ident
 
@@ -395,7 +401,7 @@ def test_messages_may_come_on_another_thread() -> None:
         other = Thread(target=shown._on_message, args=(shown.widget, message, []))
         other.start()
         other.join()
-        assert ran_on == [], "it waits until the cell has ended"
+        assert ran_on == [], "the message waits for the end of the cell"
         await asyncio.sleep(0)
         assert ran_on == [get_ident()]
         assert shown.share == "deposits: deposit"
@@ -403,7 +409,7 @@ def test_messages_may_come_on_another_thread() -> None:
     asyncio.run(cell())
 
 
-# Nothing is left.
+# Nothing is left behind.
 
 
 def is_there(path: str) -> bool:
@@ -418,13 +424,13 @@ def test_a_new_one_closes_the_old_one() -> None:
     assert is_there(socket)
     other = lab.be_the_scheduler(deposits)
     new = lab.be_the_scheduler("lose 100")
-    assert not is_there(socket), "its Redis is gone"
-    assert "A newer one" in old.widget.view["closed"]
-    assert old.widget.view["threads"], "what was seen last stays to be seen"
-    assert "A newer one" in send(old, "step", thread="alice", option=0)["closed"]
-    with pytest.raises(RuntimeError, match="A newer one"):
+    assert not is_there(socket), "its Redis was stopped"
+    assert "A newer stepper" in old.widget.view["closed"]
+    assert old.widget.view["threads"], "the last view stays visible"
+    assert "A newer stepper" in send(old, "step", thread="alice", option=0)["closed"]
+    with pytest.raises(RuntimeError, match="A newer stepper"):
         old.step("alice")
-    assert other.widget.view["closed"] == "", "another puzzle goes on"
+    assert other.widget.view["closed"] == "", "another puzzle stays open"
     new.step("alice")
 
 
@@ -439,7 +445,7 @@ def test_closing_the_widget_closes_the_stepper() -> None:
     shown.close()
 
 
-def test_in_a_redis_of_the_users_own_no_key_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_key_is_left_in_the_users_redis(monkeypatch: pytest.MonkeyPatch) -> None:
     redis = PrivateRedis()
     try:
         with connect(redis.url) as client:
@@ -461,7 +467,7 @@ def test_no_thread_of_the_run_is_left() -> None:
         return sum(isinstance(each, greenlet) and bool(each) for each in gc.get_objects())
 
     before = alive()
-    shown = lab.be_the_scheduler("make both wait for ever")
+    shown = lab.be_the_scheduler("make both wait forever")
     shown.step("teller")
     shown.undo()
     assert alive() > before
@@ -483,7 +489,7 @@ print(store.client.connection_pool.connection_kwargs["path"])
     assert (ran.returncode, ran.stderr) == (0, "")
     deadline = time.monotonic() + 10
     while is_there(ran.stdout.strip()):
-        assert time.monotonic() < deadline, "its Redis lives on"
+        assert time.monotonic() < deadline, "its Redis still runs"
         time.sleep(0.01)
 
 
@@ -491,7 +497,7 @@ print(store.client.connection_pool.connection_kwargs["path"])
 
 
 @pytest.mark.parametrize("name", PUZZLES)
-def test_without_a_kernel_it_shows_goal_and_code(name: str) -> None:
+def test_without_a_kernel_the_goal_and_the_code_are_shown(name: str) -> None:
     shown = lab.be_the_scheduler(name)
     bundle = shown._repr_mimebundle_()
     assert bundle["text/plain"] == repr(shown)
@@ -503,4 +509,4 @@ def test_without_a_kernel_it_shows_goal_and_code(name: str) -> None:
     assert str(ROOT) not in bundle["text/html"]
     shown.step(shown.schedule.threads[1])
     again = shown._repr_mimebundle_()
-    assert again["text/html"] == bundle["text/html"], "whatever was done meanwhile"
+    assert again["text/html"] == bundle["text/html"], "the steps change nothing here"

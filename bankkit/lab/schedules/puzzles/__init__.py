@@ -1,7 +1,7 @@
-"""The puzzles of "you are the scheduler": a program of real code, and what to bring about with it.
+"""The puzzles of "you are the scheduler": each is a program of real code, and a goal to reach.
 
-A puzzle's program is a scenario like any other: `lab.explore(puzzle.scenario)` works as well. It
-stands in a package of its own, because a scenario's calls are told from the lab's by their package.
+A puzzle's program is an ordinary scenario: `lab.explore(puzzle.scenario)` works, too. The programs
+have their own package, because the explorer tells a scenario's calls from the lab's by package.
 """
 
 from __future__ import annotations
@@ -19,36 +19,38 @@ from bankkit.locks import FirstDraftLock, NoLock, ReadWriteLock
 from bankkit.teller import Teller
 
 Look = Callable[[], Mapping[str, str]]
-"""What to show of the program between two steps, by name."""
+"""Returns what to show of the program between two steps: texts by name."""
 
 BROKEN = frozenset(get_args(End)) - {"ended"}
+"""Every end of a run except the good one."""
 
 
 @dataclass(frozen=True)
 class Puzzle:
-    """A program, and what the learner shall bring about as its scheduler."""
+    """A program, and the goal that the learner should reach as its scheduler."""
 
     name: str
     goal: str
     story: str
     scenario: Scenario
     code: tuple[Callable[..., object], ...]
-    """What of it is shown where there is no kernel."""
+    """The functions whose code is shown if there is no kernel."""
     look: Look | None = None
-    """None shows the scenario's own variables."""
+    """What to show between steps; None shows the scenario's own variables."""
     wanted: frozenset[str] = BROKEN
-    """How a run must end to reach the goal; nothing, if the goal is the explorer's proof."""
+    """The ends of a run that reach the goal; empty if the goal is a proof by the explorer."""
     bound: Mapping[str, Any] = field(default_factory=dict)
-    """What the explorer is told, and so what its `ok` means."""
-    passes: tuple[Callable[..., object], ...] = ()
-    """Functions too short to look at: the line that calls them is shown instead."""
+    """The arguments of `explore` for a proof; they define what its `ok` means."""
+    hidden: tuple[Callable[..., object], ...] = ()
+    """Functions that are too short to show: the stepper shows the line that calls them."""
     patch: tuple[ModuleType, ...] = ()
     lines: tuple[object, ...] = ()
     close: Callable[[], None] = lambda: None
-    """Gives up what the scenario has opened; it opens it again if it is run again."""
+    """Close what the scenario has opened. The next run opens it again."""
 
     @property
     def is_proof(self) -> bool:
+        """Whether the goal is a proof that no schedule fails."""
         return not self.wanted
 
 
@@ -57,13 +59,13 @@ def _lose_100() -> Puzzle:
     return Puzzle(
         name="lose 100",
         goal="Lose $100",
-        story="Alice and Bob each deposit $100 into one empty account: the bank's real code, and "
-        "`none` for a lock. In which order of steps do they leave $100 there, and not $200?",
+        story="Alice and Bob each deposit $100 into the same empty account. This is the bank's "
+        "real code, without a lock (`none`). Which order of steps leaves $100 there, not $200?",
         scenario=tellers,
         code=(Teller._apply,),
         look=tellers.look,
         wanted=frozenset({"failed assertion"}),
-        passes=(Teller._read, Teller._commit),
+        hidden=(Teller._read, Teller._commit),
         close=tellers.close,
     )
 
@@ -71,13 +73,13 @@ def _lose_100() -> Puzzle:
 def _both_wait() -> Puzzle:
     pair = TellerAndAuditor(FirstDraftLock)
     return Puzzle(
-        name="make both wait for ever",
-        goal="Make both wait for ever",
-        story="A teller writes under the lock `first-draft`, an auditor reads under it, and the "
-        "teller goes home only once the audit is done. Tests find nothing wrong with that lock. "
-        "In which order of steps do both wait for ever?",
+        name="make both wait forever",
+        goal="Make both wait forever",
+        story="A teller writes under the lock `first-draft`, and an auditor reads under it. The "
+        "teller goes home only when the audit is done. Tests find no bug in this lock. Which "
+        "order of steps makes both wait forever?",
         scenario=pair,
-        # Not `release_write`: its comment gives the answer away.
+        # `release_write` is not shown: its comment gives the answer away.
         code=(TellerAndAuditor.__call__, FirstDraftLock.acquire_read, FirstDraftLock.acquire_write),
         look=pair.look,
         wanted=frozenset({"deadlock", "lost wakeup"}),
@@ -89,21 +91,21 @@ def _prove() -> Puzzle:
     return Puzzle(
         name="prove you cannot",
         goal="Prove that you cannot",
-        story="Alice and Bob again, now with the bank's own lock, `read-write`. Try to lose $100, "
-        "or to make one of them wait for ever. When you believe that it cannot be done, have the "
-        "explorer run every schedule there is.",
+        story="Alice and Bob deposit again, now with the bank's own lock, `read-write`. Try to "
+        "lose $100, or to make one of them wait forever. When you believe that this is "
+        "impossible, let the explorer run every schedule.",
         scenario=tellers,
         code=(Teller._apply, ReadWriteLock.acquire_write, ReadWriteLock.release_write),
         look=tellers.look,
         wanted=frozenset(),
         bound={"reduction": False},
-        passes=(Teller._read, Teller._commit),
+        hidden=(Teller._read, Teller._commit),
         close=tellers.close,
     )
 
 
 PUZZLES: dict[str, Callable[[], Puzzle]] = {
     "lose 100": _lose_100,
-    "make both wait for ever": _both_wait,
+    "make both wait forever": _both_wait,
     "prove you cannot": _prove,
 }

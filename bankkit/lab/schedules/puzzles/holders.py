@@ -1,4 +1,4 @@
-"""A look into the bank's locks while all threads stand still."""
+"""Shows the state of the bank's locks while all threads are paused."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from bankkit.locks.holders import Holder
 
 
 def holders(lock: Any, names: Mapping[int, str]) -> str:
-    """Who holds one of the bank's locks, and who waits for it, as far as the lock knows.
+    """The holders and waiters of one of the bank's locks in words; `free` if it has neither.
 
-    `statistics()` would say so, but takes the lock's mutex, and that belongs to the threads: what
-    is behind it can be looked at while they all stand still.
+    `names` has the threads' names by ident. This reads private attributes: `statistics()` would
+    take the lock's mutex, and a paused thread may hold it.
     """
 
-    def who(threads: Any) -> str:
+    def listed(threads: Any) -> str:
         idents = (it.ident if isinstance(it, Holder) else it for it in threads)
         return " and ".join(names.get(ident, "?") for ident in idents)
 
-    said = []
+    parts = []
     if lock._writer is not None:
-        said.append(f"{who([lock._writer])} writes")
+        parts.append(f"{listed([lock._writer])} writes")
     if isinstance(lock, FirstDraftLock):
         if lock._readers:
-            said.append(f"{lock._readers} read{'s' if lock._readers == 1 else ''}")
+            parts.append(f"{lock._readers} read{'s' if lock._readers == 1 else ''}")
     elif isinstance(lock, ReadWriteLock):
         if lock._readers:
-            said.append(f"{who(lock._readers)} read{'s' if len(lock._readers) == 1 else ''}")
+            parts.append(f"{listed(lock._readers)} read{'s' if len(lock._readers) == 1 else ''}")
         for queue, what in ((lock._waiting_writers, "write"), (lock._waiting_readers, "read")):
             if queue:
                 waits = "waits" if len(queue) == 1 else "wait"
-                said.append(f"{who(thread for thread, _ in queue)} {waits} to {what}")
-    return "; ".join(said) or "free"
+                parts.append(f"{listed(thread for thread, _ in queue)} {waits} to {what}")
+    return "; ".join(parts) or "free"

@@ -1,4 +1,4 @@
-"""Somebody who writes under a lock, and somebody who reads under it."""
+"""A scenario: one thread writes under a lock, and another reads under it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bankkit.locks import Lock
 
 
 class TellerAndAuditor:
-    """A teller writes, an auditor reads, and the teller goes home once the auditor has read."""
+    """A teller writes, an auditor reads, and the teller goes home when the audit is done."""
 
     def __init__(self, make_lock: Callable[..., Lock]) -> None:
         self._make_lock = make_lock
@@ -20,6 +20,7 @@ class TellerAndAuditor:
         self._report: list[int] = []
 
     def __call__(self, threading: Any) -> None:
+        """Run both threads once, with a new lock."""
         lock = self._lock = self._make_lock(threading=threading)
         book = self._book = {"joint": 0}
         report = self._report = []
@@ -42,6 +43,7 @@ class TellerAndAuditor:
             thread.join()
 
     def look(self) -> dict[str, str]:
+        """The balance, the report and the lock in words; empty before the first run."""
         if self._lock is None:
             return {}
         return {

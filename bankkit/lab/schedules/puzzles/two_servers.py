@@ -1,4 +1,4 @@
-"""Two servers deposit at once under the lock on Redis, and each may lose its lease on the way."""
+"""A scenario: two servers deposit at once under the Redis lock, and each may lose its lease."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from bankkit.store import Store
 
 
 class TwoServers:
-    """Each server takes the lock, reads, may fall asleep until its lease is over, and commits.
+    """Each server takes the lock, reads, may sleep until its lease expires, and commits.
 
-    Real code on a real Redis: the bank's store and its lock. `fenced` says whether a commit comes
-    with the fencing token of its hold, as the bank's commits do.
+    This is real code on a real Redis: the bank's store and its lock. If `fenced`, a commit carries
+    the fencing token of its lock, as the bank's commits do.
 
-    All that the store's namespace holds is deleted before each schedule.
+    Each schedule begins by deleting every key in the store's namespace.
     """
 
     account = "joint"
@@ -29,6 +29,7 @@ class TwoServers:
         self.fenced = fenced
 
     def __call__(self, threading: Any) -> None:
+        """Run both servers once. AssertionError if an acknowledged deposit is lost."""
         sweep(self.store.client, self.store.namespace)
         self.store.create(self.account, "savings")
         redis = RedisPoints(self.store.link, threading)
@@ -40,14 +41,14 @@ class TwoServers:
             locks = RedisLocks(redis, lease=3600, renew=False, threading=threading)
             try:
                 with locks(key).write() as fence:
-                    seen = accounts.read(self.account)
+                    snapshot = accounts.read(self.account)
                     redis.may_expire(fence)
-                    balance = seen.account.balance + self.deposit
-                    proof = fence if self.fenced else None
-                    accounts.commit(self.account, balance, fence=proof)
+                    balance = snapshot.account.balance + self.deposit
+                    token = fence if self.fenced else None
+                    accounts.commit(self.account, balance, fence=token)
                     acknowledged.append(self.deposit)
             except (LockLost, LeaseLost):
-                pass  # whose commit was refused is told so, and acknowledges nothing
+                pass  # the commit was refused, so the server acknowledges nothing
 
         threads = [threading.Thread(target=serve, name=f"server {number}") for number in (1, 2)]
         for thread in threads:

@@ -1,4 +1,4 @@
-"""Two deposits at once, through the bank's real code, on a real Redis."""
+"""A scenario: two deposits at once, through the bank's real code, on a real Redis."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from bankkit.teller import CallDeadline, Teller
 class TwoTellers:
     """Alice and Bob each deposit $100 into the same account.
 
-    Real code: the bank's tellers and store on a real Redis, which is opened when it is first run.
-    What crosses to Redis are the steps, and what the lock does; an operation has all the time in
-    the world, so its patience ends only if the scheduler lets it end.
+    This is real code: the bank's tellers and store on a real Redis, which the first run opens. The
+    steps are the calls of the store and the operations of the lock. A deposit has no deadline, so
+    it times out only if the scheduler fires a timeout.
     """
 
     account = "joint"
@@ -36,24 +36,25 @@ class TwoTellers:
         self._names: dict[int, str] = {}
 
     def __call__(self, threading: Any) -> None:
-        plain = self._store = self._store or self._open()
-        sweep(plain.client, plain.namespace)
-        plain.create(self.account, "savings")
-        deposited: list[float] = []
+        """Run both deposits once. AssertionError if an acknowledged deposit is lost."""
+        real_store = self._store = self._store or self._open()
+        sweep(real_store.client, real_store.namespace)
+        real_store.create(self.account, "savings")
+        acknowledged: list[float] = []
 
         def make_lock(account_id: str) -> Lock:
             self._lock = self._make_lock(threading=threading)
             return self._lock
 
-        store = threading.points(plain, "read", "commit")
+        store = threading.points(real_store, "read", "commit")
         teller = Teller(store, LockTable(make_lock))
 
         def deposit() -> None:
             try:
                 teller.deposit(self.account, 100.0, "", CallDeadline(math.inf))
-                deposited.append(100.0)
+                acknowledged.append(100.0)
             except Busy:
-                pass  # nothing was applied, and the customer knows
+                pass  # nothing was applied, and the customer was told so
 
         threads = [threading.Thread(target=deposit, name=name) for name in ("alice", "bob")]
         for thread in threads:
@@ -62,21 +63,24 @@ class TwoTellers:
         self._names = {thread.ident: thread.name for thread in threads}
         for thread in threads:
             thread.join()
-        lost = sum(deposited) - money.to_dollars(plain.read(self.account).account.balance)
-        assert not lost, f"${lost:.0f} is lost, though both deposits were answered"
+        balance = real_store.read(self.account).account.balance
+        lost = sum(acknowledged) - money.to_dollars(balance)
+        assert not lost, f"${lost:.0f} is lost, though it was acknowledged"
 
     def look(self) -> dict[str, str]:
+        """The balance and the account's lock in words; empty before the first run."""
         if self._store is None:
             return {}
         cents = self._store.read(self.account).account.balance
-        seen = {"balance in Redis": f"${money.to_dollars(cents):.0f} ({cents} cents)"}
+        facts = {"balance in Redis": f"${money.to_dollars(cents):.0f} ({cents} cents)"}
         if self._make_lock is not NoLock:
-            seen["the account's lock"] = "free"
+            facts["the account's lock"] = "free"
             if self._lock is not None:
-                seen["the account's lock"] = holders(self._lock, self._names)
-        return seen
+                facts["the account's lock"] = holders(self._lock, self._names)
+        return facts
 
     def close(self) -> None:
+        """Disconnect, and stop a private Redis. The next run opens it again."""
         self._store = None
         self._resources.close()
 

@@ -11,10 +11,10 @@ const STATES = {
   ready: { sign: "▶", words: "can go on" },
   waiting: { sign: "❚❚", words: "waits" },
   blocked: { sign: "❚❚", words: "waits" },
-  stuck: { sign: "∞", words: "waits for ever" },
+  stuck: { sign: "∞", words: "waits forever" },
   ended: { sign: "✓", words: "has ended" },
   failed: { sign: "✗", words: "has failed" },
-  left: { sign: "□", words: "was left here" },
+  left: { sign: "□", words: "was stopped here" },
 };
 const DOES = {
   ready: ({ does }) => `about to ${does}`,
@@ -121,13 +121,14 @@ class Stepper {
       else this.replay(this.field.value);
     });
     this.button(share, "Copy", "", () => this.copy());
-    this.button(share, "Save", "", () => this.save()).title = "As a file, for lab.replay too";
+    const save = this.button(share, "Save", "", () => this.save());
+    save.title = "Save it as a file; lab.Schedule.from_json reads it, too";
     const file = element("input", "", share, { type: "file", accept: ".json,.txt", hidden: true });
     this.on(file, "change", async () => {
       if (file.files.length) this.replay(await file.files[0].text());
       file.value = "";
     });
-    this.button(share, "Open", "", () => file.click()).title = "A saved file";
+    this.button(share, "Open", "", () => file.click()).title = "Open a saved file";
   }
 
   button(parent, text, key, act) {
@@ -176,7 +177,7 @@ class Stepper {
   isSilent() {
     this.silent = true;
     this.stop();
-    this.say("The kernel does not answer. Is it busy with a cell, or gone? Run this cell again.");
+    this.say("The kernel does not answer. It is busy, or it has stopped. Run this cell again.");
   }
 
   /* The thread's next step; `which` of its ways, counted from 0. */
@@ -186,7 +187,7 @@ class Stepper {
       const thread = this.view.threads[number];
       const move = thread?.moves[which];
       if (move) this.dispatch("step", { thread: thread.name, option: move.option });
-      else if (thread) this.say(`${thread.name} cannot go on now${which ? " in another way" : ""}.`);
+      else if (thread) this.say(`${thread.name} ${which ? "has no other option" : "cannot go on"} now.`);
     });
   }
 
@@ -273,7 +274,7 @@ class Stepper {
     if (closed || message) this.say(closed || message);
     else if (busy) this.say(busy, "open");
     else if (verdict.text) this.say(`${VERDICTS[verdict.kind]} ${verdict.text}`, verdict.kind);
-    else this.say("Whose step is next?", "open");
+    else this.say("Which thread makes the next step?", "open");
   }
 
   say(words, kind = "trouble") {
@@ -311,8 +312,8 @@ class Stepper {
     this.explore.hidden = !view.isProof;
     write(this.explore.firstChild, `⚙ Run every schedule (${view.bound})`);
     write(this.play.firstChild, this.replaying ? "❚❚ Stop" : "▷ Replay");
-    const keys = (view.threads ?? []).map((_, i) => i + 1).join(" ");
-    write(this.hint, `Click into this box and use the keys: ${keys} step a thread.`);
+    const keys = (view.threads ?? []).map((_, i) => i + 1).join(" or ");
+    write(this.hint, `Click into this box to use the keyboard: press ${keys} to step a thread.`);
   }
 
   showThreads() {
@@ -356,7 +357,7 @@ class Stepper {
         if (at) element("small", "", cell, { textContent: ` ${at}` });
       });
     };
-    const why = "It took the turn from a thread that could have gone on.";
+    const why = "A preemption: it took the turn from a thread that could have continued.";
     steps.forEach(({ thread, does, at, preempts }, i) => {
       row(preempts ? `⇄ ${i + 1}` : `${i + 1}`, thread, does, at, preempts ? why : "");
     });
