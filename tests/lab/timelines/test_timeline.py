@@ -19,10 +19,13 @@ from matplotlib.text import Annotation, Text
 from bankkit import Bank, lab
 from bankkit.lab.drawing import style
 from bankkit.lab.drawing.figures import Picture
-from bankkit.lab.recording.history import History, RecordedEvent
+from bankkit.lab.recording.events import RecordedEvent
+from bankkit.lab.recording.history import History
 from bankkit.lab.timelines import figure
-from bankkit.lab.timelines.lanes import MAX_LANES, Lanes, finding, in_words, lanes_of
-from bankkit.lab.timelines.widget import scene
+from bankkit.lab.timelines.lanes import Lanes
+from bankkit.lab.timelines.layout import MAX_LANES, lanes_of
+from bankkit.lab.timelines.scene import scene
+from bankkit.lab.timelines.words import finding, in_words
 from bankkit.pb import bank_pb2
 from tests.lab.drawing.test_accessibility import drawn as pixels
 from tests.lab.drawing.test_accessibility import foreign_colours
