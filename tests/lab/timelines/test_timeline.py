@@ -1,9 +1,11 @@
 """The timeline: true to what was recorded, readable from 2 to 40 lanes, and honest in its gaps."""
 
+import gc
 import json
 import re
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -25,13 +27,13 @@ from bankkit.lab.timelines import figure
 from bankkit.lab.timelines.lanes import Lanes
 from bankkit.lab.timelines.layout import MAX_LANES, lanes_of
 from bankkit.lab.timelines.scene import scene
+from bankkit.lab.timelines.widget import TimelineWidget
 from bankkit.lab.timelines.words import finding, in_words
 from bankkit.pb import bank_pb2
 from tests.lab.drawing.test_accessibility import drawn as pixels
 from tests.lab.drawing.test_accessibility import foreign_colours
 from tests.support import pictures
 from tests.support.histories import crowded, killed, paused
-from tests.support.paths import ROOT
 from tests.support.waiting import eventually
 
 ALICE = bank_pb2.AccountRequest(account_id="alice")
@@ -438,9 +440,18 @@ def test_the_browser_gets_all_there_is(name: str) -> None:
 
 def test_in_the_browser_it_needs_nobody_and_names_no_colour_of_its_own() -> None:
     """Colours come from Python, where the palette is checked, and from the theme."""
-    paths = sorted((ROOT / "bankkit" / "lab" / "recording" / "static").glob("timeline.*"))
-    assert len(paths) == 2
-    for path in paths:
-        source = path.read_text()
-        assert not re.search(r"https?:|\bimport\b|\bfetch\(", source.replace("import.meta", ""))
-        assert not re.search(r"#[0-9A-Fa-f]{3,8}\b|rgba?\(", source), path.name
+    shown = TimelineWidget()
+    for source in (shown._esm, shown._css):
+        assert len(source) > 1000
+        assert not re.search(r"https?:|\bimport\b|\bfetch\(", source)
+        assert not re.search(r"#[0-9A-Fa-f]{3,8}\b|rgba?\(", source)
+    shown.close()
+
+
+def test_a_closed_widget_is_freed() -> None:
+    shown = TimelineWidget()
+    freed = weakref.ref(shown)
+    shown.close()
+    del shown
+    gc.collect()
+    assert freed() is None
