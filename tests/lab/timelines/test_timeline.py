@@ -1,11 +1,9 @@
 """The timeline: true to what was recorded, readable from 2 to 40 lanes, and honest in its gaps."""
 
-import gc
 import json
 import re
 import threading
 import time
-import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -446,12 +444,3 @@ def test_in_the_browser_it_needs_nobody_and_names_no_colour_of_its_own() -> None
         assert not re.search(r"https?:|\bimport\b|\bfetch\(", source)
         assert not re.search(r"#[0-9A-Fa-f]{3,8}\b|rgba?\(", source)
     shown.close()
-
-
-def test_a_closed_widget_is_freed() -> None:
-    shown = TimelineWidget()
-    freed = weakref.ref(shown)
-    shown.close()
-    del shown
-    gc.collect()
-    assert freed() is None
