@@ -1,9 +1,8 @@
 """ES modules in several files, bundled into the one text that a widget takes.
 
 A browser gets a widget's module as a text and has no address for files beside it. So the text holds
-all of them in one scope. What that takes of each file is checked here and in
-`tests/javascript/bundles.test.mjs`: imports have the one form below, and no two files have a name
-in common.
+all of them, in one scope: imports must have the one form below, which is checked here, and no two
+files may have a name in common, which `tests/lab/timelines/test_javascript.py` checks.
 """
 
 from __future__ import annotations

@@ -23,6 +23,11 @@ export default {
   },
 };
 
+/* A button that is disabled can still have the focus, so that nobody loses their place. */
+function enable(button, can) {
+  button.setAttribute("aria-disabled", String(!can));
+}
+
 class Stepper {
   constructor(model, parent) {
     this.model = model;
@@ -199,7 +204,6 @@ class Stepper {
 
   showButtons() {
     const { view } = this;
-    const enable = (button, can) => button.setAttribute("aria-disabled", String(!can));
     enable(this.undo, view.steps?.length && !view.closed);
     enable(this.reset, !view.closed);
     enable(this.explore, !view.closed && !view.busy);

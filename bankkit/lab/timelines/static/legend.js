@@ -3,7 +3,7 @@
 import { element } from "../../drawing/static/dom.js";
 import { heightOfSign } from "./layout.js";
 import { KINDS } from "./scene.js";
-import { arrow, cross, dot, faultMark, line } from "./shapes.js";
+import { cross, dot, faultMark, line } from "./shapes.js";
 
 const HEIGHT = 18, MIDDLE = 9; // pixels
 

@@ -41,7 +41,8 @@ export class Scene {
     this.losses = scene.lost.map((each) => ({
       ...each, lostRow: place(each.lost), byRow: place(each.by),
     }));
-    this.marks = records(scene.marks).map((mark) => ({ ...mark, row: place([mark.lane, mark.row]) }));
+    this.marks = records(scene.marks);
+    for (const mark of this.marks) mark.row = place([mark.lane, mark.row]);
     for (const mark of this.marks) mark.until = this.nextInRow(mark);
 
     this.stepAt = Float64Array.from(steps.at);
@@ -49,7 +50,7 @@ export class Scene {
     const times = new Set([
       0, this.length, ...this.start, ...this.end, ...moments.at, ...scene.marks.at,
     ]);
-    this.events = Float64Array.from([...times].sort((a, b) => a - b));
+    this.events = Float64Array.from(times).sort();
   }
 
   /* When the next thing after a mark begins in its row: its words have room until then. */
