@@ -71,9 +71,12 @@ class Shown:
 def test_lose_100_with_clicks(notebook: Notebook) -> None:
     shown = Shown(notebook, "lose 100")
     assert shown.shows("$0 (0 cents)")
-    assert shown.marked("alice") == "seen = self._read(account_id, request, generation)"
+    assert shown.marked("alice") == "snapshot = self._read(account_id, request, generation)"
     shown.click("alice", "bob")
-    assert shown.marked("alice") == "return self._commit(seen, balance, request, fence, generation)"
+    assert (
+        shown.marked("alice")
+        == "return self._commit(snapshot, balance, request, fence, generation)"
+    )
 
     shown.click("bob")
     shown.button("Undo")

@@ -68,7 +68,7 @@ def test_lose_100() -> None:
         assert line(alice) == "snapshot = self._read(account_id, request, generation)"
         shown.step("alice")
         alice = thread(view(shown), "alice")
-        assert line(alice) == "return self._commit(seen, balance, request, fence, generation)"
+        assert line(alice) == "return self._commit(snapshot, balance, request, fence, generation)"
         variables = dict(alice["calls"][alice["shown"]]["variables"])
         assert variables["balance"] == "10000"
         shown.step("bob")
