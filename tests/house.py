@@ -7,7 +7,8 @@ left out, so that the picture stays readable (the transitive reduction: Aho, Gar
 transitive reduction of a directed graph", SIAM J. Comput. 1, 1972). Rooms that import each other
 keep all the arrows between them.
 
-With `--write` the picture in CONTRIBUTING.md is replaced; without it, it is printed.
+With `--write` the picture in CONTRIBUTING.md is replaced. Without it, the picture is printed, and the
+lines of code of each room.
 """
 
 import argparse
@@ -142,17 +143,11 @@ def reduced(graph: Graph) -> Graph:
     }
 
 
-def size(lines: int) -> str:
-    """Rounded, so that the picture changes only when a room does."""
-    rounded = round(lines / 100) * 100
-    return f"about {rounded:,} lines" if rounded else "under 50 lines"
-
-
-def mermaid(graph: Graph, sizes: Mapping[str, int]) -> str:
+def mermaid(graph: Graph) -> str:
     """The picture as mermaid text, which GitHub draws. The ground is at the bottom."""
 
     def box(name: str) -> str:
-        return f'{_id(name)}["{name}<br/>{size(sizes[name])}"]'
+        return f'{_id(name)}["{name}"]'
 
     inner = sorted(name for name in graph if name.partition("/")[0] == INNER)
     lines = ["graph TD"]
@@ -174,8 +169,9 @@ def _id(name: str) -> str:
 
 
 def picture(package: Path = PACKAGE) -> str:
-    graph, sizes = rooms(package)
-    return f"```mermaid\n{mermaid(reduced(graph), sizes)}\n```"
+    """The picture as it stands in the page: it changes only when an import between rooms does."""
+    graph, _ = rooms(package)
+    return f"```mermaid\n{mermaid(reduced(graph))}\n```"
 
 
 def drawn(page: str) -> str:
@@ -205,6 +201,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         PAGE.write_text(redrawn(page, picture()), encoding="utf-8")
     else:
         print(picture())
+        for name, lines in sorted(rooms(PACKAGE)[1].items()):
+            print(f"{lines:6,} {name}")
 
 
 if __name__ == "__main__":

@@ -69,8 +69,8 @@ from bankkit.lab.schedules.schedule_figure import schedule_timeline
 from bankkit.lab.schedules.stepper import Stepper, be_the_scheduler
 from bankkit.lab.schedules.tree import explored_tree
 from bankkit.lab.timelines.call_life import life
-from bankkit.lab.timelines.lanes import timeline
 from bankkit.lab.timelines.overlaps import overlaps
+from bankkit.lab.timelines.timeline import timeline
 
 _course = Course(Registry("bankkit.lab.lessons"), ProgressFile())
 

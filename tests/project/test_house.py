@@ -83,19 +83,6 @@ def test_only_lines_with_code_are_counted(tmp_path: Path) -> None:
     assert house.lines_of_code(path) == 3
 
 
-@pytest.mark.parametrize(
-    ("lines", "words"),
-    [
-        (0, "under 50 lines"),
-        (49, "under 50 lines"),
-        (51, "about 100 lines"),
-        (1249, "about 1,200 lines"),
-    ],
-)
-def test_a_size_is_rounded(lines: int, words: str) -> None:
-    assert house.size(lines) == words
-
-
 def test_only_the_picture_is_written() -> None:
     page = f"before\n\n{house.OPENS}\nold\n{house.CLOSES}\n\nafter\n"
     new = house.redrawn(page, "new")

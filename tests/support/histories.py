@@ -2,7 +2,8 @@
 
 import random
 
-from bankkit.lab.recording.history import EventKind, History, RecordedEvent
+from bankkit.lab.recording.events import EventKind, RecordedEvent
+from bankkit.lab.recording.history import History
 
 
 def crowded(clients: int, spans: int, *, with_lock: bool = True) -> History:

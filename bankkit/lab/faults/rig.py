@@ -15,7 +15,8 @@ import grpc
 from bankkit.client import error_info
 from bankkit.lab.faults.crash_result import Answer, CrashResult
 from bankkit.lab.faults.server_processes import FaultyServer
-from bankkit.lab.recording.history import REDIS, EventKind, History, RecordedEvent
+from bankkit.lab.recording.events import REDIS, EventKind, RecordedEvent
+from bankkit.lab.recording.history import History
 from bankkit.lab.recording.lost_updates import lost_updates
 from bankkit.lab.recording.recorder import Entry, Log, RecordedChannel
 from bankkit.locks import RedisLocks, RedisLockStatistics

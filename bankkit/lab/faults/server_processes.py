@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from bankkit.lab.recording.history import EventKind, History, RecordedEvent, client_of
+from bankkit.lab.recording.events import EventKind, RecordedEvent, client_of
+from bankkit.lab.recording.history import History
 from bankkit.redis_backend import VARIABLE
 from bankkit.supervisor.supervised import LOG, SupervisedProcess, Supervisor, same_imports
 

@@ -14,7 +14,7 @@ from bankkit.lab.drawing.figures import duration
 from bankkit.lab.racing.race import Race
 from bankkit.lab.racing.race_result import RaceResult
 from bankkit.lab.recording.lost_updates import dollars
-from bankkit.lab.timelines.lanes import timeline
+from bankkit.lab.timelines.timeline import timeline
 from bankkit.locks import POLICIES
 
 TITLE = "Race them yourself"

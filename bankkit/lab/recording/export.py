@@ -22,9 +22,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-from bankkit.lab.recording.history import OF_SERVERS, Call, History, RecordedEvent, Span
+from bankkit.lab.recording.events import OF_SERVERS, Call, RecordedEvent
+from bankkit.lab.recording.history import History, Recorded, history_of
+from bankkit.lab.recording.interval_partitioning import rows_of
 from bankkit.lab.recording.lost_updates import dollars, lost_updates, writes
-from bankkit.lab.timelines.lanes import Recorded, history_of, rows_of
+from bankkit.lab.recording.spans import Span
 
 TraceEvent = dict[str, Any]
 

@@ -13,7 +13,8 @@ from itertools import accumulate
 from math import inf
 
 from bankkit.accounts import StoreUnavailable
-from bankkit.lab.recording.history import Call, History, RecordedEvent, client_of
+from bankkit.lab.recording.events import Call, RecordedEvent, client_of
+from bankkit.lab.recording.history import History
 from bankkit.lab.recording.linearization import Operation, linearize
 
 BEFORE = -1

@@ -26,7 +26,9 @@ from typing import Any, Protocol, cast
 import grpc
 
 from bankkit.client import error_info
-from bankkit.lab.recording.history import Call, EventKind, History, RecordedEvent, Span, client_of
+from bankkit.lab.recording.events import Call, EventKind, RecordedEvent, client_of
+from bankkit.lab.recording.history import History
+from bankkit.lab.recording.spans import Span
 from bankkit.launch.bank import Bank
 from bankkit.locks import Fence, LockStatistics, LockTable, LockTimeout
 from bankkit.pb import bank_pb2_grpc

@@ -7,10 +7,9 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-if TYPE_CHECKING:  # which imports this file
-    from bankkit.lab.recording.history import Call, RecordedEvent
+from bankkit.lab.recording.events import Call, RecordedEvent
 
 SpanKind = Literal[
     "waiting",

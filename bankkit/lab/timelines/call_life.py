@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from bankkit.lab.drawing import figures, style
 from bankkit.lab.drawing.figures import INK, QUIET, Picture, duration
-from bankkit.lab.recording.history import FENCED_OFF, Call, EventKind, RecordedEvent
+from bankkit.lab.recording.events import FENCED_OFF, Call, EventKind, RecordedEvent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

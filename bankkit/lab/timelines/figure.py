@@ -1,4 +1,4 @@
-"""The timeline on paper: what `timeline.lanes_of` found, drawn by matplotlib.
+"""The timeline on paper: `Lanes`, drawn by matplotlib.
 
 Where there is too much to be read, the figure keeps what tells most and says below how much of the
 rest it has left out.
@@ -15,17 +15,10 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 from bankkit.lab.drawing import figures, style
 from bankkit.lab.drawing.figures import INK, PALE, QUIET, Picture
 from bankkit.lab.drawing.text import counted
-from bankkit.lab.recording.history import WakeUp
 from bankkit.lab.recording.lost_updates import LostUpdate, dollars
-from bankkit.lab.timelines.lanes import (
-    Bar,
-    Lanes,
-    MarkKind,
-    Moment,
-    finding,
-    in_words,
-    shortened,
-)
+from bankkit.lab.recording.spans import WakeUp
+from bankkit.lab.timelines.lanes import Bar, Lanes, MarkKind, Moment
+from bankkit.lab.timelines.narration import finding, in_words, shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from bankkit.lab.drawing import figures, style
 from bankkit.lab.drawing.figures import INK, QUIET, Picture
 from bankkit.lab.drawing.text import counted
-from bankkit.lab.recording.history import Span
 from bankkit.lab.recording.recorder import Recording
+from bankkit.lab.recording.spans import Span
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,162 +1,21 @@
-"""The timeline live: played, zoomed and pointed at in the notebook, by `static/timeline.js`.
-
-What is to be drawn travels once, as JSON: whole nanoseconds from the start, one list a column.
-5,000 spans take half a megabyte, which a kernel on the same machine sends in a moment, and which
-anybody can read in the browser's tools; binary columns would save a third of it.
-"""
+"""What the browser shows of a timeline: played, zoomed and pointed at."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import anywidget
 import traitlets
 
-from bankkit.lab.drawing import figures, style
-from bankkit.lab.drawing.figures import INK, Picture
-from bankkit.lab.timelines import figure
-from bankkit.lab.timelines.lanes import Lanes, finding, in_words
+from bankkit.lab.drawing.es_modules import bundle
 
 _STATIC = Path(__file__).parent / "static"
-_KINDS = ("waiting", "reading", "writing", "halted", "stale")
-
-
-class LiveTimeline:
-    """A timeline: live in a running notebook, and a picture where there is no kernel.
-
-    Neither is made before it is asked for.
-    """
-
-    def __init__(self, lanes: Lanes) -> None:
-        self.lanes = lanes
-        self.line = in_words(lanes)
-        """What it shows, for those who cannot see it; the same at every run of one experiment."""
-
-    def __repr__(self) -> str:
-        return self.line
-
-    @cached_property
-    def picture(self) -> Picture:
-        """For paper: `timeline.picture.save("race.pdf")`."""
-        return figure.draw(self.lanes)
-
-    @cached_property
-    def widget(self) -> TimelineWidget:
-        """The live one, to be put beside other widgets."""
-        return TimelineWidget(scene=scene(self.lanes))
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
-        data, metadata = self.picture._repr_mimebundle_()
-        live = self.widget._repr_mimebundle_()  # nothing where there is no front end for it
-        return {**(live[0] if live else {}), **data}, metadata
-
-    def _ipython_display_(self) -> None:
-        figures.show(self.line, *self._repr_mimebundle_())
 
 
 class TimelineWidget(anywidget.AnyWidget):
-    """What the browser shows of a scene."""
+    """Shows a scene; all that happens from then on happens in the browser."""
 
-    _esm = _STATIC / "timeline.js"
-    _css = _STATIC / "timeline.css"
+    # As texts: anywidget watches files, and a widget that is told of changes is never freed.
+    _esm = bundle(_STATIC / "timeline.js")
+    _css = (_STATIC / "timeline.css").read_text(encoding="utf-8")
     scene = traitlets.Dict().tag(sync=True)
-
-
-def scene(lanes: Lanes) -> dict[str, Any]:
-    """All that `static/timeline.js` needs to know, ready for JSON. Times count from the start."""
-    spans = [bar.span for bar in lanes.bars]
-    served_by = lanes.served_by
-    calls = _numbered(
-        call for span in spans for call in (span.call, *span.held_by, span.woken_by) if call
-    )
-    methods = _numbered(bar.method for bar in lanes.bars)
-    places = lanes.places
-    zero = lanes.start
-    return {
-        "account": lanes.account,
-        "finding": finding(lanes),
-        "line": in_words(lanes),
-        "length": lanes.end - zero,
-        "clients": lanes.clients,
-        "servers": lanes.servers,
-        "servedBy": [served_by.get(client, ()) for client in lanes.clients],
-        "rows": lanes.rows,
-        "leftOut": lanes.left_out,
-        "trouble": lanes.trouble,
-        "calls": list(calls),
-        "methods": list(methods),
-        "bars": {
-            "lane": [bar.lane for bar in lanes.bars],
-            "row": [bar.row for bar in lanes.bars],
-            "kind": [_KINDS.index(span.kind) for span in spans],
-            "start": [span.start - zero for span in spans],
-            "end": [span.end - zero for span in spans],
-            "call": [calls[span.call] for span in spans],
-            "method": [methods[bar.method] for bar in lanes.bars],
-            "mode": [span.mode for span in spans],
-            "heldBy": [[calls[call] for call in span.held_by] for span in spans],
-            "wokenBy": [calls.get(span.woken_by, -1) for span in spans],
-            "server": [span.server for span in spans],
-        },
-        "serverSpans": {
-            "server": [lanes.servers.index(span.server) for span in lanes.server_spans],
-            "kind": [span.kind for span in lanes.server_spans],
-            "start": [span.start - zero for span in lanes.server_spans],
-            "end": [span.end - zero for span in lanes.server_spans],
-        },
-        "marks": {
-            "lane": [mark.lane for mark in lanes.marks],
-            "row": [mark.row for mark in lanes.marks],
-            "kind": [mark.kind for mark in lanes.marks],
-            "at": [mark.at - zero for mark in lanes.marks],
-            "words": [mark.words for mark in lanes.marks],
-            "told": [str(mark) for mark in lanes.marks],
-        },
-        "moments": {
-            "lane": [moment.lane for moment in lanes.moments],
-            "row": [moment.row for moment in lanes.moments],
-            "isCommit": [int(moment.kind == "commit") for moment in lanes.moments],
-            "at": [max(moment.at - zero, 0) for moment in lanes.moments],
-            "cents": [moment.cents for moment in lanes.moments],
-        },
-        "wakeUps": {
-            "from": [places[each.releaser] for each in lanes.wake_ups],
-            "released": [each.released - zero for each in lanes.wake_ups],
-            "to": [places[each.waiter] for each in lanes.wake_ups],
-            "granted": [each.granted - zero for each in lanes.wake_ups],
-        },
-        "steps": {
-            "at": [max(step.at - zero, 0) for step in lanes.steps],
-            "actual": [step.actual for step in lanes.steps],
-            "expected": [step.expected for step in lanes.steps],
-        },
-        "lost": [
-            {
-                "lost": places[update.overwritten.call],
-                "lostAt": update.overwritten.wrote_at - zero,
-                "by": places[update.by.call],
-                "readAt": update.by.read_at - zero,
-                "wroteAt": update.by.wrote_at - zero,
-                "words": str(update),
-            }
-            for update in lanes.lost
-            if {update.overwritten.call, update.by.call} <= places.keys()
-        ],
-        "colours": {
-            "reading": style.SKY_BLUE,
-            "writing": style.ORANGE,
-            "lost": style.VERMILLION,
-            "expected": style.GREEN,
-            "wake": style.BLUE,
-            "wakeOnDark": style.SKY_BLUE,
-            "fenced": style.PURPLE,
-            "ink": INK,
-        },
-    }
-
-
-def _numbered(names: Iterable[str]) -> dict[str, int]:
-    return {name: number for number, name in enumerate(dict.fromkeys(names))}

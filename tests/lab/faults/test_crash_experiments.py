@@ -21,8 +21,10 @@ from bankkit.lab.faults.crash_experiments import (
     two_servers,
 )
 from bankkit.lab.faults.crash_result import CrashResult
-from bankkit.lab.recording.history import History, Span
-from bankkit.lab.timelines.lanes import in_words, lanes_of
+from bankkit.lab.recording.history import History
+from bankkit.lab.recording.spans import Span
+from bankkit.lab.timelines.layout import lanes_of
+from bankkit.lab.timelines.narration import in_words
 from tests.support import pictures
 from tests.support.processes import Child, home, needs_proc
 from tests.support.waiting import eventually

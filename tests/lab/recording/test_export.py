@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from bankkit import Bank, lab
-from bankkit.lab.recording.history import History, RecordedEvent
+from bankkit.lab.recording.events import RecordedEvent
+from bankkit.lab.recording.history import History
 from bankkit.lab.recording.lost_updates import lost_updates
 from bankkit.pb import bank_pb2
 from tests.support.histories import killed, paused

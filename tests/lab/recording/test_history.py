@@ -12,7 +12,9 @@ import grpc
 import pytest
 
 from bankkit import Bank, lab
-from bankkit.lab.recording.history import EventKind, History, RecordedEvent, Span, WakeUp
+from bankkit.lab.recording.events import EventKind, RecordedEvent
+from bankkit.lab.recording.history import History
+from bankkit.lab.recording.spans import Span, WakeUp
 from bankkit.pb import bank_pb2, bank_pb2_grpc
 from tests.support.histories import MS, killed, paused
 

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bankkit import Bank, lab
-from bankkit.lab.recording.history import History, RecordedEvent
+from bankkit.lab.recording.events import RecordedEvent
+from bankkit.lab.recording.history import History
 from bankkit.lab.recording.lost_updates import BEFORE, dollars, lost_updates, writes
 
 Step = tuple[str, str]  # a client, and "read" or "commit"

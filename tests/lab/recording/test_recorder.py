@@ -10,7 +10,7 @@ import grpc
 import pytest
 
 from bankkit import Bank, lab
-from bankkit.lab.recording.history import Call, EventKind
+from bankkit.lab.recording.events import Call, EventKind
 from bankkit.lab.recording.recorder import Recording
 from bankkit.locks import LockTable
 from bankkit.pb import bank_pb2, bank_pb2_grpc

@@ -12,7 +12,7 @@ from IPython.utils.capture import capture_output
 from bankkit import Bank, lab
 from bankkit.lab.drawing import figures
 from bankkit.lab.drawing.figures import Picture
-from bankkit.lab.recording.history import Call, EventKind, RecordedEvent
+from bankkit.lab.recording.events import Call, EventKind, RecordedEvent
 from bankkit.lab.recording.recorder import Recording
 from bankkit.lab.timelines.call_life import parts
 from bankkit.pb import bank_pb2

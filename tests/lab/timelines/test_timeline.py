@@ -19,16 +19,19 @@ from matplotlib.text import Annotation, Text
 from bankkit import Bank, lab
 from bankkit.lab.drawing import style
 from bankkit.lab.drawing.figures import Picture
-from bankkit.lab.recording.history import History, RecordedEvent
+from bankkit.lab.recording.events import RecordedEvent
+from bankkit.lab.recording.history import History
 from bankkit.lab.timelines import figure
-from bankkit.lab.timelines.lanes import MAX_LANES, Lanes, finding, in_words, lanes_of
-from bankkit.lab.timelines.widget import scene
+from bankkit.lab.timelines.lanes import Lanes
+from bankkit.lab.timelines.layout import MAX_LANES, lanes_of
+from bankkit.lab.timelines.narration import finding, in_words
+from bankkit.lab.timelines.scene import scene
+from bankkit.lab.timelines.widget import TimelineWidget
 from bankkit.pb import bank_pb2
 from tests.lab.drawing.test_accessibility import drawn as pixels
 from tests.lab.drawing.test_accessibility import foreign_colours
 from tests.support import pictures
 from tests.support.histories import crowded, killed, paused
-from tests.support.paths import ROOT
 from tests.support.waiting import eventually
 
 ALICE = bank_pb2.AccountRequest(account_id="alice")
@@ -435,9 +438,9 @@ def test_the_browser_gets_all_there_is(name: str) -> None:
 
 def test_in_the_browser_it_needs_nobody_and_names_no_colour_of_its_own() -> None:
     """Colours come from Python, where the palette is checked, and from the theme."""
-    paths = sorted((ROOT / "bankkit" / "lab" / "recording" / "static").glob("timeline.*"))
-    assert len(paths) == 2
-    for path in paths:
-        source = path.read_text()
-        assert not re.search(r"https?:|\bimport\b|\bfetch\(", source.replace("import.meta", ""))
-        assert not re.search(r"#[0-9A-Fa-f]{3,8}\b|rgba?\(", source), path.name
+    shown = TimelineWidget()
+    for source in (shown._esm, shown._css):
+        assert len(source) > 1000
+        assert not re.search(r"https?:|\bimport\b|\bfetch\(", source)
+        assert not re.search(r"#[0-9A-Fa-f]{3,8}\b|rgba?\(", source)
+    shown.close()

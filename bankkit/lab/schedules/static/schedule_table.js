@@ -1,0 +1,44 @@
+/* The schedule so far: a row for each step, a column for each thread. */
+
+import { element } from "../../drawing/static/dom.js";
+import { threadColour } from "./thread_colour.js";
+import { caption } from "./words.js";
+
+const WHY = "A preemption: it took the turn from a thread that could have continued.";
+
+/* The rows of the table; at its end are the threads that wait and that nobody will wake. */
+export function scheduleRows(steps, threads) {
+  const rows = steps.map(({ thread, does, at, preempts }, i) => ({
+    mark: preempts ? `⇄ ${i + 1}` : `${i + 1}`, thread, does, at, title: preempts ? WHY : "",
+  }));
+  for (const { name, state, waits } of threads) {
+    if (state === "stuck") rows.push({ mark: "∞", thread: name, does: waits, at: "", title: "" });
+  }
+  return rows;
+}
+
+export function showSchedule(parent, { steps = [], threads = [], preemptions = 0 }) {
+  parent.replaceChildren();
+  const table = element("table", "", parent);
+  element("caption", "", table, { textContent: caption(steps.length, preemptions) });
+  const rows = scheduleRows(steps, threads);
+  if (!rows.length) return;
+  const top = element("tr", "", element("thead", "", table));
+  element("th", "", top, { scope: "col", textContent: "#" });
+  threads.forEach(({ name }, i) => {
+    element("th", threadColour(i), top, { scope: "col", textContent: name });
+  });
+  const body = element("tbody", "", table);
+  for (const { mark, thread, does, at, title } of rows) {
+    const line = element("tr", "", body);
+    element("td", "bk-number", line, { textContent: mark, title });
+    threads.forEach(({ name }, i) => {
+      const isIts = name === thread;
+      const cell = element("td", isIts ? `bk-did ${threadColour(i)}` : "", line);
+      if (!isIts) return;
+      cell.append(does);
+      if (at) element("small", "", cell, { textContent: ` ${at}` });
+    });
+  }
+  parent.scrollTop = parent.scrollHeight;
+}

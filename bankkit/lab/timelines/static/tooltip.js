@@ -1,0 +1,67 @@
+/* The numbers of what is under the pointer. */
+
+import { element } from "../../drawing/static/dom.js";
+import { balanceWords, barWords, serverWords } from "./narration.js";
+import { clamp } from "./numbers.js";
+import { WAITING } from "./scene.js";
+import { duration } from "./words.js";
+
+const SLACK = 3; // pixels by which a pointer may miss a bar
+
+/* What is at a place of the canvas, in words; empty if nothing is. */
+export function wordsAt({ scene, scale, layout }, x, y) {
+  if (x < scale.left) return "";
+  const at = scale.time(x);
+  if (y > layout.lanesHeight) return balanceWords(scene, at);
+  const slack = (SLACK * scale.span) / (scale.width - scale.left);
+  const row = layout.rowAt(y);
+  const mark = scene.marks.find((each) => each.row === row && Math.abs(each.at - at) < 2 * slack);
+  if (mark) return `${mark.told}\n${duration(mark.at)}`;
+  const life = scene.serverSpans.find(
+    ({ server, start, end }) => layout.serverRow(server) === row && start <= at && at <= end,
+  );
+  if (life) return serverWords(scene, life);
+  const bar = nearestBar(scene, row, at, slack);
+  return bar === undefined ? "" : barWords(scene, bar);
+}
+
+/* The bar of a row that is nearest to a time, and no further from it than `slack`. */
+function nearestBar(scene, row, at, slack) {
+  let best, nearest = slack;
+  for (const bar of scene.byRow[row] ?? []) {
+    const off = Math.max(scene.start[bar] - at, at - scene.end[bar], 0);
+    // Of two that touch, the one that holds the lock.
+    if (off < nearest || (off === nearest && scene.kind[bar] !== WAITING)) {
+      best = bar;
+      nearest = off;
+    }
+  }
+  return best;
+}
+
+/* Where a box of a size goes for a pointer at a place, so that it stays within an area. */
+export function placed(pointer, box, area) {
+  const right = pointer.x + 14;
+  const x = right + box.width > area.width ? pointer.x - box.width - 10 : right;
+  return { x: Math.max(x, 0), y: clamp(pointer.y + 14, 0, area.height - box.height) };
+}
+
+export class Tooltip {
+  constructor(parent) {
+    this.box = element("div", "bk-tip", parent, { hidden: true });
+  }
+
+  show(words, pointer, area) {
+    this.box.hidden = !words;
+    if (!words) return;
+    this.box.textContent = words;
+    const size = { width: this.box.offsetWidth, height: this.box.offsetHeight };
+    const { x, y } = placed(pointer, size, area);
+    this.box.style.left = `${x}px`;
+    this.box.style.top = `${y}px`;
+  }
+
+  hide() {
+    this.box.hidden = true;
+  }
+}
