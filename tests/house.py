@@ -7,8 +7,8 @@ left out, so that the picture stays readable (the transitive reduction: Aho, Gar
 transitive reduction of a directed graph", SIAM J. Comput. 1, 1972). Rooms that import each other
 keep all the arrows between them.
 
-With `--write` the picture in CONTRIBUTING.md is replaced. Without it, the picture is printed, and the
-lines of code of each room.
+With `--write` the picture in CONTRIBUTING.md is replaced. Without it, the picture is printed,
+and the lines of code of each room.
 """
 
 import argparse

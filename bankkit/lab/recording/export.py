@@ -8,7 +8,7 @@ within them the waits, reads and writes, and arrows from a release to whom it le
 account are its lock's holds, its balance, and the updates that were lost. Under `servers`, where
 there are several, a thread for each has when it ran or was paused, and its faults.
 
-Source: Duca and Sinclair, "Trace RecordedEvent Format",
+Source: Duca and Sinclair, "Trace Event Format",
 https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU. Slices of one
 thread must nest there, so calls that one client has in flight together get a thread each.
 """
