@@ -247,7 +247,7 @@ def test_a_server_with_a_rival_writes_nothing_until_it_is_alone_again(
         eventually(lambda: is_serving(bank))
         assert deposit(bank) == 2
     (said, back) = [record.message for record in caplog.records]
-    assert said.startswith("another server (mutex) works on the same accounts: this one writes")
+    assert said.startswith("another server (mutex) works on the same accounts: this server writes")
     assert back == "this server can serve writes again"
 
 
@@ -382,7 +382,7 @@ def test_a_redis_that_begins_to_evict_gets_no_writes(
         assert not refusal(bank)  # at once
         eventually(lambda: is_serving(bank))
         redis.config_set("maxmemory", 0)
-    assert "no write is served, because Redis" in caplog.text
+    assert "this server refuses all writes, because Redis" in caplog.text
     assert "volatile-lru" in caplog.text
 
 

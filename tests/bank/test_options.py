@@ -37,7 +37,7 @@ BAD: dict[str, tuple[Any, str]] = {
     "unsafe": ("no", "unsafe must be True or False, not 'no'"),
     "policy": ("nobody", "policy must be one of fair, readers, writers, not 'nobody'"),
     "name": ('a"b', "An owner is a name without quotes or backslashes, not 'a\"b'"),
-    "host": ("*", r"host '\*' is no address of this machine"),
+    "host": ("*", r"host '\*' is not an address of this machine"),
     "port": (70000, "port must be a whole number from 0 to 65535, not 70000"),
     "max_calls": (0, "max_calls must be a whole number from 1 to 1000000, not 0"),
     "max_wait": (-1.0, r"max_wait must be a positive number of seconds, not -1\.0"),
@@ -223,7 +223,7 @@ def test_what_a_fleet_tells_its_servers_can_all_be_said() -> None:
 
 @pytest.mark.parametrize(("name", "value"), [("policy", "readers"), ("namespace", None)])
 def test_what_cannot_be_said_to_serve_is_not_left_out(name: str, value: Any) -> None:
-    with pytest.raises(ValueError, match=f"No command line can say that {name} is {value!r}"):
+    with pytest.raises(ValueError, match=f"A command line cannot express {name}={value!r}"):
         command_line(BankOptions, {name: value})
 
 

@@ -129,7 +129,7 @@ def bad_files(folder: Path, ours: Authority, here: Certificate) -> Iterator[tupl
     yield (here.cert, folder, None), "tls_key cannot be read"
     yield (here.cert, here.key, folder / "missing"), "tls_ca cannot be read"
     yield (here.cert, other.key, None), "tls_key does not belong to tls_cert"
-    yield (garbage, here.key, None), "of no use"
+    yield (garbage, here.key, None), "not usable"
     yield (here.cert, locked, None), "tls_key is encrypted"
     yield (here.cert, here.key, garbage), "tls_ca is no certificate"
     yield (expired.cert, expired.key, None), "certificate has expired"

@@ -177,8 +177,8 @@ def test_a_taken_port(place: Home, host: str) -> None:
         ("--threads 0", "threads must be a whole number from 1 to 1000, not 0"),
         ("--redis http://127.0.0.1:6379", "redis://HOST:PORT/DB.*rediss://.*unix://"),
         ("--redis redis://127.0.0.1:1 --data-dir data", "data_dir is for a private Redis"),
-        ("--host no-such-host.invalid", "'no-such-host.invalid' is no address of this machine"),
-        ("--host 192.0.2.1", "'192.0.2.1' is no address of this machine"),
+        ("--host no-such-host.invalid", "'no-such-host.invalid' is not an address of this machine"),
+        ("--host 192.0.2.1", "'192.0.2.1' is not an address of this machine"),
         ("--data-dir /dev/null", "data_dir cannot be /dev/null"),
     ],
 )

@@ -134,7 +134,7 @@ def test_a_start_that_cannot_be_is_refused_before_the_running_bank_is_stopped(
     for servers in (1, 2):
         assert "must be True or False" in refused(ValueError, unsafe="no", servers=servers)
     for host in ("no-such-host.invalid", "192.0.2.1"):
-        assert f"{host!r} is no address of this machine" in refused(ValueError, host=host)
+        assert f"{host!r} is not an address of this machine" in refused(ValueError, host=host)
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
         assert "in use by another program" in refused(PortTaken, port=port)
@@ -147,7 +147,7 @@ def test_a_start_that_cannot_be_is_refused_before_the_running_bank_is_stopped(
     )
     assert start._current is not None
     own = start._current._engine.url
-    assert "belongs to the bank that runs" in refused(ValueError, redis=own)
+    assert "belongs to the running bank" in refused(ValueError, redis=own)
     assert "tls_cert cannot be read" in refused(ValueError, tls_cert="none.pem", tls_key="none.pem")
     with closing(PrivateRedis(data_dir=here.folder / "taken")):
         assert "is in use by another bank" in refused(
@@ -221,7 +221,7 @@ def test_a_start_within_a_start_is_refused(here: Home, monkeypatch: pytest.Monke
         bankkit.start().stop()
     finally:
         signal.signal(signal.SIGALRM, before)
-    assert said == ["This thread is in start() already: call it again once that is done."]
+    assert said == ["This thread is in start() already: call it again after that returns."]
 
 
 def test_a_misspelt_option_is_told_before_the_running_bank_is_stopped(here: Home) -> None:
@@ -411,7 +411,7 @@ def test_stop_in_a_signal_handler_in_the_midst_of_stop(here: Home) -> None:
 @pytest.mark.parametrize("host", ["*", "", "two words", "127.0.0.1 "])
 def test_a_host_that_is_none_leaves_the_bank_running(here: Home, host: str) -> None:
     bank = bankkit.start()
-    with pytest.raises(ValueError, match="is no address of this machine"):
+    with pytest.raises(ValueError, match="is not an address of this machine"):
         bankkit.start(host=host)
     assert answers(bank)
     bank.stop()

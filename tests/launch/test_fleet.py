@@ -329,7 +329,7 @@ def test_a_server_that_does_not_start_says_why_and_nothing_is_left(here: Home) -
     with bankkit.Bank("read-write") as rival:
         with pytest.raises(ServerNotRunning) as failed:
             bankkit.Fleet(servers=2, redis=rival._engine.url, namespace="bank")
-        assert "server 1 did not start. Its last words:\nAnother server (read-write)" in str(
+        assert "server 1 did not start. Its last output:\nAnother server (read-write)" in str(
             failed.value
         )
         assert not [each for each in here.processes() if "bankkit serve" in each]

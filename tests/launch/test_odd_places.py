@@ -201,9 +201,9 @@ for start in (lambda: bankkit.Bank(redis="private-cluster"), bankkit.Fleet):
     ("failure", "port", "complaint"),
     [
         ("EACCES", 80, "Port 80 is reserved for the administrator. Choose one from 1024 up, or 0"),
-        ("EACCES", 50051, "This system keeps port 50051 for itself: its rules let no program"),
-        ("EACCES", 0, "The security rules of this system let no program listen on 127.0.0.1."),
-        ("ENOBUFS", 50051, "Port 50051 on 127.0.0.1 cannot be listened on: No buffer space"),
+        ("EACCES", 50051, "The security rules of this system forbid listening on port 50051."),
+        ("EACCES", 0, "The security rules of this system forbid listening on 127.0.0.1."),
+        ("ENOBUFS", 50051, "The server cannot listen on port 50051 on 127.0.0.1: No buffer space"),
     ],
 )
 def test_a_port_that_the_system_refuses(
