@@ -221,7 +221,7 @@ class ServerLease:
                 "both."
                 if self._alone
                 else f"if the other one uses {self._concurrency}, too. Stop the other one, or "
-                "start both with redis-read-write or both with atomic."
+                "start both with the same choice: redis-read-write or atomic."
             )
         )
 

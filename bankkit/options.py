@@ -132,8 +132,8 @@ class CommonOptions(RedisOptions):
         if own is None and self.wait_replicas > replicas:
             raise ValueError(
                 f"wait_replicas is {self.wait_replicas}, but "
-                f"{self.redis if self.redis in SETUPS else 'a private Redis'} has {replicas} for "
-                f"each master: no write would be acknowledged."
+                f"{self.redis if self.redis in SETUPS else 'a private Redis'} has {replicas} for a "
+                f"master: no write would be acknowledged."
             )
 
 

@@ -1,4 +1,4 @@
-"""A server that lost its lock on Redis changes nothing, and says so."""
+"""A server that has lost its lock on Redis changes nothing, and reports it."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def bank(shared: bankkit.Bank) -> Iterator[bankkit.Bank]:
 
 @pytest.fixture
 def rival(bank: bankkit.Bank) -> Iterator[Callable[[str], object]]:
-    """What another server does once the lease of this one has run out: it takes the lock, deposits
-    $5, and leaves. Redis is made to forget the lock, which is all that the end of a lease does."""
+    """Acts as another server after this one's lease has expired: it takes the lock, deposits $5,
+    and releases the lock. We delete the lock's key: an expired lease does no more."""
     locks = RedisLocks(bank.store.link, owner="rival")
 
     def deposit(account_id: str) -> None:
@@ -62,7 +62,7 @@ def test_a_lost_lock_is_aborted_and_nothing_is_applied(
     assert info.reason == "LOCK_LOST"
     assert "Nothing was applied" in error.details()
     assert bank.client.get_balance("alice").balance == 5
-    assert set(bank.peek("alice")) == {"bank:{alice}:account"}  # no reply is remembered
+    assert set(bank.peek("alice")) == {"bank:{alice}:account"}  # no reply is stored
     assert bank.stub.Deposit(request, timeout=10).balance == 105
 
 

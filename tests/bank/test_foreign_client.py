@@ -1,4 +1,4 @@
-"""A client that shares no code with us: it finds the service by reflection, as any could."""
+"""A client that shares no code with the bank: it finds the service by reflection."""
 
 import json
 import shutil
@@ -29,7 +29,8 @@ def bank() -> Iterator[bankkit.Bank]:
 
 
 def grpcurl(bank: bankkit.Bank, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Knows nothing but the address: no proto file, no stub. The last argument is what to do."""
+    """Runs grpcurl, which gets only the address: no proto file, no stub. The last argument is the
+    method or the command."""
     *flags, target = arguments
     return subprocess.run(
         [str(GRPCURL), "-plaintext", *flags, bank.address, *target.split()],

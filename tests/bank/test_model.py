@@ -19,11 +19,11 @@ import bankkit
 
 LIMIT = 10**15
 Answer = tuple[str, int | None]
-"""Status code, and the balance in cents where the reply shows one."""
+"""The status code, and the balance in cents if the reply has one."""
 
 
 class Model:
-    """What the bank promises, without a network, a lock or a store."""
+    """The bank's rules, without a network, a lock or a store."""
 
     def __init__(self) -> None:
         self.balances: dict[str, int] = {}
@@ -60,7 +60,7 @@ class Model:
         elif method == "Withdraw":
             balance -= int(exact)
         else:
-            balance += round(balance * exact / 100)  # a Fraction rounds half to even
+            balance += round(balance * exact / 100)  # `round` of a Fraction rounds half to even
         if balance < 0:
             return "FAILED_PRECONDITION", None
         if balance > LIMIT:
@@ -84,7 +84,7 @@ numbers = st.one_of(
 
 
 class BankMachine(RuleBasedStateMachine):
-    """Account ids of an example carry its number: all examples share one bank."""
+    """All examples share one bank, so the account ids contain the number of the example."""
 
     client: bankkit.Client
     examples = 0

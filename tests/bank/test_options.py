@@ -1,4 +1,4 @@
-"""Each option is said once, and is known, explained and checked at every door of the bank."""
+"""Each option is declared once; every way to start a bank knows, documents and checks it."""
 
 import inspect
 import re
@@ -46,7 +46,7 @@ BAD: dict[str, tuple[Any, str]] = {
     "tls_ca": ("ca.pem", "tls_ca asks clients for certificates: give tls_cert and tls_key"),
     "servers": (33, "servers must be a whole number from 1 to 32, not 33"),
 }
-"""For each option a value that it cannot have, and what is said of it."""
+"""For each option, a value that is not allowed, and the start of the error."""
 
 WRONG_TYPES = [
     ("data_dir", 7, "data_dir must be a path, not 7"),
@@ -82,7 +82,7 @@ GOOD: dict[str, Any] = {
     "tls_ca": "ca.pem",
     "servers": 2,
 }
-"""For each option a value that it can have, and does not have by default."""
+"""For each option, an allowed value that is not the default."""
 
 
 def test_the_tables_above_have_every_option() -> None:
@@ -92,11 +92,11 @@ def test_the_tables_above_have_every_option() -> None:
     assert not [each.name for each in options_of(BankOptions) if each.default == GOOD[each.name]]
 
 
-# What they take
+# Values that are accepted
 
 
 def callers_are_checked() -> None:
-    """Nobody calls it. mypy reads it, and says so where it finds nothing to be ignored."""
+    """Only mypy reads this function. It reports an ignore comment that it does not need."""
     bankkit.Bank(port="50051")  # type: ignore[arg-type]
     bankkit.Bank(prt=50051)  # type: ignore[call-arg]
     bankkit.Bank("mutex", "fair")  # type: ignore[call-arg]
@@ -227,7 +227,7 @@ def test_what_cannot_be_said_to_serve_is_not_left_out(name: str, value: Any) -> 
         command_line(BankOptions, {name: value})
 
 
-# What they refuse
+# Values that are refused
 
 
 @pytest.fixture
@@ -245,7 +245,7 @@ def refusal(door: Callable[..., object], **options: Any) -> str:
 
 
 def doors(*names: str) -> list[Callable[..., object]]:
-    """That take these options in Python."""
+    """The callables of Python that take these options."""
     of_bank: list[Callable[..., object]] = [BankOptions, bankkit.Bank, bankkit.start]
     of_fleet: list[Callable[..., object]] = [FleetOptions, bankkit.Fleet]
     if set(names) <= set(OF_FLEET) - {"servers"}:
@@ -265,7 +265,7 @@ def test_a_bad_value_is_refused_in_the_same_words_everywhere(
 ) -> None:
     value, sentence = BAD[name]
     said = {refusal(door, **{name: value}) for door in doors(name)}
-    if name in OF_SERVE and name != "unsafe":  # where a flag has no value
+    if name in OF_SERVE and name != "unsafe":  # whose flag has no value
         flag = name.replace("_", "-")
         assert main(["serve", f"--{flag}={value}"]) == 2
         said.add(capsys.readouterr().err.removeprefix("bankkit: ").removesuffix("\n"))
@@ -308,7 +308,7 @@ def test_a_password_is_not_shown() -> None:
         assert "lease=3.0" in repr(options)
 
 
-# One more
+# An additional option
 
 
 MADE_UP = """\
@@ -357,7 +357,7 @@ def place() -> Iterator[Home]:
 
 
 def test_an_option_that_is_added_in_one_place_is_known_in_all(place: Home) -> None:
-    """A copy of the package has it; a server of its fleet that did not know it would not start."""
+    """We add it in a copy of the package. A fleet's server that did not know it would not start."""
     copy = place.folder / "copy"
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "bankkit", copy / "bankkit", ignore=ignored)

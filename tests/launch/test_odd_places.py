@@ -1,4 +1,4 @@
-"""Where TMPDIR, the locale, the file system or the system's rules are not what one expects."""
+"""Banks with an unusual TMPDIR, locale, file system or security rules."""
 
 import os
 import sys
@@ -52,7 +52,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 def test_a_name_of_the_folder_for_temporary_files(
     place: Home, certificate: list[str], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A Redis and a bank with TLS have a socket there, a fleet finds that Redis."""
+    """Redis and a bank with TLS have their sockets in the folder, and a fleet finds that Redis."""
     folder = place.folder / name
     folder.mkdir()
     monkeypatch.setenv("TMPDIR", str(folder))
@@ -130,7 +130,7 @@ echo "Failed to configure LOCALE for invalid locale name." && exit 1
 def test_a_locale_that_is_not_installed(
     tmp_path: Path, kind: type[PrivateRedis | PrivateSentinel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Redis 7.4 and later do not start with it; one that is older must do as if."""
+    """Redis 7.4 and later do not start with such a locale. A script makes older ones fail, too."""
     real = find_binary().path
     (tmp_path / "redis-server").write_text(AS_REDIS_7_4.replace("REAL", str(real)))
     (tmp_path / "redis-server").chmod(0o755)

@@ -1,4 +1,4 @@
-"""What a fork does to banks: the parent's are inert in the child, and it may have its own."""
+"""A fork: the parent's banks do nothing in the child, and the child may start its own."""
 
 import multiprocessing
 import multiprocessing.forkserver
@@ -152,7 +152,7 @@ def test_what_a_child_makes_itself(bank: bankkit.Bank) -> None:
 
 
 def test_a_child_right_after_a_call(bank: bankkit.Bank) -> None:
-    """The server's threads are still about the last one."""
+    """The server's threads may still be finishing the call."""
     for _ in range(5):
         bank.client.get_balance("alice")
         in_a_fork(lambda: bankkit.connect(bank.address).get_balance("alice"))
@@ -173,11 +173,11 @@ def test_a_child_beside_a_call(bank: bankkit.Bank) -> None:
     with a_call_in_flight(bank):
         in_a_fork(child)
     assert bank.client.get_balance("alice").balance == 10
-    in_a_fork(lambda: bankkit.connect(bank.address).get_balance("alice"))  # and all is well again
+    in_a_fork(lambda: bankkit.connect(bank.address).get_balance("alice"))  # gRPC works again
 
 
 def test_a_child_of_a_parent_without_fork_support(tmp_path: object) -> None:
-    """Nothing tells but that gRPC does not answer."""
+    """The only sign is that gRPC does not answer."""
     code = """
 import os, time, bankkit
 bank = bankkit.Bank()
@@ -212,7 +212,7 @@ def test_multiprocessing(bank: bankkit.Bank, method: str) -> None:
         assert pool.apply_async(deposit, (bank.address,)).get(LONG_ENOUGH) == before + 1
     if method == "forkserver":
         server: Any = multiprocessing.forkserver._forkserver
-        server._stop()  # or it lives as long as this process
+        server._stop()  # otherwise it would live as long as this process
 
 
 ENDS = {
@@ -227,7 +227,7 @@ ENDS = {
 @needs_proc
 @pytest.mark.parametrize("method", ["os.fork", "multiprocessing"])
 def test_the_end_of_a_child_ends_nothing_of_its_parents(method: str) -> None:
-    """On a user's Redis there is more to lose: the namespace and the lease."""
+    """On the user's Redis, the child must not delete the namespace or the lease either."""
     code = f"""
 import multiprocessing, os, sys
 import bankkit
@@ -257,7 +257,7 @@ bank.stop()
             for number in range(1, len(ENDS) + 1):
                 assert parent.line() == f"0 True {number}.0", parent.errors()
             assert parent.wait() == 0
-            assert parent.errors() == ""  # no warning, neither of gRPC nor of Python
+            assert parent.errors() == ""  # no warning of gRPC or Python
         eventually(place.is_empty, LONG_ENOUGH)
 
 
@@ -277,7 +277,7 @@ def test_locks_on_redis(bank: bankkit.Bank) -> None:
 
 # Interrupted
 
-# A fork waits for a call that is in flight, and so long the Interrupt may come into its hook.
+# A fork waits for calls in flight. An Interrupt may come during that wait, in the fork hook.
 INTERRUPTED = """
 import os, signal, threading, time
 import bankkit

@@ -1,4 +1,4 @@
-"""What is left of a bank that is stopped says so, in words that tell what to do."""
+"""Every use of a stopped bank raises an error that says what to do."""
 
 import threading
 from collections.abc import Callable
@@ -88,7 +88,7 @@ def test_a_client_that_was_closed() -> None:
         bank.channel.close()
         said_so = "This channel is closed: make a new one."
         assert said(lambda: bank.stub.GetBalance(ALICE)) == said_so
-        assert bank.client.get_balance("alice").balance == 0  # which has a channel of its own
+        assert bank.client.get_balance("alice").balance == 0  # the client has its own channel
 
 
 @pytest.mark.parametrize("by", ["client", "stub", "future"])

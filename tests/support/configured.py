@@ -1,4 +1,4 @@
-"""A Redis with settings of its own, as a user may have one."""
+"""A Redis with special settings, as a user may have one."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,6 +1,6 @@
-"""A lesson's questions, small: the machinery is tested on it, and it shows how to write one.
+"""A small lesson that tests the course machinery, and shows how to write a lesson.
 
-Its wrong answers stand in `tests/wrongs/lesson_99/`, its unusual right ones in `tests/rights/`.
+Its wrong answers are in `tests/wrongs/lesson_99/`, its unusual right ones in `tests/rights/`.
 """
 
 from typing import Any

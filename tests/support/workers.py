@@ -1,4 +1,4 @@
-"""Threads that do what a test tells them, one call at a time, so that the test is the schedule."""
+"""Threads that run one call at a time for a test, so that the test determines the schedule."""
 
 import queue
 import threading
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 PATIENCE = 10.0
-"""Seconds after which something that should have happened counts as a hang."""
+"""Seconds after which a call that has not returned counts as a hang."""
 
 
 class Worker:
@@ -49,7 +49,7 @@ class Worker:
 
 @contextmanager
 def workers(count: int) -> Iterator[list[Worker]]:
-    """So many workers, sent home at the end."""
+    """Starts `count` workers, and ends them at the end of the block."""
     team = [Worker() for _ in range(count)]
     try:
         yield team
