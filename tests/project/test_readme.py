@@ -1,1 +1,1 @@
-"""What the README shows works as it stands there."""
+"""The examples in the README work."""

@@ -1,4 +1,4 @@
-"""What a visitor and GitHub look for at the root is there, and says what pyproject.toml says."""
+"""The files that visitors and GitHub expect at the root exist, and agree with pyproject.toml."""
 
 import json
 import re
@@ -84,8 +84,8 @@ def test_make_lab_works_in_the_container() -> None:
     text = (ROOT / ".devcontainer" / "devcontainer.json").read_text()
     container = json.loads(re.sub(r"^\s*//.*$", "", text, flags=re.MULTILINE))
     assert container["postCreateCommand"].endswith("&& make install")
-    assert container["forwardPorts"] == [8888]  # JupyterLab's own choice
-    assert container["remoteUser"] not in ("", "root")  # whom JupyterLab refuses
+    assert container["forwardPorts"] == [8888]  # JupyterLab's default
+    assert container["remoteUser"] not in ("", "root")  # JupyterLab refuses root
 
 
 @every_page

@@ -51,7 +51,7 @@ class Depositors:
                         return
 
     def wait_for_more(self, *, or_refused: bool = False) -> None:
-        """Waits until each account has had another deposit, or with `or_refused` a call has failed."""
+        """Waits for another deposit on each account, or with `or_refused` for a failed call."""
         before, refused = dict(self.acknowledged), self.refused
 
         def is_more() -> bool:

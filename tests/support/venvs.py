@@ -47,8 +47,8 @@ def venv(python: str, wanted: Sequence[str]) -> Path:
     with _alone(folder.with_suffix(".lock")):
         if complete.exists():
             return executable
-        # The pip of this environment fills the other: it is newer than the one that would come
-        # with an old Python, and twice as fast.
+        # We use the pip of this environment: it is newer than the one that comes with an old
+        # Python, and twice as fast.
         subprocess.run([python, "-m", "venv", "--clear", "--without-pip", folder], check=True)
         listed = folder / "wanted.txt"
         listed.write_text("\n".join(wanted))
