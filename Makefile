@@ -1,9 +1,9 @@
-# `make` lists the targets. It needs Python 3.11 or newer, make and git; it installs the rest in .venv.
+# `make` lists the targets. It needs Python 3.11 or newer, make and git. The rest goes into .venv.
 
 PYTHON := .venv/bin/python
 PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check install
 # Five workers for two cores, because tests wait half of the time. A worker that dies, as after a
-# deadlock, ends the run with the name of its test: xdist may fail or hang if it starts a new worker.
+# deadlock, ends the run with the name of its test: xdist may fail or hang if it starts a new one.
 PYTEST := $(PYTHON) -m pytest --nbval --numprocesses=5 --max-worker-restart=0 --no-loadscope-reorder
 # Some of these tests are whole runs of pytest, and take longer than the usual limit for a deadlock.
 ELSEWHERE := --numprocesses=2 -m elsewhere -o faulthandler_timeout=2400
