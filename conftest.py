@@ -62,6 +62,7 @@ SPREAD = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sorts the files in `FIRST` to the front, and those in `SPREAD` to the end."""
     places = {start: place for place, start in enumerate(FIRST)}
 
     def rank(item: pytest.Item) -> int:
@@ -90,6 +91,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fails the run if processes that it started are still alive after `GRACE_SECONDS`."""
     scratch.cleanup()
     deadline = time.monotonic() + GRACE_SECONDS
     while (left := list(survivors())) and time.monotonic() < deadline:

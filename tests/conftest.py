@@ -53,6 +53,7 @@ class Wanting(pytest.Module):
     """A test file that cannot be imported here, because a package is missing."""
 
     def collect(self) -> list[pytest.Item | pytest.Collector]:
+        """Skips the file, and names the missing packages."""
         names = " and ".join(sorted(imports(self.path) & MISSING))
         pytest.skip(
             f"needs {names}, which is not installed here: pip install -e '.[lab,test,bench]'",
@@ -61,6 +62,7 @@ class Wanting(pytest.Module):
 
 
 def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> Wanting | None:
+    """Replaces a file that imports a missing package by one that is skipped."""
     if MISSING and imports(module_path) & MISSING:
         return Wanting.from_parent(parent, path=module_path)
     return None

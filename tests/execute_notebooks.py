@@ -124,6 +124,7 @@ def refuse_empty_cells(notebook: NotebookNode) -> None:
 
 
 def to_bytes(notebook: NotebookNode) -> bytes:
+    """The notebook as it is stored. Raises an error of nbformat if it is not valid."""
     nbformat.validate(notebook)
     text: str = nbformat.writes(notebook)
     return f"{text.rstrip()}\n".encode()
@@ -168,6 +169,7 @@ def execute(path: Path, *, redraw: bool = False) -> bytes:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Executes the notebooks and writes them. Returns the exit status."""
     parser = argparse.ArgumentParser(description="Execute lessons and store their outputs.")
     parser.add_argument("notebooks", nargs="*", type=Path, help="default: all of them")
     parser.add_argument(

@@ -173,6 +173,7 @@ def _id(name: str) -> str:
 
 
 def picture(package: Path = PACKAGE) -> str:
+    """The picture of the package, as a mermaid block for a page in Markdown."""
     graph, sizes = rooms(package)
     return f"```mermaid\n{mermaid(reduced(graph), sizes)}\n```"
 
@@ -197,6 +198,7 @@ def _split(page: str) -> tuple[str, str, str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    """Prints the picture, or writes it into the page."""
     parser = argparse.ArgumentParser(prog="python -m tests.house", description="Draws the house.")
     parser.add_argument("--write", action="store_true", help=f"put the picture into {PAGE.name}")
     if parser.parse_args(arguments).write:

@@ -88,6 +88,7 @@ def _mirror() -> str:
 
 
 def write_lock(*, keep: bool = False) -> None:
+    """Writes requirements.lock; with `keep`, versions that are still allowed stay."""
     resolved(
         *("--universal", "--python-version", SUPPORTED[0], "--generate-hashes"),
         *("--no-emit-index-url", "--no-emit-find-links"),
@@ -134,6 +135,7 @@ def _names_needed(direct: Sequence[str], python: str, target: str) -> set[str]:
 
 
 def main() -> None:
+    """Writes both files; exits with an error if PyPI or uv fails."""
     parser = argparse.ArgumentParser(description="Lock the version of all that make installs.")
     parser.add_argument("--keep", action="store_true", help="move only what must move")
     options = parser.parse_args()

@@ -34,6 +34,7 @@ ACCOUNTS = ("acc-1", "acc-2", "acc-3")
 
 @pytest.fixture(scope="module")
 def bank() -> Iterator[bankkit.Bank]:
+    """A bank that all tests of this file share."""
     with bankkit.Bank() as bank:
         yield bank
 
@@ -96,6 +97,7 @@ messages = st.one_of(
 
 
 def varint(number: int) -> bytes:
+    """A number in protobuf's variable-length encoding."""
     encoded = bytearray()
     while number > 0x7F:
         encoded.append(number & 0x7F | 0x80)
@@ -149,6 +151,7 @@ class Ledger:
         self.replies: dict[tuple[str, str], tuple[str, float, int]] = {}
 
     def acknowledge(self, method: str, request: Any, cents: int) -> None:
+        """Checks a successful reply against the ledger, and records the change."""
         account: str = request.account_id
         if method == "CreateAccount":
             assert account not in self.balances

@@ -18,6 +18,7 @@ from tests.support.waiting import eventually, eventually_idle
 
 @pytest.fixture(scope="module")
 def bank() -> Iterator[bankkit.Bank]:
+    """A bank that all tests of this file share."""
     with bankkit.Bank() as bank:
         yield bank
 

@@ -67,11 +67,13 @@ print(*(call.code().name for call in stuck), flush=True)
 
 @pytest.fixture(scope="module", params=SAFE)
 def bank(request: pytest.FixtureRequest) -> Iterator[bankkit.Bank]:
+    """A bank with one of the concurrency choices."""
     with bankkit.Bank(request.param) as bank:
         yield bank
 
 
 def python(program: str, *arguments: str) -> subprocess.Popen[str]:
+    """Starts a Python process that runs this program."""
     return subprocess.Popen(
         [sys.executable, "-c", program, *arguments], stdout=subprocess.PIPE, text=True, cwd=ROOT
     )

@@ -64,6 +64,7 @@ METHODS = {
 
 @pytest.fixture(scope="module")
 def bank() -> Iterator[bankkit.Bank]:
+    """A bank with an empty account `poor`, and an account `rich` at the limit."""
     with bankkit.Bank() as bank:
         bank.stub.CreateAccount(account("poor"))
         bank.stub.CreateAccount(account("rich"))
@@ -73,18 +74,22 @@ def bank() -> Iterator[bankkit.Bank]:
 
 
 def account(account_id: str, account_type: str = "savings") -> bank_pb2.AccountRequest:
+    """A request for CreateAccount or GetBalance."""
     return bank_pb2.AccountRequest(account_id=account_id, account_type=account_type)
 
 
 def deposit(account_id: str, amount: float, request_id: str = "") -> bank_pb2.DepositRequest:
+    """A request for Deposit."""
     return bank_pb2.DepositRequest(account_id=account_id, amount=amount, request_id=request_id)
 
 
 def withdraw(account_id: str, amount: float) -> bank_pb2.WithdrawRequest:
+    """A request for Withdraw."""
     return bank_pb2.WithdrawRequest(account_id=account_id, amount=amount)
 
 
 def interest(account_id: str, rate: float) -> bank_pb2.InterestRequest:
+    """A request for CalculateInterest."""
     return bank_pb2.InterestRequest(account_id=account_id, annual_interest_rate=rate)
 
 

@@ -16,12 +16,14 @@ from bankkit.pb import bank_pb2
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[bankkit.Bank]:
+    """A bank that all tests of this file share."""
     with bankkit.Bank("redis-read-write") as bank:
         yield bank
 
 
 @pytest.fixture
 def bank(shared: bankkit.Bank) -> Iterator[bankkit.Bank]:
+    """The shared bank with an empty account `alice`, which is deleted after the test."""
     shared.client.create_account("alice")
     yield shared
     shared.redis.delete(*shared.redis.keys(f"{shared.store.namespace}:{{alice}}:*"))
@@ -45,6 +47,7 @@ def rival(bank: bankkit.Bank) -> Iterator[Callable[[str], object]]:
 
 
 def once(do: Callable[[str], object]) -> Callable[[str], object]:
+    """A function that calls `do` the first time, and then does nothing."""
     left = [do]
     return lambda account_id: left.pop()(account_id) if left else None
 

@@ -24,6 +24,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def bank() -> Iterator[bankkit.Bank]:
+    """A bank that all tests of this file share."""
     with bankkit.Bank() as bank:
         yield bank
 
@@ -41,6 +42,7 @@ def grpcurl(bank: bankkit.Bank, *arguments: str) -> subprocess.CompletedProcess[
 
 
 def call(bank: bankkit.Bank, method: str, **fields: Any) -> dict[str, Any]:
+    """Calls a method through grpcurl, and returns the reply as a dict."""
     done = grpcurl(bank, "-emit-defaults", "-d", json.dumps(fields), f"BankService/{method}")
     assert done.returncode == 0, done.stderr
     reply: dict[str, Any] = json.loads(done.stdout)

@@ -27,6 +27,7 @@ ACROSS = "redis-read-write"
 
 @pytest.fixture
 def redis(url: str) -> Iterator[redis_py.Redis]:
+    """A client of an empty Redis."""
     with connect(url) as client:
         client.flushall()
         yield client
@@ -34,6 +35,7 @@ def redis(url: str) -> Iterator[redis_py.Redis]:
 
 @pytest.fixture
 def store(redis: redis_py.Redis) -> Store:
+    """A store with an empty account `alice`."""
     store = Store(redis, NAMESPACE)
     store.create("alice", "savings")
     return store
@@ -48,6 +50,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def bank_on(
     redis: redis_py.Redis, concurrency: str = "read-write", **options: object
 ) -> bankkit.Bank:
+    """A bank that shares the accounts of `store`."""
     path = redis.connection_pool.connection_kwargs["path"]
     options = {"redis": f"unix://{path}", "namespace": NAMESPACE, **options}
     return bankkit.Bank(concurrency, **options)  # type: ignore[arg-type]
@@ -76,6 +79,7 @@ def refusal(bank: bankkit.Bank) -> str:
 
 
 def reason(error: grpc.RpcError) -> str:
+    """The status and the reason of an error, such as `ABORTED LOCK_LOST`."""
     assert isinstance(error, grpc.Call)
     info = bankkit.error_info(error)
     assert info is not None
@@ -83,6 +87,7 @@ def reason(error: grpc.RpcError) -> str:
 
 
 def is_serving(bank: bankkit.Bank) -> bool:
+    """Whether the health service says that the bank serves."""
     answer = health_pb2_grpc.HealthStub(bank.channel).Check(  # type: ignore[attr-defined]
         health_pb2.HealthCheckRequest()
     )

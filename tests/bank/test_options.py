@@ -129,6 +129,7 @@ def test_a_signature_has_each_with_its_type_and_default() -> None:
 
 
 def words(text: str | None) -> str:
+    """The text with single spaces."""
     return " ".join((text or "").split())
 
 
@@ -159,6 +160,7 @@ def test_serve_says_what_each_of_its_own_is_for(
 
 
 def taken(**options: Any) -> dict[str, Any]:
+    """The options that were passed."""
     return options
 
 
@@ -232,6 +234,8 @@ def test_what_cannot_be_said_to_serve_is_not_left_out(name: str, value: Any) -> 
 
 @pytest.fixture
 def nothing_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes the test fail if a bank opens a Redis."""
+
     def started(*_: Any, **__: Any) -> None:
         raise AssertionError("a Redis was opened")
 
@@ -239,6 +243,7 @@ def nothing_starts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def refusal(door: Callable[..., object], **options: Any) -> str:
+    """The text of the ValueError that a call raises."""
     with pytest.raises(ValueError, match=r"\.") as refused:
         door(**options)
     return str(refused.value)
@@ -352,6 +357,7 @@ with bankkit.Fleet(servers=1, greetings=2) as fleet:
 
 @pytest.fixture
 def place() -> Iterator[Home]:
+    """The home of the processes that a test starts."""
     with home() as place:
         yield place
 

@@ -26,15 +26,18 @@ CONCURRENCY = ("read-write", "redis-read-write", "atomic")
 
 @pytest.fixture(params=CONCURRENCY)
 def bank(request: pytest.FixtureRequest) -> Iterator[bankkit.Bank]:
+    """A bank with one of the concurrency choices."""
     with bankkit.Bank(request.param) as bank:
         yield bank
 
 
 def deposit(account_id: str, amount: float, request_id: str = "") -> bank_pb2.DepositRequest:
+    """A request for Deposit."""
     return bank_pb2.DepositRequest(account_id=account_id, amount=amount, request_id=request_id)
 
 
 def check_unavailable(error: Any) -> None:
+    """Checks that an error is UNAVAILABLE and reveals nothing about Redis."""
     refusal = error if isinstance(error, bankkit.CallError) else bankkit.CallError(error)
     assert refusal.code() is grpc.StatusCode.UNAVAILABLE
     assert (refusal.reason, refusal.metadata) == ("STORE_UNAVAILABLE", {})
@@ -45,6 +48,7 @@ def check_unavailable(error: Any) -> None:
 
 
 def serves(bank: bankkit.Bank, account_id: str) -> bool:
+    """Whether the bank answers GetBalance."""
     try:
         bank.stub.GetBalance(bank_pb2.AccountRequest(account_id=account_id))
     except grpc.RpcError as error:
@@ -101,6 +105,7 @@ def test_redis_is_killed_and_comes_back_empty(bank: bankkit.Bank) -> None:
 
 
 def creates(bank: bankkit.Bank, account_id: str) -> bool:
+    """Whether the bank opens the account."""
     try:
         bank.client.create_account(account_id)
     except bankkit.CallError as error:

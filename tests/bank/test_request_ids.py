@@ -59,6 +59,7 @@ class LossyProxy:
 
     @property
     def address(self) -> str:
+        """`HOST:PORT` of the proxy."""
         return f"127.0.0.1:{self.port}"
 
     def lose(self, marker: bytes, *, times: int = 1, at_once: bool = False) -> None:
@@ -86,6 +87,7 @@ class LossyProxy:
                     connection.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
+        """Ends the thread, and closes all connections."""
         self._wake_sender.send(b"!")
         self._thread.join()
 
@@ -159,6 +161,7 @@ def proxy_to(address: str) -> Iterator[LossyProxy]:
 
 @pytest.fixture(scope="module")
 def redis() -> Iterator[PrivateRedis]:
+    """A Redis that all tests of this file share."""
     redis = PrivateRedis()
     yield redis
     redis.close()
@@ -168,6 +171,7 @@ def redis() -> Iterator[PrivateRedis]:
     scope="module", params=["read-write", "mutex", "redis-read-write", "atomic", "none"]
 )
 def bank(request: pytest.FixtureRequest) -> Iterator[bankkit.Bank]:
+    """A bank with one of the concurrency choices."""
     with bankkit.Bank(request.param) as bank:
         yield bank
 
@@ -181,6 +185,7 @@ def account_id(bank: bankkit.Bank, request: pytest.FixtureRequest) -> str:
 
 
 def open_account(client: bankkit.Client, account_id: str) -> None:
+    """Opens an account with 100 dollars."""
     client.create_account(account_id)
     client.deposit(account_id, 100)
 
@@ -188,6 +193,7 @@ def open_account(client: bankkit.Client, account_id: str) -> None:
 def send(
     client: bankkit.Client, method: str, account_id: str, request_id: str, number: float = 25
 ) -> bank_pb2.TransactionResponse:
+    """Calls a method of the client under this request id."""
     reply: bank_pb2.TransactionResponse = getattr(client, method)(
         account_id, number, request_id=request_id, timeout=30
     )
@@ -195,6 +201,7 @@ def send(
 
 
 def refusal(call: Callable[..., Any], *arguments: Any) -> tuple[str, str]:
+    """The code and the reason of a call that must be refused."""
     with pytest.raises(bankkit.CallError) as refused:
         call(*arguments)
     return refused.value.code().name, refused.value.reason

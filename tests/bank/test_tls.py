@@ -26,21 +26,25 @@ SECONDS = 5.0
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the certificates."""
     return tmp_path_factory.mktemp("certificates")
 
 
 @pytest.fixture(scope="module")
 def ours(folder: Path) -> Authority:
+    """A CA that the bank's users trust."""
     return Authority(folder)
 
 
 @pytest.fixture(scope="module")
 def theirs(folder: Path) -> Authority:
+    """Another CA."""
     return Authority(folder, "theirs")
 
 
 @pytest.fixture(scope="module")
 def here(ours: Authority) -> Certificate:
+    """A certificate for this machine."""
     return ours.issue("127.0.0.1", "localhost")
 
 
@@ -110,6 +114,7 @@ def test_both_sides_show_certificates(
 
 
 def bad_files(folder: Path, ours: Authority, here: Certificate) -> Iterator[tuple[Any, str]]:
+    """Files that cannot be used, each with a part of the error."""
     other = ours.issue("other")
     expired = ours.issue("127.0.0.1", expired=True)
     garbage, locked = folder / "garbage.pem", folder / "locked.key"
@@ -131,7 +136,7 @@ def bad_files(folder: Path, ours: Authority, here: Certificate) -> Iterator[tupl
     yield (here.cert, other.key, None), "tls_key does not belong to tls_cert"
     yield (garbage, here.key, None), "not usable"
     yield (here.cert, locked, None), "tls_key is encrypted"
-    yield (here.cert, here.key, garbage), "tls_ca is no certificate"
+    yield (here.cert, here.key, garbage), "tls_ca is not a PEM certificate"
     yield (expired.cert, expired.key, None), "certificate has expired"
 
 

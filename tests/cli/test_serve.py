@@ -50,10 +50,12 @@ def signal_handlers() -> Iterator[None]:
 
 
 def serve(place: Home, *arguments: str, port: int = 0) -> Child:
+    """Starts `python -m bankkit serve`, by default on any free port."""
     return command("serve", "--port", str(port), *arguments, environ=place.environ)
 
 
 def address(server: Child) -> str:
+    """Waits until the server listens; returns its `HOST:PORT`."""
     return server.line_starting("listening on ")
 
 

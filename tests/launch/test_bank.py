@@ -38,14 +38,17 @@ pytestmark = needs_proc
 
 
 def threads() -> set[str]:
+    """The names of bankkit's threads in this process."""
     return {thread.name for thread in threading.enumerate() if thread.name.startswith("bankkit")}
 
 
 def nothing_left(place: Home) -> bool:
+    """Whether no process, file or thread of a bank is left."""
     return place.is_empty() and not threads()
 
 
 def answers(bank: bankkit.Bank | bankkit.Fleet) -> bool:
+    """Whether the bank opens an account and listens."""
     bank.client.create_account(f"a{time.monotonic_ns()}")
     return accepts(bank.address)
 
@@ -662,6 +665,7 @@ class Notebook:
         return self.shown()
 
     def begin(self, source: str) -> None:
+        """Starts a cell, and does not wait for its end."""
         self._cell = self.client.execute(textwrap.dedent(source))
 
     def shown(self, until: str | None = None) -> str:
@@ -683,6 +687,7 @@ class Notebook:
         return shown
 
     def start_bank(self) -> None:
+        """Runs a cell that starts a bank."""
         assert self.run("import bankkit; bank = bankkit.start()") == ""
         assert self.of_bank()
 
@@ -695,22 +700,27 @@ class Notebook:
 
 
 def shutdown(notebook: Notebook) -> None:
+    """Shuts the kernel down, as Jupyter does."""
     notebook.manager.shutdown_kernel()
 
 
 def restart(notebook: Notebook) -> None:
+    """Restarts the kernel."""
     notebook.manager.restart_kernel()
 
 
 def terminate(notebook: Notebook) -> None:
+    """Sends SIGTERM to the kernel."""
     notebook.manager.signal_kernel(signal.SIGTERM)
 
 
 def kill(notebook: Notebook) -> None:
+    """Sends SIGKILL to the kernel."""
     notebook.manager.signal_kernel(signal.SIGKILL)
 
 
 def leave(notebook: Notebook) -> None:
+    """Ends the kernel from a cell, without any clean-up."""
     notebook.client.execute("import os; os._exit(1)")
 
 

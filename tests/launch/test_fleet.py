@@ -43,6 +43,7 @@ NAMES = ["server 1", "server 2", "server 3"]
 
 @pytest.fixture(scope="module")
 def fleet() -> Iterator[bankkit.Fleet]:
+    """A fleet of three servers that the tests of this file share."""
     with bankkit.Fleet(servers=3, lease=1.0) as fleet:
         yield fleet
 
@@ -59,6 +60,7 @@ def account(fleet: bankkit.Fleet, request: pytest.FixtureRequest) -> str:
 
 
 def deposit(account: str, amount: float = 1, request_id: str = "") -> bank_pb2.DepositRequest:
+    """A request for Deposit."""
     return bank_pb2.DepositRequest(account_id=account, amount=amount, request_id=request_id)
 
 
@@ -79,6 +81,7 @@ class Held:
 
 @contextmanager
 def held(fleet: bankkit.Fleet, account: str) -> Iterator[Held]:
+    """Holds the account's lock for the block."""
     hold = Held(fleet, account)
     with closing(hold.locks), hold._lock.write(LONG_ENOUGH):
         yield hold
@@ -446,6 +449,7 @@ def test_a_short_soak() -> None:
 
 
 def says(process: SupervisedProcess, text: str) -> bool:
+    """Whether the process has written exactly this text."""
     return process.log == text
 
 

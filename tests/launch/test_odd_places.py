@@ -45,6 +45,7 @@ with bankkit.Bank(tls_cert=sys.argv[1], tls_key=sys.argv[2]) as bank:
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The paths of a certificate and its key."""
     return [str(path) for path in Authority(tmp_path_factory.mktemp("c")).issue("127.0.0.1")]
 
 

@@ -37,6 +37,7 @@ every_lesson = pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.na
 
 
 def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
+    """The code cells of a notebook."""
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
@@ -110,16 +111,19 @@ def test_nearly_every_cell_is_compared() -> None:
 
 
 def scratch(*cells: NotebookNode) -> NotebookNode:
+    """A new notebook with these cells."""
     notebook: NotebookNode = nbformat.v4.new_notebook(cells=list(cells))
     return notebook
 
 
 def write(path: Path, notebook: NotebookNode) -> Path:
+    """Writes the notebook, and returns the path."""
     path.write_text(nbformat.writes(notebook))
     return path
 
 
 def code(source: str, *tags: str) -> NotebookNode:
+    """A code cell with these tags."""
     metadata = {"tags": list(tags)} if tags else {}
     cell: NotebookNode = nbformat.v4.new_code_cell(source, metadata=metadata)
     return cell
@@ -209,6 +213,7 @@ def test_a_code_cell_without_code_is_refused(tmp_path: Path) -> None:
 
 
 def drawn(text: str, png: str) -> NotebookNode:
+    """A cell whose output is a picture with this text."""
     cell = code("draw()")
     cell.id = "same"
     cell.outputs = [

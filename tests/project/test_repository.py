@@ -22,6 +22,7 @@ every_page = pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 
 
 def read(name: str) -> Any:
+    """The content of a YAML file of this checkout."""
     return yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))
 
 

@@ -78,17 +78,21 @@ class Shown(HTMLParser):
 
     @property
     def text(self) -> str:
+        """The visible text."""
         return "".join(self._parts)
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        """Notes a picture, or the start of a hidden part."""
         self._hidden += tag in ("script", "style", "title")
         if tag == "img":
             self.pictures.append(dict(attributes).get("src") or "")
 
     def handle_endtag(self, tag: str) -> None:
+        """Notes the end of a hidden part."""
         self._hidden -= tag in ("script", "style", "title")
 
     def handle_data(self, data: str) -> None:
+        """Keeps visible text."""
         if not self._hidden:
             self._parts.append(data)
 
@@ -130,6 +134,7 @@ def test_its_cards_are_told_and_no_widget_is_left(path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """A browser that the tests of this file share."""
     with chromium() as browser:
         yield browser
 

@@ -29,6 +29,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has
 
 @pytest.fixture(scope="module")
 def bank() -> Iterator[bankkit.Bank]:
+    """A bank in which `alice` has 10 dollars."""
     with bankkit.Bank() as bank:
         bank.client.create_account("alice")
         bank.client.deposit("alice", 10)
@@ -37,12 +38,14 @@ def bank() -> Iterator[bankkit.Bank]:
 
 @pytest.fixture(scope="module")
 def fleet() -> Iterator[bankkit.Fleet]:
+    """A fleet of two servers."""
     with bankkit.Fleet(servers=2) as fleet:
         yield fleet
 
 
 @contextmanager
 def a_call_in_flight(bank: bankkit.Bank) -> Iterator[None]:
+    """Keeps a call waiting for the lock of `alice` during the block."""
     eventually_idle(bank)
     with bank.server.teller.locks.write("alice"):
         thread = threading.Thread(target=bank.stub.GetBalance, args=(ALICE,))
@@ -54,6 +57,7 @@ def a_call_in_flight(bank: bankkit.Bank) -> Iterator[None]:
 
 
 def refused(use: Callable[[], object]) -> str:
+    """The text of the RuntimeError that `use` raises."""
     with pytest.raises(RuntimeError) as error:
         use()
     return str(error.value)
@@ -198,6 +202,7 @@ bank.stop()
 
 
 def deposit(address: str) -> float:
+    """Deposits 1 dollar into the account `shared`; returns the new balance."""
     with bankkit.connect(address) as client:
         return client.deposit("shared", 1).balance
 

@@ -75,6 +75,7 @@ HELD: dict[str, tuple[str, bytes | None]] = {
 
 @pytest.fixture
 def bank() -> Iterator[bankkit.Bank]:
+    """A bank with few threads and an account `alice`."""
     with bankkit.Bank(threads=THREADS) as bank:
         bank.client.create_account("alice")
         yield bank
@@ -92,12 +93,14 @@ def hold(bank: bankkit.Bank, *kinds: str, number: int = MANY) -> ExitStack:
 
 
 def duration(call: Callable[[], object]) -> float:
+    """How many seconds a call takes."""
     began = time.monotonic()
     call()
     return time.monotonic() - began
 
 
 def waiting_writers(bank: bankkit.Bank) -> int | None:
+    """How many writers wait for the lock of `alice`."""
     found = bank.server.teller.locks.statistics("alice")
     return found.waiting_writers if found else 0
 

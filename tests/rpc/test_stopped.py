@@ -17,6 +17,7 @@ ALICE = bank_pb2.AccountRequest(account_id="alice")
 
 
 def said(use: Callable[[], object]) -> str:
+    """The text of the RuntimeError that `use` raises, with no other error in its traceback."""
     with pytest.raises(RuntimeError) as refused:
         use()
     assert not isinstance(refused.value, grpc.RpcError)
@@ -26,6 +27,7 @@ def said(use: Callable[[], object]) -> str:
 
 
 def uses(bank: bankkit.Bank | bankkit.Fleet) -> list[Callable[[], object]]:
+    """Every way to use a bank."""
     return [
         lambda: bank.client.get_balance("alice"),
         lambda: bank.client.deposit("alice", 1),

@@ -8,6 +8,8 @@ import trustme
 
 
 class Certificate(NamedTuple):
+    """The files of a certificate and its key."""
+
     cert: Path
     key: Path
 

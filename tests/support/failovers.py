@@ -62,16 +62,19 @@ class Depositors:
         eventually(is_more, LONG_ENOUGH)
 
     def stop(self) -> None:
+        """Ends the threads."""
         self._stop.set()
         for thread in self._threads:
             thread.join()
 
     def balances(self) -> dict[str, float]:
+        """The balance of each account, in dollars."""
         return {name: self._bank.client.get_balance(name).balance for name in self.acknowledged}
 
 
 @contextmanager
 def depositors(bank: bankkit.Bank | bankkit.Fleet, accounts: list[str]) -> Iterator[Depositors]:
+    """Runs depositors during the block; each account has had a deposit at its start."""
     at_work = Depositors(bank, accounts)
     try:
         at_work.wait_for_more()

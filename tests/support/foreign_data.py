@@ -39,6 +39,7 @@ FOREIGN: dict[str, dict[str, Any]] = {
 
 
 def fill(client: Any) -> None:
+    """Stores the keys of other programs in this Redis."""
     for key, text in FOREIGN["string"].items():
         client.set(key, text)
     for key, fields in FOREIGN["hash"].items():
@@ -128,4 +129,5 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 
 def pytest_sessionfinish() -> None:
+    """Stops the Redis at the end of the run."""
     _open.close()

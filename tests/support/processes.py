@@ -117,6 +117,7 @@ class Child:
         return "".join(self._errors)
 
     def send(self, number: int) -> None:
+        """Sends a signal to the process."""
         self._process.send_signal(number)
 
     def send_to_group(self, number: int) -> None:

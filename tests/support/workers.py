@@ -22,18 +22,22 @@ class Worker:
 
     @property
     def ident(self) -> int:
+        """The identifier of the thread."""
         assert self._thread.ident is not None
         return self._thread.ident
 
     def ask(self, call: Callable[..., Any], *args: Any) -> Future[Any]:
+        """Hands the thread a call, and returns a future of its result."""
         future: Future[Any] = Future()
         self._calls.put((future, lambda: call(*args)))
         return future
 
     def do(self, call: Callable[..., Any], *args: Any) -> Any:
+        """Hands the thread a call, and waits for its result."""
         return self.ask(call, *args).result(PATIENCE)
 
     def dismiss(self) -> None:
+        """Ends the thread. Fails if it hangs in its last call."""
         self._calls.put(None)
         self._thread.join(PATIENCE)
         assert not self._thread.is_alive(), "a worker hangs in its last call"
