@@ -2,10 +2,14 @@
 
 All keys of one account carry the hash tag `{ID}`, so that they share a cluster slot:
 
-    NAMESPACE:{ID}:account       hash: type, balance (cents), and epoch after the first fence
+    NAMESPACE:{ID}:account       hash: type, balance (cents); epoch once fenced; generation
     NAMESPACE:{ID}:lock          the account's lock, if Redis keeps it (see `bankkit.locks`)
     NAMESPACE:{ID}:request:RID   "FINGERPRINT BALANCE": the reply to a request id, for 24 h
-    NAMESPACE:servers            hash: a running server's id → "DEADLINE_MS CONCURRENCY", its lease
+    NAMESPACE:servers            hash: server id → its lease, "DEADLINE_MS ALONE CONCURRENCY";
+                                 and the latest generation
+
+The generation of an account is that of the lease under which it was last read for a write (see
+`bankkit.namespace_lease`).
 
 One script checks the request id and makes the change: however many copies of a write arrive, the
 money moves once. Lua's numbers are doubles, so balances pass through Lua as strings, and Redis's
@@ -211,8 +215,8 @@ class Registration(NamedTuple):
 class Store(Unique):
     """The accounts of one namespace.
 
-    A change is acknowledged when Redis and `wait_replicas` replicas have it. Without replicas, a
-    change that Redis has acknowledged may be lost when a replica takes the place of its master.
+    A change is acknowledged when Redis and `wait_replicas` replicas have it. A change that only the
+    master has acknowledged may be lost when a replica takes its place.
 
     Safe for any number of threads; `connections` of them can use Redis at once. Every method
     except `peek` raises `StoreUnavailable` when Redis is away or too slow; then it is unknown

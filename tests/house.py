@@ -199,7 +199,9 @@ def _split(page: str) -> tuple[str, str, str]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prints the picture, or writes it into the page."""
-    parser = argparse.ArgumentParser(prog="python -m tests.house", description="Draws the house.")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.house", description="Draws the rooms of bankkit."
+    )
     parser.add_argument("--write", action="store_true", help=f"put the picture into {PAGE.name}")
     if parser.parse_args(arguments).write:
         page = PAGE.read_text(encoding="utf-8")

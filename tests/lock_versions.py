@@ -136,8 +136,12 @@ def _names_needed(direct: Sequence[str], python: str, target: str) -> set[str]:
 
 def main() -> None:
     """Writes both files; exits with an error if PyPI or uv fails."""
-    parser = argparse.ArgumentParser(description="Lock the version of all that make installs.")
-    parser.add_argument("--keep", action="store_true", help="move only what must move")
+    parser = argparse.ArgumentParser(
+        description="Lock the versions of everything that make installs."
+    )
+    parser.add_argument(
+        "--keep", action="store_true", help="change only versions that are no longer allowed"
+    )
     options = parser.parse_args()
     try:
         write_lock(keep=options.keep)

@@ -5,12 +5,12 @@ A call on a closed channel, or on a channel that a forked child has from its par
 RuntimeError with the reason. grpcio would raise ValueError("Cannot invoke RPC on closed channel!"),
 and would wait forever in the child, despite any deadline.
 
-Effects of a fork, measured with grpcio 1.85 and GRPC_ENABLE_FORK_SUPPORT=1: a channel made in the
-child works if no thread of the parent was in a call, even if the parent has an idle server.
+Effects of a fork, measured with grpcio 1.85 and GRPC_ENABLE_FORK_SUPPORT=1: channels and servers
+made in the child work if no thread of the parent was in a call, even if it has an idle server.
 Otherwise, threads that do not exist in the child hold locks there: the child waited forever in the
 fork or in its first call, or an internal check of gRPC aborted it. So the fork hooks here check
 whether other threads are in a call. To detect what Python cannot see, the child makes a call to an
-address where nobody listens: if gRPC works, it refuses that call at once.
+address without a server: if gRPC works, the call fails at once.
 """
 
 from __future__ import annotations
@@ -399,7 +399,7 @@ def _interrupt_soon() -> None:
 
 @unbroken_start
 def _in_child() -> None:
-    """Resets the state. The hidden channels stay alive: gRPC would crash if they were finalized."""
+    """Resets the state. The hidden channels stay alive, because gRPC cannot finalize them here."""
     global _after_fork, _interrupted, _looking
     was_broken = _after_fork.is_broken
     _after_fork = _AfterFork()

@@ -110,12 +110,12 @@ def callers_are_checked() -> None:
 
 
 def test_a_signature_has_each_with_its_type_and_default() -> None:
-    for door, names in (
+    for entry_point, names in (
         (bankkit.Bank, OF_BANK),
         (bankkit.Fleet, OF_FLEET),
         (bankkit.start, [*OF_BANK, "servers"]),
     ):
-        signature = inspect.signature(door)
+        signature = inspect.signature(entry_point)
         assert list(signature.parameters) == names
         shown = str(signature)
         assert shown.startswith("(concurrency: str = ")
@@ -242,14 +242,14 @@ def nothing_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bankkit.launch.running_bank.own_namespace", started)
 
 
-def refusal(door: Callable[..., object], **options: Any) -> str:
+def refusal(entry_point: Callable[..., object], **options: Any) -> str:
     """The text of the ValueError that a call raises."""
     with pytest.raises(ValueError, match=r"\.") as refused:
-        door(**options)
+        entry_point(**options)
     return str(refused.value)
 
 
-def doors(*names: str) -> list[Callable[..., object]]:
+def entry_points(*names: str) -> list[Callable[..., object]]:
     """The callables of Python that take these options."""
     of_bank: list[Callable[..., object]] = [BankOptions, bankkit.Bank, bankkit.start]
     of_fleet: list[Callable[..., object]] = [FleetOptions, bankkit.Fleet]
@@ -269,7 +269,7 @@ def test_a_bad_value_is_refused_in_the_same_words_everywhere(
     name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     value, sentence = BAD[name]
-    said = {refusal(door, **{name: value}) for door in doors(name)}
+    said = {refusal(entry_point, **{name: value}) for entry_point in entry_points(name)}
     if name in OF_SERVE and name != "unsafe":  # whose flag has no value
         flag = name.replace("_", "-")
         assert main(["serve", f"--{flag}={value}"]) == 2
@@ -281,9 +281,9 @@ def test_a_bad_value_is_refused_in_the_same_words_everywhere(
 @pytest.mark.usefixtures("nothing_starts")
 @pytest.mark.parametrize(("name", "value", "sentence"), WRONG_TYPES)
 def test_a_value_of_another_type_is_refused_too(name: str, value: Any, sentence: str) -> None:
-    for door in doors(name):
+    for entry_point in entry_points(name):
         with pytest.raises(ValueError, match=sentence):
-            door(**{name: value})
+            entry_point(**{name: value})
 
 
 @pytest.mark.usefixtures("nothing_starts")
@@ -302,8 +302,8 @@ def test_a_value_of_another_type_is_refused_too(name: str, value: Any, sentence:
     ],
 )
 def test_values_that_do_not_go_together(options: dict[str, Any], sentence: str) -> None:
-    for door in doors(*options):
-        assert sentence in refusal(door, **options)
+    for entry_point in entry_points(*options):
+        assert sentence in refusal(entry_point, **options)
 
 
 def test_a_password_is_not_shown() -> None:
@@ -328,8 +328,8 @@ import bankkit
 from bankkit.cli.main import main
 
 assert bankkit.__file__.startswith(sys.path[0])
-for door in bankkit.Bank, bankkit.Fleet, bankkit.start:
-    assert ", greetings: int = 1, " in str(inspect.signature(door))
+for entry in bankkit.Bank, bankkit.Fleet, bankkit.start:
+    assert ", greetings: int = 1, " in str(inspect.signature(entry))
 for documented in bankkit.Bank.__init__, bankkit.Fleet.__init__, bankkit.start:
     assert "how often the server says good day" in documented.__doc__
 with contextlib.redirect_stdout(io.StringIO()) as shown, contextlib.suppress(SystemExit):
@@ -338,9 +338,9 @@ assert "--greetings GREETINGS" in shown.getvalue()
 assert "how often the server says good day (1)" in " ".join(shown.getvalue().split())
 
 said = set()
-for door, servers in (bankkit.Bank, {}), (bankkit.Fleet, {}), (bankkit.start, {"servers": 2}):
+for entry, servers in (bankkit.Bank, {}), (bankkit.Fleet, {}), (bankkit.start, {"servers": 2}):
     try:
-        door(greetings=10, **servers)
+        entry(greetings=10, **servers)
     except ValueError as error:
         said.add(f"bankkit: {error}")
 with contextlib.redirect_stderr(io.StringIO()) as shown:

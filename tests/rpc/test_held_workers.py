@@ -87,8 +87,8 @@ def hold(bank: bankkit.Bank, *kinds: str, number: int = MANY) -> ExitStack:
     for kind in kinds:
         method, first = HELD[kind]
         stack.enter_context(open_streams(bank.address, method, first, number))
-    doors = bank.server._admission, bank.server._side_admission
-    eventually(lambda: sum(map(len, doors)) == number * len(kinds))
+    admissions = bank.server._admission, bank.server._side_admission
+    eventually(lambda: sum(map(len, admissions)) == number * len(kinds))
     return stack
 
 
