@@ -1,4 +1,4 @@
-"""What an account is and what may happen to it: pure functions, no I/O.
+"""The account, the rules for its balance, and the errors of the bank: no I/O.
 
 Amounts and balances are whole cents. A rule takes the balance and returns the new one, or raises a
 `BankError`. Its text says why, and the client will read it.

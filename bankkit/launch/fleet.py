@@ -98,7 +98,8 @@ class ServerProcess:
     def restart(self) -> None:
         """Starts the server again at its address; it may be running, paused or gone.
 
-        A running server first ends its calls in flight. Returns when the new process serves calls.
+        A running server first gets up to 5 s to end its calls in flight. Returns when the new
+        process serves calls.
         """
         with self._restarting:
             self._process.restart(GRACE_SECONDS)
@@ -198,7 +199,8 @@ class Fleet(RunningBank):
     def restart(self, name: str) -> None:
         """Starts the server again at its address; it may be running, paused or gone.
 
-        A running server first ends its calls in flight. Returns when the new process serves calls.
+        A running server first gets up to 5 s to end its calls in flight. Returns when the new
+        process serves calls.
         """
         server = self.servers[self._known(name)]
         if isinstance(self._engine, PrivateRedis):

@@ -66,7 +66,7 @@ def start(*arguments: str, servers: int = 1, **options: Any) -> Bank | Fleet:
     with _starting:
         _starter = threading.get_ident()
         if _current is not None:
-            _foresee(given, _current)
+            _check_next_start(given, _current)
         with interrupt_later():
             if _current is not None:
                 _current.stop()
@@ -88,7 +88,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)
 
 
-def _foresee(given: BankOptions | FleetOptions, running: Bank | Fleet) -> None:
+def _check_next_start(given: BankOptions | FleetOptions, running: Bank | Fleet) -> None:
     """Raises the errors of the new start that can be known while `running` still runs."""
     if isinstance(given, BankOptions):
         own = [address.rpartition(":")[::2] for address in running.address.split(",")]

@@ -253,12 +253,12 @@ class _AfterFork:
         self.proving = threading.Lock()
 
 
-class _HasAddress(Protocol):
+class _HasLoad(Protocol):
     @property
     def load(self) -> int: ...
 
 
-servers: weakref.WeakSet[_HasAddress] = weakref.WeakSet()
+servers: weakref.WeakSet[_HasLoad] = weakref.WeakSet()
 """The servers of this process; a call that one of them serves counts as in flight, too."""
 
 _callers: set[int] = set()
@@ -268,13 +268,13 @@ _pending: weakref.WeakSet[Any] = weakref.WeakSet()
 """Calls in flight that no thread waits for: futures and streams."""
 
 _after_fork = _AfterFork()
-_looking = threading.RLock()  # one fork at a time
+_fork_lock = threading.RLock()  # one fork at a time
 _halted: set[signal.Signals] = set()
 """Signals whose action is replaced at the moment by one that halts the thread."""
 _interrupted = False
 _handler: Handler | None = None
 """The handler of SIGINT to put back after the fork."""
-_holds = False
+_hook_is_added = False
 _hidden: set[Any] = set()
 _was_in_a_call = False
 
@@ -286,7 +286,9 @@ def check_grpc() -> None:
         return
     with known.proving:
         if known.is_suspect and not known.is_broken:
-            thread = threading.Thread(target=_call_nobody, name="bankkit-grpc-check", daemon=True)
+            thread = threading.Thread(
+                target=_make_test_call, name="bankkit-grpc-check", daemon=True
+            )
             thread.start()
             thread.join(PROBE_SECONDS)
             known.is_broken = thread.is_alive()
@@ -295,7 +297,7 @@ def check_grpc() -> None:
         raise RuntimeError(FORKED)
 
 
-def _call_nobody() -> None:
+def _make_test_call() -> None:
     with grpc.insecure_channel("unix:/dev/null") as channel:
         call: Any = channel.unary_unary("/Nobody/Nothing")
         try:
@@ -319,8 +321,8 @@ def _before_fork() -> None:
 def _prepare() -> None:
     """Prepares a fork. May be run again from the start after an Interrupt."""
     global _was_in_a_call
-    if not _looking._is_owned():  # type: ignore[attr-defined]
-        _looking.acquire()
+    if not _fork_lock._is_owned():  # type: ignore[attr-defined]
+        _fork_lock.acquire()
     _hold_interrupts()
     deadline = time.monotonic() + QUIET_SECONDS
     while _someone_is_in_a_call() and time.monotonic() < deadline:
@@ -352,9 +354,9 @@ def hold_interrupts_in_forks() -> None:
     """Delays Interrupts during grpcio's own fork hook, too. grpcio registers that hook with its
     first channel or server, and before a fork the newest hook runs first. So call this function
     after that; once is enough."""
-    global _holds
-    if not _holds and hasattr(os, "register_at_fork"):
-        _holds = True
+    global _hook_is_added
+    if not _hook_is_added and hasattr(os, "register_at_fork"):
+        _hook_is_added = True
         os.register_at_fork(before=_hold_interrupts)
 
 
@@ -373,7 +375,7 @@ def _note(*_: object) -> None:
     _interrupted = True
 
 
-def _let_interrupt() -> None:
+def _restore_interrupts() -> None:
     global _handler
     if _handler is not None:
         _handler.put_back()
@@ -385,9 +387,9 @@ def _undo() -> None:
     _channels_of_grpc().update(_hidden)
     _hidden.clear()
     if _was_in_a_call:
-        _let_crash()
-    _let_interrupt()
-    give_back(_looking)
+        _restore_signal_actions()
+    _restore_interrupts()
+    give_back(_fork_lock)
 
 
 def _interrupt_soon() -> None:
@@ -400,16 +402,16 @@ def _interrupt_soon() -> None:
 @unbroken_start
 def _in_child() -> None:
     """Resets the state. The hidden channels stay alive, because gRPC cannot finalize them here."""
-    global _after_fork, _interrupted, _looking
+    global _after_fork, _interrupted, _fork_lock
     was_broken = _after_fork.is_broken
     _after_fork = _AfterFork()
     _after_fork.is_suspect = True
     _after_fork.is_broken = was_broken or _was_in_a_call
-    _looking = threading.RLock()
+    _fork_lock = threading.RLock()
     _callers.clear()
     _pending.clear()
     servers.clear()
-    _let_interrupt()
+    _restore_interrupts()
     _interrupted = False
 
 
@@ -424,7 +426,7 @@ def _halt_crashing_threads() -> None:
         _signal(number, _pause)
 
 
-def _let_crash() -> None:
+def _restore_signal_actions() -> None:
     for number in tuple(_halted):
         _sigaction(number, _actions[number], None)
         _halted.discard(number)

@@ -23,7 +23,7 @@ def check(picture: Picture) -> None:
     width, height = figure.get_size_inches()
     assert width <= MAX_WIDTH
     written = list(sizes(figure))
-    assert written, "a picture without words says nothing"
+    assert written, "the picture has no text"
     assert min(size for size, _ in written) >= MIN_POINTS
     assert picture.line.endswith(".")
     assert "\n" not in picture.line

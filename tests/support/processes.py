@@ -24,7 +24,7 @@ LONG_ENOUGH = 120
 """A timeout in seconds that no step of a test reaches, even on a busy machine."""
 
 needs_proc = pytest.mark.skipif(
-    not Path("/proc/self/environ").exists(), reason="needs /proc to see who is left"
+    not Path("/proc/self/environ").exists(), reason="needs /proc to find processes that are left"
 )
 
 
@@ -104,7 +104,7 @@ class Child:
         while line := self.line():
             if line.startswith(start):
                 return line.removeprefix(start)
-        raise AssertionError(f"no line {start!r}; it said: {self.errors()}")
+        raise AssertionError(f"no line starts with {start!r}; stderr: {self.errors()}")
 
     def wait(self) -> int:
         """Waits for the end. Returns the exit status, negative for the signal that killed it."""
