@@ -1,26 +1,26 @@
-# `make` alone lists what there is. Needs Python 3.11 or newer, make, git; everything else goes into .venv.
+# `make` lists the targets. It needs Python 3.11 or newer, make and git. The rest goes into .venv.
 
 PYTHON := .venv/bin/python
 PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check install
-# Five workers for two cores: the tests wait half of their time. One that dies, as in a deadlock,
-# ends the run with the name of its test: xdist fails itself, or hangs, when it starts another.
+# Five workers for two cores, because tests wait half of the time. A worker that dies, as after a
+# deadlock, ends the run with the name of its test: xdist may fail or hang if it starts a new one.
 PYTEST := $(PYTHON) -m pytest --nbval --numprocesses=5 --max-worker-restart=0 --no-loadscope-reorder
-# Some of these tests are whole runs of pytest, and may take longer than what else ends as a deadlock.
+# Some of these tests are whole runs of pytest, and take longer than the usual limit for a deadlock.
 ELSEWHERE := --numprocesses=2 -m elsewhere -o faulthandler_timeout=2400
 PYTHONS := python3.15 python3.14 python3.13 python3.12 python3.11
 INSTALLED := .venv/installed
 PROTOC := .venv-proto/bin/python
 PROTOC_INSTALLED := .venv-proto/installed
-# The oldest release that pyproject.toml allows: stubs made by a newer one fail on an older protobuf.
+# The oldest release that pyproject.toml allows: stubs from a newer one fail on an older protobuf.
 GRPC_TOOLS := grpcio-tools==1.67.0
 
-# Tools installed beside the bank, such as grpcurl, are found by the tests.
+# The tests find tools that are installed in .venv, such as grpcurl.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-# The tests start hundreds of processes: without bytecode each would compile the bank again.
+# The tests start hundreds of processes: without bytecode, each would compile the bank again.
 unexport PYTHONDONTWRITEBYTECODE
 
-# JupyterLab refuses root, which is what a container's user often is.
+# JupyterLab refuses to run as root, which is often the user in a container.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .PHONY: help install upgrade lab test test-all test-latest bench soak notebooks proto clean
@@ -40,12 +40,12 @@ $(INSTALLED): pyproject.toml requirements.lock
 	    "and none runs here as python3, $(PYTHONS)." >&2; \
 	  exit 1; \
 	}
-	@# pip goes first: the one that comes with an older Python takes twice as long for the rest.
-	@# setuptools, too: it builds rwlock, of which there is no wheel.
+	@# pip is installed first: the pip of an older Python takes twice as long for the rest.
+	@# So is setuptools: it builds rwlock, which has no wheel.
 	awk '/^[^ ]/ { wanted = /^(pip|setuptools)==/ } wanted' requirements.lock > .venv/first.txt
 	$(PIP) --require-hashes --requirement .venv/first.txt
 	$(PIP) --require-hashes --no-build-isolation --requirement requirements.lock
-	@# By itself: pip refuses an editable one among hashes.
+	@# A separate call: with hashes, pip refuses an editable install.
 	$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -60,10 +60,10 @@ test: $(INSTALLED)  ## lint, check types, run all tests and all lessons
 	$(PYTHON) -m ruff format --check
 	$(PYTEST) -p tests.support.foreign_data $(ARGS)
 
-test-all: $(INSTALLED)  ## what that leaves out: other Pythons and versions, all lessons in a browser
+test-all: $(INSTALLED)  ## run the other tests: other Pythons and versions, all lessons in a browser
 	$(PYTEST) $(ELSEWHERE) $(ARGS)
 
-test-latest: $(INSTALLED)  ## lessons, contract and Redis on the newest release of everything
+test-latest: $(INSTALLED)  ## test lessons, contract and Redis on the newest release of everything
 	$(PYTEST) $(ELSEWHERE) tests/project/test_both_ends.py -k newest $(ARGS)
 
 bench: $(INSTALLED)  ## measure the locks, the bank, the recorder and the explorer, as ratios
@@ -93,6 +93,6 @@ $(PROTOC_INSTALLED): Makefile | $(INSTALLED)
 	$(PROTOC) -m pip install --quiet --disable-pip-version-check '$(GRPC_TOOLS)' 'setuptools<81'
 	@touch $@
 
-clean:  ## remove all that make and the tests have built
+clean:  ## remove everything that make and the tests have built
 	rm -rf .venv .venv-proto .cache .hypothesis build dist
 	find . -name __pycache__ -prune -exec rm -rf {} +

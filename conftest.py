@@ -1,6 +1,6 @@
-"""What holds for every run of pytest here, lessons included.
+"""Settings for every run of pytest here, including lessons.
 
-A run does not touch the learner's own progress, and ends with no process of its own alive.
+A run does not change the learner's progress, and fails if a process that it started is still alive.
 """
 
 import os
@@ -21,7 +21,7 @@ GRACE_SECONDS = 10.0
 
 run = f"{os.environ.get(MARK, '')}/{os.getpid()}"
 os.environ[MARK] = run
-# What a script starts in the background ignores Ctrl-C, which some tests press.
+# A process that a script starts in the background ignores Ctrl-C, which some tests send.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 scratch = tempfile.TemporaryDirectory(prefix="bankkit-tests-")
 os.environ["BANKKIT_PROGRESS"] = str(Path(scratch.name) / "progress.json")
@@ -33,10 +33,10 @@ def survivors() -> Iterator[str]:
         try:
             environ = (process / "environ").read_bytes().split(b"\0")
             command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
-        except OSError:  # it has ended meanwhile, or is somebody else's
+        except OSError:  # it has just ended, or belongs to another user
             continue
         mine = any(f"{entry}/".startswith(f"{MARK}={run}/") for entry in map(bytes.decode, environ))
-        # multiprocessing's own tracker ends with the process that imported it: this one.
+        # The tracker of multiprocessing ends together with this process, which imported it.
         if mine and "multiprocessing.resource_tracker" not in command:
             yield f"{process.name} {command}"
 
@@ -52,16 +52,17 @@ FIRST = (
     *("tests/redis_backend/test_cleaned.py", "tests/lab/faults/test_crash_experiments.py"),
     *("tests/locks/test_redis_lock_processes.py", "tests/bank/test_concurrency.py"),
 )
-"""What takes longest as a whole, and is so begun first when several workers share the tests."""
+"""The slowest files. With several workers, they start first."""
 
 SPREAD = (
     *("tests/project/test_both_ends.py", "tests/project/test_pythons.py"),
     *("tests/lab/drawing/test_accessibility.py", "tests/lab/course/test_exercises.py"),
 )
-"""Long files whose tests share nothing costly: any worker may take any of them, as the last."""
+"""Long files whose tests share no costly set-up: any worker may take any test, at the end."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sorts the files in `FIRST` to the front, and those in `SPREAD` to the end."""
     places = {start: place for place, start in enumerate(FIRST)}
 
     def rank(item: pytest.Item) -> int:
@@ -75,7 +76,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """A file's tests go to one worker, for they share what it has set up; with the exceptions."""
+    """One worker runs a file, because its tests share the set-up; `SPREAD` has the exceptions."""
     from xdist.scheduler import LoadScopeScheduling
 
     class Scheduler(LoadScopeScheduling):  # type: ignore[misc]
@@ -90,6 +91,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fails the run if processes that it started are still alive after `GRACE_SECONDS`."""
     scratch.cleanup()
     deadline = time.monotonic() + GRACE_SECONDS
     while (left := list(survivors())) and time.monotonic() < deadline:

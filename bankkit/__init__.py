@@ -10,14 +10,14 @@ bank.stop()
 import os as _os
 import sys as _sys
 
-# All before grpc is imported, and each only if nobody has said otherwise. A forked process can then
-# use gRPC (see `bankkit.rpc.channels`), and gRPC's messages about forks do not land in cells.
+# These must be set before grpc is imported; a value that the user has set stays. With them a forked
+# process can use gRPC (see `bankkit.rpc.channels`), and gRPC prints nothing about forks in cells.
 _os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "1")
 _os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
-# Where a proxy is set, as on many a campus, gRPC would ask it for the way to this very machine. It
-# reads `no_grpc_proxy`, else `no_proxy`; what is there already stays.
+# Where a proxy is set, as on many campuses, gRPC would use it even for connections to this machine.
+# gRPC reads `no_grpc_proxy`, or else `no_proxy`. We add to the existing value.
 _os.environ["no_grpc_proxy"] = ",".join(
-    dict.fromkeys(  # once each: a child of this process comes here again
+    dict.fromkeys(  # without duplicates: a child process runs this again on the inherited value
         name
         for names in (
             _os.environ.get("no_grpc_proxy", _os.environ.get("no_proxy", "")),  # noqa: SIM112
@@ -29,27 +29,28 @@ _os.environ["no_grpc_proxy"] = ",".join(
 )
 
 _by_name = _sys.argv[:1] == ["-m"]
-"""Whether this is `python -m bankkit …`, which has come no further than to here."""
+"""Whether Python imports this file because of `python -m bankkit …`."""
 
-if _sys.version_info < (3, 11):  # noqa: UP036  in words that Python 3.6 can read
+if _sys.version_info < (3, 11):  # noqa: UP036  Python 3.6 can parse this file up to here
     _sentence = (
         f"bankkit needs Python 3.11 or newer, and this is {_sys.version.split()[0]} at "
-        f"{_sys.executable}: make a new environment with a newer one."
+        f"{_sys.executable}: make a new environment with a newer Python."
     )
     if _by_name:
         _sys.exit(f"bankkit: {_sentence}")
     raise ImportError(_sentence)
 
 if _by_name:
-    # Python has put the current folder first, where a file random.py would hide its own module.
+    # Python has put the current folder first on the path: a file random.py there would hide the
+    # standard module.
     try:
         _here = _os.getcwd()  # noqa: PTH109
-    except OSError:  # it was deleted, so Python has not
+    except OSError:  # the folder was deleted, so Python did not add it
         _here = ""
     if _here and _sys.path[0] == _here:
         _sys.path.pop(0)
         if __path__[0] == _os.path.join(_here, "bankkit"):  # noqa: PTH118
-            _sys.path.append(_here)  # where bankkit is, there may be libraries, too
+            _sys.path.append(_here)  # libraries may be installed in the same folder as bankkit
 
 import logging as _logging  # noqa: E402
 
@@ -58,14 +59,14 @@ __all__ = ["Bank", "CallError", "Client", "Fleet", "connect", "error_info", "sta
 
 _logging.getLogger("bankkit").addHandler(_logging.NullHandler())
 
-TYPE_CHECKING = False  # checkers take it for true
+TYPE_CHECKING = False  # type checkers treat it as true
 if TYPE_CHECKING:
     from bankkit.client import CallError, Client, connect, error_info
     from bankkit.launch.bank import Bank
     from bankkit.launch.fleet import Fleet
     from bankkit.launch.start import start
 else:
-    # Imported when they are asked for (PEP 562): doctor must run where gRPC is missing or broken.
+    # These are imported on first use (PEP 562): doctor must run where gRPC is missing or broken.
     _HOMES = {"Bank": "launch.bank", "Fleet": "launch.fleet", "start": "launch.start"}
 
     def __getattr__(name):

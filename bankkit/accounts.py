@@ -1,7 +1,7 @@
-"""What an account is and what may happen to it: pure functions, no I/O.
+"""The account, the rules for its balance, and the errors of the bank: no I/O.
 
-Amounts and balances are whole cents. A rule takes the balance and returns the new one, or raises
-the `BankError` that says, in the words the client will read, why not.
+Amounts and balances are whole cents. A rule takes the balance and returns the new one, or raises a
+`BankError`. Its text says why, and the client will read it.
 """
 
 from __future__ import annotations
@@ -18,28 +18,31 @@ from bankkit.runtime.pickling import Copied
 
 ACCOUNT_TYPES = ("savings", "checking")
 MAX_REQUEST_ID = 128
-"""Characters in a request id, at most."""
+"""The most characters that a request id may have."""
 
 _ACCOUNT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN)  # 16 digits of cents × 17 of a double, and room
+# A product of 16 digits of cents and 17 digits of a double has 33, so this precision is enough.
+_EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN)
 
 Rule = Callable[[int], int]
-"""Balance in, new balance out, or a `BankError`."""
+"""Takes a balance and returns the new one, or raises a `BankError`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
+    """An account at one moment."""
+
     id: str
     type: str
     balance: int
-    """In cents."""
+    """Cents."""
 
 
 class BankError(Copied, Exception):
-    """Something the bank refuses or cannot do.
+    """An operation that the bank refused or could not do.
 
-    `reason` is for programs (`INSUFFICIENT_FUNDS`), `text` for people, `metadata` the numbers
-    behind it as strings.
+    `reason` is for programs (`INSUFFICIENT_FUNDS`), and `text` is for people. `metadata` has the
+    numbers behind the error, as strings.
     """
 
     reason: ClassVar[str]
@@ -53,6 +56,8 @@ class BankError(Copied, Exception):
 
 
 class InvalidAccountId(BankError):
+    """The account id is too long, is empty, or has a character that is not allowed."""
+
     reason = "INVALID_ACCOUNT_ID"
     text = (
         "Account ID must be 1 to 64 letters, digits, dots, underscores or hyphens, "
@@ -61,16 +66,22 @@ class InvalidAccountId(BankError):
 
 
 class InvalidAccountType(BankError):
+    """The account type is not one of `ACCOUNT_TYPES`."""
+
     reason = "INVALID_ACCOUNT_TYPE"
     text = f"Account type must be one of: {', '.join(ACCOUNT_TYPES)}."
 
 
 class InvalidRequestId(BankError):
+    """The request id has more than `MAX_REQUEST_ID` characters."""
+
     reason = "INVALID_REQUEST_ID"
     text = f"Request ID must have at most {MAX_REQUEST_ID} characters."
 
 
 class RequestIdReused(BankError):
+    """The request id belongs to another operation on the account. Nothing was applied."""
+
     reason = "REQUEST_ID_REUSED"
     text = (
         "Request ID was used before with another method or other parameters. "
@@ -79,16 +90,22 @@ class RequestIdReused(BankError):
 
 
 class InvalidAmount(BankError):
+    """The amount is not positive, is not finite, or has more than two decimals."""
+
     reason = "INVALID_AMOUNT"
     text = "Transaction amount must be positive."
 
 
 class InvalidRate(BankError):
+    """The interest rate is not positive or not finite."""
+
     reason = "INVALID_RATE"
     text = "Annual interest rate must be a positive value."
 
 
 class LimitExceeded(BankError):
+    """The amount or the resulting balance is larger than `money.MAX_CENTS`."""
+
     reason = "LIMIT_EXCEEDED"
     text = f"Amounts and balances must not exceed {money.MAX_CENTS // 100} dollars."
 
@@ -97,29 +114,35 @@ class LimitExceeded(BankError):
 
 
 class AccountExists(BankError):
+    """The id of the account to create is taken."""
+
     reason = "ACCOUNT_EXISTS"
     text = "Account already exists."
 
 
 class AccountNotFound(BankError):
+    """No account has this id."""
+
     reason = "ACCOUNT_NOT_FOUND"
     text = "Account not found. Please check the account ID."
 
 
 class InsufficientFunds(BankError):
+    """The withdrawal is larger than the balance."""
+
     reason = "INSUFFICIENT_FUNDS"
     text = "Insufficient funds for the requested withdrawal."
 
 
 class Busy(BankError):
-    """The account's lock was not had before the deadline. Nothing was applied."""
+    """The call did not get the account's lock before the deadline. Nothing was applied."""
 
     reason = "DEADLINE_EXCEEDED"
     text = "The account was busy until the deadline. Nothing was applied."
 
 
 class TooLate(BankError):
-    """The deadline passed, or the caller gave up, before anything was asked of the store for it."""
+    """The deadline passed, or the caller gave up, before the server sent anything to the store."""
 
     reason = "DEADLINE_EXCEEDED"
     text = "The deadline passed before the operation began. Nothing was applied."
@@ -136,16 +159,15 @@ class StoreUnavailable(BankError):
 
 
 class LockLost(BankError):
-    """The account's lock on Redis was lost before the change: its lease ran out. Nothing was
-    applied."""
+    """The lease of the account's lock on Redis expired before the change. Nothing was applied."""
 
     reason = "LOCK_LOST"
     text = "The account's lock was lost before the change was made. Nothing was applied; try again."
 
 
 class NamespaceLost(BankError):
-    """The server has lost its lease of the accounts, to another server or because it slept. This
-    attempt applied nothing."""
+    """The server lost its lease of the accounts to another server, or because it did not run for
+    some time. This attempt applied nothing."""
 
     reason = "LEASE_LOST"
     text = (
@@ -155,7 +177,7 @@ class NamespaceLost(BankError):
 
 
 class StoreUnfit(BankError):
-    """The store may throw data away by itself. This attempt applied nothing."""
+    """The store is configured to evict data. This attempt applied nothing."""
 
     reason = "STORE_UNFIT"
     text = (
@@ -165,27 +187,32 @@ class StoreUnfit(BankError):
 
 
 class Overloaded(BankError):
+    """The server's queue of calls is full. Nothing was applied."""
+
     reason = "OVERLOADED"
     text = "The server has more calls than it will queue. Nothing was applied; try again later."
 
 
 def check_account_id(account_id: str) -> None:
+    """Raises `InvalidAccountId`."""
     if not isinstance(account_id, str) or not _ACCOUNT_ID.fullmatch(account_id):
         raise InvalidAccountId
 
 
 def check_account_type(account_type: str) -> None:
+    """Raises `InvalidAccountType`."""
     if account_type not in ACCOUNT_TYPES:
         raise InvalidAccountType
 
 
 def check_request_id(request_id: str) -> None:
+    """Raises `InvalidRequestId`."""
     if len(request_id) > MAX_REQUEST_ID:
         raise InvalidRequestId
 
 
 def check_amount(dollars: float) -> int:
-    """The cents of an amount that a client sent; `InvalidAmount` or `LimitExceeded`."""
+    """The amount in cents. Raises `InvalidAmount` or `LimitExceeded`."""
     try:
         return money.to_cents(dollars)
     except money.NotPositive:
@@ -199,27 +226,32 @@ def check_amount(dollars: float) -> int:
 
 
 def check_rate(percent: float) -> Decimal:
-    """The exact decimal of a rate that a client sent; `InvalidRate`."""
+    """The rate as an exact decimal. Raises `InvalidRate`."""
     if not percent > 0 or math.isinf(percent):
         raise InvalidRate
     return Decimal(repr(float(percent)))
 
 
 def deposit(balance: int, amount: int) -> int:
+    """The balance after a deposit. Raises `LimitExceeded`."""
     if balance + amount > money.MAX_CENTS:
         raise LimitExceeded
     return balance + amount
 
 
 def withdraw(balance: int, amount: int) -> int:
+    """The balance after a withdrawal. Raises `InsufficientFunds`."""
     if amount > balance:
         raise InsufficientFunds(balance_cents=balance, amount_cents=amount)
     return balance - amount
 
 
 def add_interest(balance: int, percent: Decimal) -> int:
-    """The balance with one full annual rate added; the interest rounds half-even to the cent."""
+    """The balance after one year's interest, which is rounded half-even to the cent.
+
+    Raises `LimitExceeded`.
+    """
     interest = _EXACT.divide(_EXACT.multiply(Decimal(balance), percent), Decimal(100))
-    if interest > money.MAX_CENTS:  # before rounding: what a huge rate yields would not fit
+    if interest > money.MAX_CENTS:  # before `quantize`, which raises on a huge number
         raise LimitExceeded
     return deposit(balance, int(interest.quantize(Decimal(1), context=_EXACT)))

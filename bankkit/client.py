@@ -4,11 +4,11 @@
     client.create_account("alice")
     client.deposit("alice", 10)
 
-A write is retried by gRPC itself when the bank is UNAVAILABLE. That is safe because each carries
-a request id: however many copies arrive, the money moves once.
+gRPC retries a write when the bank is UNAVAILABLE. That is safe because each write carries a request
+id: however many copies arrive, the money moves once.
 
-Several servers of one bank are one address, `127.0.0.1:50051,127.0.0.1:50052`: calls take turns,
-and those of a server that died go to the others.
+The address of a bank with several servers lists them all, `127.0.0.1:50051,127.0.0.1:50052`: calls
+go to the servers in turn, and to the others when one has died.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from bankkit.tls import NO_TLS, PathLike, TlsFiles
 TIMEOUT_SECONDS = 10.0
 
 LONGEST_SECONDS = 1e9
-"""Some 30 years. A deadline past what 64 bits count in nanoseconds would be over at once."""
+"""Some 30 years. A deadline that does not fit in 64 bits of nanoseconds would expire at once."""
 
 RETRY_POLICY = {
     "maxAttempts": 5,
@@ -44,8 +44,8 @@ RETRY_POLICY = {
     "backoffMultiplier": 2,
     "retryableStatusCodes": ["UNAVAILABLE", "ABORTED"],
 }
-"""For all methods but CreateAccount, which has no request id. ABORTED is a server that lost its
-lock before it had changed anything."""
+"""For all methods except CreateAccount, which has no request id. ABORTED means that the server lost
+its lock before it changed anything."""
 
 SERVICE_CONFIG = {
     "methodConfig": [
@@ -63,21 +63,21 @@ _ADDRESS = re.compile(r"([^\s:/,\[\]]+|\[[0-9A-Fa-f:.%]+\]):([0-9]{1,5})")
 
 
 _TLS_TROUBLE = {
-    "CERTIFICATE_VERIFY_FAILED": "its certificate is out of date, or not signed by the CA in "
+    "CERTIFICATE_VERIFY_FAILED": "its certificate has expired, or was not signed by the CA in "
     "tls_ca",
-    "Hostname Verification Check failed": "its certificate is for another name than the one in "
-    "the address",
+    "Hostname Verification Check failed": "its certificate is for a different name than the "
+    "one in the address",
     "WRONG_VERSION_NUMBER": "it does not speak TLS: connect without tls_ca",
     "CERTIFICATE_REQUIRED": "it asks for a certificate: give tls_cert and tls_key",
-    "UNKNOWN_CA": "it does not know the CA that has signed the certificate in tls_cert",
+    "UNKNOWN_CA": "it does not trust the CA that signed the certificate in tls_cert",
 }
 
 
 class CallError(Copied, grpc.RpcError):
-    """A call that the bank refused or that did not reach it.
+    """A call that the bank refused, or that did not reach it.
 
-    `code()` and `details()` are gRPC's; `reason` and `metadata` come from the ErrorInfo and are
-    empty where there was none (then the error was made on the way, not by the bank).
+    `code()` and `details()` are those of gRPC. `reason` and `metadata` come from the ErrorInfo.
+    They are empty if there was none: then the error does not come from the bank.
     """
 
     def __init__(self, call: grpc.Call) -> None:
@@ -89,14 +89,16 @@ class CallError(Copied, grpc.RpcError):
         super().__init__(f"{self._code.name}: {self._details}")
 
     def code(self) -> grpc.StatusCode:
+        """The gRPC status, such as NOT_FOUND."""
         return self._code
 
     def details(self) -> str:
+        """The error in words."""
         return self._details
 
 
 def _in_words(details: str) -> str:
-    """What gRPC says when TLS fails names lines of its source, and not what to do."""
+    """Replaces the details of a TLS error: gRPC's own name lines of its source, not the fix."""
     for mark, text in _TLS_TROUBLE.items():
         if mark in details:
             return f"TLS with the bank fails: {text}."
@@ -116,14 +118,14 @@ def error_info(error: grpc.Call) -> error_details_pb2.ErrorInfo | None:
 class Client(Closing, Unique):
     """The five RPCs as methods; a context manager that closes its channel.
 
-    Each method returns the reply message and raises `CallError`. `timeout` is in seconds, for the
-    whole call with its retries; the client's own holds where a call names none, and None there is
-    no limit. A write makes a new request id unless it is given one: pass the same one to ask "did
-    my deposit happen?" again.
+    Each method returns the reply message, or raises `CallError`. `timeout` is in seconds, for the
+    whole call with its retries. A call without one uses the client's; None there means no limit.
+    A write without a `request_id` gets a new one. To find out whether a deposit happened, send it
+    again with the same `request_id`.
 
-    A method raises RuntimeError once the client is closed, and in a process that was forked since
-    it was made: nothing was sent, and no retry can help. `gate` is for clients that end with
-    something else.
+    A method raises RuntimeError if the client is closed, or if the process was forked after the
+    client was made: then nothing was sent, and a retry cannot help. A `gate` closes this client
+    together with its other clients and channels.
     """
 
     def __init__(
@@ -143,6 +145,7 @@ class Client(Closing, Unique):
     def create_account(
         self, account_id: str, account_type: str = "savings", *, timeout: float | None = None
     ) -> bank_pb2.AccountResponse:
+        """Opens an account with a balance of 0. Never retried, because it has no request id."""
         request = _message(
             bank_pb2.AccountRequest, account_id=account_id, account_type=account_type
         )
@@ -152,6 +155,7 @@ class Client(Closing, Unique):
     def get_balance(
         self, account_id: str, *, timeout: float | None = None
     ) -> bank_pb2.BalanceResponse:
+        """The balance in dollars."""
         request = _message(bank_pb2.AccountRequest, account_id=account_id)
         reply: bank_pb2.BalanceResponse = self._call(self.stub.GetBalance, request, timeout)
         return reply
@@ -164,6 +168,7 @@ class Client(Closing, Unique):
         request_id: str | None = None,
         timeout: float | None = None,
     ) -> bank_pb2.TransactionResponse:
+        """Adds `amount` dollars; the reply has the new balance."""
         request = _message(
             bank_pb2.DepositRequest,
             account_id=account_id,
@@ -180,6 +185,7 @@ class Client(Closing, Unique):
         request_id: str | None = None,
         timeout: float | None = None,
     ) -> bank_pb2.TransactionResponse:
+        """Takes `amount` dollars out; the reply has the new balance."""
         request = _message(
             bank_pb2.WithdrawRequest,
             account_id=account_id,
@@ -196,7 +202,7 @@ class Client(Closing, Unique):
         request_id: str | None = None,
         timeout: float | None = None,
     ) -> bank_pb2.TransactionResponse:
-        """`annual_interest_rate` is in percent: 5 for 5 %."""
+        """Adds one year's interest; the rate is in percent: 5 for 5 %."""
         request = _message(
             bank_pb2.InterestRequest,
             account_id=account_id,
@@ -206,7 +212,7 @@ class Client(Closing, Unique):
         return self._write(self.stub.CalculateInterest, request, timeout)
 
     def close(self) -> None:
-        """Safe to call again; does nothing in a child of a fork."""
+        """Closes the channel. Safe to call again; does nothing in a forked child."""
         self._gate.close("This client is closed: make a new one.")
         self.channel.close()
 
@@ -226,7 +232,7 @@ _M = TypeVar("_M", bound=Message)
 
 
 def _message(kind: Callable[..., _M], **fields: object) -> _M:
-    """Raises TypeError that names the field whose value has a wrong type or is not Unicode."""
+    """A message of this kind. Raises TypeError that names a field whose value does not fit."""
     try:
         return kind(**fields)
     except (TypeError, ValueError):
@@ -244,7 +250,7 @@ def _or_new(request_id: str | None) -> str:
 
 
 def _limit(timeout: float | None) -> float | None:
-    """The timeout as gRPC takes it. Raises ValueError for a bad one."""
+    """The timeout for gRPC, in seconds. Raises ValueError for a bad one."""
     return None if timeout is None else min(seconds(timeout), LONGEST_SECONDS)
 
 
@@ -256,18 +262,19 @@ def connect(
     tls_cert: PathLike | None = None,
     tls_key: PathLike | None = None,
 ) -> Client:
-    """A client of the bank at `HOST:PORT`, which need not be up yet.
+    """A client of the bank at `HOST:PORT`. The bank need not be running yet.
 
-    Several servers of one bank are separated by commas, with numbers for hosts. `tls_ca` is the
-    file of the CA that has signed the server's certificate; `tls_cert` and `tls_key` are what the
-    client shows to a server that asks for it. Raises ValueError for arguments that are none.
+    For a bank of several servers, separate the addresses by commas; each HOST must then be an IPv4
+    address. `tls_ca` is the file of the CA that signed the server's certificate. `tls_cert` and
+    `tls_key` are the client's own certificate and key, for a server that asks for them. Raises
+    ValueError for a bad argument.
     """
     check_address(address)
     return Client(address, timeout=timeout, tls=TlsFiles(tls_cert, tls_key, tls_ca))
 
 
 def check_address(address: str) -> None:
-    """Raises ValueError that says what is allowed."""
+    """Raises ValueError if `address` is not `HOST:PORT`, or several separated by commas."""
     if not isinstance(address, str):
         raise _no_address(address)
     several = address.split(",")
@@ -276,7 +283,7 @@ def check_address(address: str) -> None:
         if found is None or not 0 < int(found[2]) < 65536:
             raise _no_address(address)
         if len(several) > 1 and not _is_ipv4(found[1]):
-            raise ValueError(f"Among several addresses each must be IPv4 in numbers, not {one!r}.")
+            raise ValueError(f"Each of several addresses must be IPv4 in numbers, not {one!r}.")
 
 
 def _no_address(address: object) -> ValueError:

@@ -1,8 +1,8 @@
 """Dollars on the wire, whole cents everywhere else.
 
-A double cannot hold 0.1, so sums of doubles drift. This file is the only door between the two:
-`to_cents` on the way in, `to_dollars` on the way out. A double carries 15 decimal digits there and
-back, hence the limit of 10^15 cents: below it every amount survives the trip exactly.
+A double cannot hold 0.1, so sums of doubles drift. Only this file converts between the two:
+`to_cents` on the way in, `to_dollars` on the way out. A double keeps 15 decimal digits exactly,
+hence the limit of 10^15 cents: up to it, every amount survives the conversion there and back.
 """
 
 from __future__ import annotations
@@ -14,31 +14,32 @@ MAX_CENTS = 10**15
 
 
 class MoneyError(ValueError):
-    """A number that is no amount of money; the subclass says why."""
+    """A number that is not an amount of money; the subclass says why."""
 
 
 class NotPositive(MoneyError):
-    """Zero, less, or NaN."""
+    """An amount of zero, a negative amount, or NaN."""
 
 
 class NotFinite(MoneyError):
-    """Positive infinity (the negative one is `NotPositive`)."""
+    """Positive infinity; negative infinity is `NotPositive`."""
 
 
 class TooPrecise(MoneyError):
-    """More than two decimals."""
+    """An amount with more than two decimals."""
 
 
 class TooLarge(MoneyError):
-    """More than `MAX_CENTS`."""
+    """An amount of more than `MAX_CENTS`."""
 
 
 def to_cents(dollars: float) -> int:
     """The whole cents of a positive amount of dollars.
 
-    The double is read as the shortest decimal that means it, so 0.1 is ten cents and not
-    0.1000000000000000055 dollars: below the limit that decimal has two places exactly when some
-    number of cents is shown as this very double. Raises the `MoneyError` that says what is wrong.
+    The double stands for the shortest decimal that converts back to the same double, so 0.1 is ten
+    cents and not 0.1000000000000000055 dollars. Below the limit, that decimal has at most two
+    places exactly when `to_dollars` returns this double for some number of cents. Raises the
+    `MoneyError` that says what is wrong.
     """
     if not dollars > 0:  # NaN compares false with everything
         raise NotPositive(dollars)
@@ -46,12 +47,13 @@ def to_cents(dollars: float) -> int:
         raise NotFinite(dollars)
     if dollars > MAX_CENTS // 100:
         raise TooLarge(dollars)
-    cents = round(dollars * 100)  # off by less than half a cent, so the right one if any is
+    # The product is off by less than half a cent, so no other number of cents can match.
+    cents = round(dollars * 100)
     if to_dollars(cents) != dollars:
         raise TooPrecise(dollars)
     return cents
 
 
 def to_dollars(cents: int) -> float:
-    """The double nearest to that many cents; its shortest decimal has at most two decimals."""
+    """The double nearest to an amount in cents; its shortest decimal has at most two places."""
     return cents / 100

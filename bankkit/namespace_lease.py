@@ -1,17 +1,17 @@
 """A server's lease of its namespace: whether it may write there, and under which generation.
 
-Two servers lose money together where their ways to keep calls apart do not see each other. So each
-takes a lease in Redis, and one that finds a rival there does not start. A lease can be lost: a
-server that slept, or was stopped with Ctrl-Z, or could not reach Redis, comes back to find another
-server at work. Then it writes nothing until it holds the namespace again, and what it had sent
-before is void: the lease has a generation, which the store keeps with every account that was read
-for a write, and a commit of an earlier generation than that is refused.
+Two servers lose money together if the lock of one does not keep out the calls of the other. So each
+server takes a lease in Redis, and a server that finds a rival there does not start. A lease can be
+lost: a server whose machine slept, that was stopped with Ctrl-Z, or that could not reach Redis may
+come back and find another server at work. Then it writes nothing until it holds the namespace
+again, and the commits that it had already sent are refused: each lease has a generation, a read for
+a write marks the account with it, and the store refuses a commit of an earlier generation.
 
     t=0.0  server A reads account X for a deposit: X is marked with generation 1
     t=0.1  A is stopped (Ctrl-Z)
-    t=3.1  A's lease is over. Server B starts and gets generation 2
+    t=3.1  A's lease has expired. Server B starts and gets generation 2
     t=3.2  B reads X for a deposit, which marks it with generation 2, and commits
-    t=9.0  A goes on. Its commit arrives: 1 < 2, refused. The caller is told LEASE_LOST
+    t=9.0  A goes on. Its commit arrives: 1 < 2, so Redis refuses it. The caller gets LEASE_LOST
 
 Source: Gray and Cheriton, "Leases", SOSP 1989; the generation is the fencing token (sequencer) of
 Burrows, "The Chubby lock service", OSDI 2006.
@@ -32,27 +32,28 @@ from bankkit.redis_backend.probe import evicts
 from bankkit.store import Registration, Store
 
 LEASE_SECONDS = 3.0
-"""How long a killed server is remembered by the namespace it served."""
+"""How long the lease of a killed server still keeps rivals out."""
 
 _log = logging.getLogger("bankkit")
 
 
 class ConflictingServers(RuntimeError):
-    """Another server works on the same accounts, and a lock in one process cannot see it."""
+    """Another server works on the same accounts, and the locks of the two do not exclude each
+    other."""
 
 
 class Lease(Protocol):
-    """What a teller asks before it writes."""
+    """The permission that a teller needs before it writes."""
 
     def generation(self) -> int:
-        """Under which the write is made, 0 for none. Raises the `BankError` that forbids it."""
+        """The generation for the write, 0 for none. Raises a `BankError` if it may not write."""
 
     def lost_to(self, generation: int) -> NamespaceLost:
-        """Takes note that a later generation was found, and returns what to raise."""
+        """Notes that an account has this later generation, and returns the error to raise."""
 
 
 class _NoLease:
-    """Everything may be written, and nothing is refused for its generation."""
+    """Permits every write, without a generation."""
 
     def generation(self) -> int:
         return 0
@@ -68,8 +69,8 @@ class ServerLease:
     """The lease of one server, from `claim` to `release`; a thread renews it in between.
 
     alone     whether the server's concurrency choice is safe only without other servers
-    unsafe    take the lease beside any rival, and write without a generation
-    report    called with True and False when the server can and can no longer do its work
+    unsafe    take the lease despite rivals, and write without a generation
+    report    called with False when the server can no longer write, with True when it can again
 
     Safe for any number of threads.
     """
@@ -89,61 +90,60 @@ class ServerLease:
         self._unsafe = unsafe
         self._report = report
         self.server_id = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(4).hex()}"
-        """By which other servers know it."""
+        """The name of this server in Redis."""
         self._generation = 0
         self._seen = 0
-        """The latest generation that was found with an account."""
+        """The latest generation that was found on an account."""
         self._until = 0.0
-        """When the lease is over, unless it is renewed; 0 once it is known to be lost."""
+        """When the lease expires (see `_now`); 0 once it is known to be lost."""
         self._renewing = threading.Lock()
         self._renewals = 0
         self._refusal: BankError | None = None
-        """What the latest renewal has failed with; guarded by `_renewing`."""
+        """The error of the latest renewal, if it failed; guarded by `_renewing`."""
         self._trouble = ""
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._keeper = threading.Thread(target=self._keep, name="bankkit-lease", daemon=True)
 
     def generation(self) -> int:
-        """Under which to write now.
+        """The generation for a write now; renews an expired lease first.
 
-        A lease that is over is taken anew, where there is no rival. Raises `NamespaceLost`,
-        `StoreUnfit`, or `StoreUnavailable` where Redis does not answer.
+        Raises `NamespaceLost` if there is a rival, `StoreUnfit` if Redis may evict keys, and
+        `StoreUnavailable` if Redis does not answer.
         """
         if _now() >= self._until:
             if self._stopping.is_set():
                 raise NamespaceLost
             renewals = self._renewals
             with self._renewing:
-                if (
-                    self._renewals == renewals
-                ):  # else another thread has asked while this one waited
+                # Otherwise another thread has renewed it while this one waited.
+                if self._renewals == renewals:
                     self._renew()
                 if self._refusal is not None:
                     raise type(self._refusal)
         return self._generation
 
     def lost_to(self, generation: int) -> NamespaceLost:
-        """Writes nothing more until the lease is taken anew, which begins at once."""
-        if generation > self._generation:  # else it was taken anew since
+        """Forbids writes until the lease is renewed; the renewal begins at once."""
+        if generation > self._generation:  # otherwise the lease has been renewed since
             self._seen = max(self._seen, generation)
             self._until = 0.0
             self._wake.set()
         return NamespaceLost()
 
     def claim(self) -> None:
-        """Takes the lease; a rival that was killed is waited for until its own is over.
+        """Takes the lease; waits until the lease of a rival that was killed has expired.
 
-        Raises `ConflictingServers`, `StoreUnavailable`.
+        Raises `ConflictingServers` or `StoreUnavailable`.
         """
         deadline = time.monotonic() + LEASE_SECONDS + 0.5
         while (rivals := self._register().rivals) and not self._unsafe:
             if time.monotonic() >= deadline:
                 raise ConflictingServers(self._about(rivals))
-            time.sleep(0.1)  # Redis tells nobody that a lease is over
+            time.sleep(0.1)  # Redis does not report that a lease has expired
 
     def keep(self) -> None:
-        """Has a thread renew the lease from now on."""
+        """Starts the thread that renews the lease."""
         self._keeper.start()
 
     def release(self) -> None:
@@ -155,7 +155,7 @@ class ServerLease:
         try:
             self._store.unregister(self.server_id)
         except StoreUnavailable:
-            _log.info("could not give the lease back; it ends by itself")
+            _log.info("could not give the lease back; it will expire")
 
     def _register(self) -> Registration:
         asked = _now()
@@ -174,27 +174,27 @@ class ServerLease:
         return found
 
     def _renew(self) -> str:
-        """Holding `_renewing`. Returns what is wrong, in words, or nothing."""
+        """Renews the lease; returns what is wrong, or ''. The caller holds `_renewing`."""
         trouble = ""
         self._refusal = None
         try:
             found = self._register()
         except StoreUnavailable as error:
-            trouble = f"the account store is of no use: {error.__cause__ or error}"
+            trouble = f"the account store is unavailable: {error.__cause__ or error}"
             self._refusal = error
-        except Exception as error:  # Redis has many answers, and none of them may end the thread
+        except Exception as error:  # no answer of Redis may end the thread
             trouble, self._refusal = f"the lease was not renewed: {error}", StoreUnavailable()
         else:
             if found.rivals and not self._unsafe:
                 self._refusal = NamespaceLost()
                 trouble = (
                     f"another server ({', '.join(found.rivals)}) works on the same accounts: this "
-                    "one writes nothing until that one has stopped"
+                    "server writes nothing until the other one has stopped"
                 )
             elif unfit := evicts(self._store.client):
                 self._until = 0.0
                 self._refusal = StoreUnfit()
-                trouble = f"no write is served, because Redis {unfit}"
+                trouble = f"this server refuses all writes, because Redis {unfit}"
         self._renewals += 1
         return trouble
 
@@ -220,8 +220,8 @@ class ServerLease:
                 "within one process. Stop the other one, or choose redis-read-write or atomic for "
                 "both."
                 if self._alone
-                else f"if that one is {self._concurrency}, too. Stop it, or start both with the "
-                "same choice, redis-read-write or atomic."
+                else f"if the other one uses {self._concurrency}, too. Stop the other one, or "
+                "start both with the same choice: redis-read-write or atomic."
             )
         )
 
@@ -229,7 +229,7 @@ class ServerLease:
 if hasattr(time, "CLOCK_BOOTTIME"):
 
     def _now() -> float:
-        """Seconds, on a clock that goes on while the machine sleeps."""
+        """Seconds on a clock that runs on while the machine sleeps."""
         return time.clock_gettime(time.CLOCK_BOOTTIME)
 else:
     _now = time.monotonic

@@ -1,15 +1,14 @@
-"""The options of a bank: each is said here once, and checked here once.
+"""The options of a bank: each is declared here once, and checked here once.
 
-From these classes come the parameters of `Bank`, `Fleet` and `start`, their docstrings, the
-arguments of `python -m bankkit serve`, and the command line of a fleet's servers. So an option that
-is added here is known to all of them:
+The parameters of `Bank`, `Fleet` and `start`, their docstrings, the arguments of
+`python -m bankkit serve`, and the command line of a fleet's servers all come from these classes:
 
-    CommonOptions   to banks of one server, to banks of several, and to `serve`
-    BankOptions     to banks of one server, and to `serve`, unless it has no flag
-    FleetOptions    to banks of several servers
+    CommonOptions   banks of one server, banks of several servers, and `serve`
+    BankOptions     banks of one server, and `serve` if the option has a flag
+    FleetOptions    banks of several servers
 
-An object of such a class holds only what is allowed. Its constructor starts nothing, but it reads
-the files that are named, and makes the folder `data_dir`.
+An object of such a class holds only allowed values. Its constructor starts nothing, but it reads
+the files that the options name, and makes the folder `data_dir`.
 """
 
 from __future__ import annotations
@@ -53,30 +52,31 @@ def _check_max_wait(name: str, value: Any) -> None:
 
 
 def _check_host(name: str, value: object) -> None:
-    """Refuses what no machine is called. The server finds out whether it is this machine."""
+    """Checks the syntax only. The server finds out whether the host is this machine."""
     if not isinstance(value, str):
         raise ValueError(f"{name} must be a name or an address of this machine, not {value!r}.")
-    if not re.fullmatch(r"[A-Za-z0-9._:%-]+", value):  # Python would take `*` or nothing for any
-        raise ValueError(f"{name} {value!r} is no address of this machine.")
+    # Python would listen on every address for `*` or an empty host.
+    if not re.fullmatch(r"[A-Za-z0-9._:%-]+", value):
+        raise ValueError(f"{name} {value!r} is not an address of this machine.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class RedisOptions(Options):
-    """Which Redis a bank runs on."""
+    """The options that say which Redis a bank uses."""
 
     redis: str | None = option(
         None,
-        "URL of a Redis of your own, be it a Cluster or behind Sentinels; "
+        "URL of your Redis, which may be a Cluster or behind Sentinels; "
         "or private, private-cluster, private-sentinel",
         unset="by default BANKKIT_REDIS_URL, else private",
         flag=Flag("URL"),
-        secret=True,  # there may be a password in it
+        secret=True,  # the URL may contain a password
     )
     data_dir: PathLike | None = option(
         None,
         "folder in which a private Redis keeps the accounts",
         check_path,
-        unset="without it they end with the bank",
+        unset="without it the accounts are deleted when the bank stops",
         flag=Flag("DIR"),
     )
     appendfsync: str = option(
@@ -88,7 +88,7 @@ class RedisOptions(Options):
 
 @dataclass(frozen=True)
 class CommonOptions(RedisOptions):
-    """What a bank takes, whether it has one server or several."""
+    """The options of every bank, whether it has one server or several."""
 
     concurrency: str = option(
         "read-write",
@@ -100,8 +100,8 @@ class CommonOptions(RedisOptions):
         None,
         "namespace of the accounts in Redis",
         _check_namespace,
-        unset="by default a fresh one on a Redis of your own, swept when the bank stops or this "
-        "process dies",
+        unset="by default a fresh one on your Redis, deleted when the bank stops or this process "
+        "dies",
         flag=Flag("NAME", default="bank"),
     )
     wait_replicas: int = option(
@@ -126,6 +126,7 @@ class CommonOptions(RedisOptions):
     )
 
     def check_together(self) -> None:
+        """Raises ValueError for `redis`, `data_dir` or `wait_replicas` that do not fit together."""
         own = choose(self.redis, data_dir=self.data_dir, appendfsync=self.appendfsync)
         replicas = SETUPS[self.redis].replicas if self.redis in SETUPS else 0
         if own is None and self.wait_replicas > replicas:
@@ -138,7 +139,7 @@ class CommonOptions(RedisOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class BankOptions(CommonOptions):
-    """What a bank of one server takes."""
+    """The options of a bank of one server."""
 
     policy: str = option(
         "fair",
@@ -154,13 +155,13 @@ class BankOptions(CommonOptions):
     host: str = option("127.0.0.1", "address to listen on", _check_host)
     port: int = option(
         0,
-        "port to listen on; 0 is any that is free",
+        "port to listen on; 0 for any free one",
         partial(check_whole, least=0, most=65535),
         flag=Flag(default=50051),
     )
     max_calls: int = option(
         1000,
-        "calls served or queued at once; one more is refused",
+        "calls served or queued at once; further calls are refused",
         partial(check_whole, least=1, most=1_000_000),
         flag=None,
     )
@@ -169,7 +170,7 @@ class BankOptions(CommonOptions):
     )
     tls_cert: PathLike | None = option(
         None,
-        "file of the server's certificate, in PEM; calls must use TLS then",
+        "file of the server's certificate, in PEM; clients must then use TLS",
         check_path,
         flag=Flag("FILE"),
     )
@@ -180,15 +181,17 @@ class BankOptions(CommonOptions):
         None,
         "file of the CA that must have signed a client's certificate",
         check_path,
-        unset="without it clients need none",
+        unset="without it clients need no certificate",
         flag=Flag("FILE"),
     )
 
     @property
     def tls(self) -> TlsFiles:
+        """The three TLS options together."""
         return TlsFiles(self.tls_cert, self.tls_key, self.tls_ca)
 
     def check_together(self) -> None:
+        """Raises ValueError also for bad TLS files, or a `policy` that the choice does not have."""
         teller.check_choice(self.concurrency, self.policy)
         self.tls.server_credentials()
         super().check_together()
@@ -196,7 +199,7 @@ class BankOptions(CommonOptions):
 
 @dataclass(frozen=True)
 class FleetOptions(CommonOptions):
-    """What a bank of several servers takes."""
+    """The options of a bank of several servers."""
 
     concurrency: str = with_default("redis-read-write", CommonOptions, "concurrency")
     _: KW_ONLY
@@ -209,24 +212,25 @@ class FleetOptions(CommonOptions):
 
     @property
     def of_each_server(self) -> dict[str, Any]:
-        """What each server is told: everything but which Redis, which the fleet opens for all."""
-        untold = {each.name for each in fields(RedisOptions)}
-        told = [each.name for each in fields(CommonOptions) if each.name not in untold]
-        return {name: getattr(self, name) for name in told}
+        """The options for each server: all except the choice of Redis, which the fleet opens."""
+        excluded = {each.name for each in fields(RedisOptions)}
+        names = [each.name for each in fields(CommonOptions) if each.name not in excluded]
+        return {name: getattr(self, name) for name in names}
 
     def check_together(self) -> None:
+        """Raises ValueError also for a choice that is not safe with so many servers."""
         teller.check_choice(self.concurrency)
         if self.servers > 1 and teller.is_alone(self.concurrency) and not self.unsafe:
             raise ValueError(
                 f"{self.concurrency} keeps calls apart within one process only: {self.servers} "
                 f"servers would overwrite each other's changes, and money would be lost. Choose "
-                f"{' or '.join(teller.ACROSS_SERVERS)}, or say unsafe=True to see it happen."
+                f"{' or '.join(teller.ACROSS_SERVERS)}, or pass unsafe=True to see it happen."
             )
         super().check_together()
 
 
 @dataclass(frozen=True, kw_only=True)
 class StartOptions(BankOptions):
-    """What `start` takes for a bank of one server; for several it takes `FleetOptions`."""
+    """The options of `start` for a bank of one server; for several it takes `FleetOptions`."""
 
     servers: int = with_default(1, FleetOptions, "servers")

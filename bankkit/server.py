@@ -30,29 +30,29 @@ from bankkit.store import Store
 from bankkit.supervisor.supervised import KeptDirectory, NoSocket
 
 MAX_STREAMS = 200
-"""Health watches and reflection streams that may be open at once; one more is refused."""
+"""Health and reflection streams that may be open at once; further ones are refused."""
 
 MESSAGE_SECONDS = 0.2
-"""How long a server that stops still waits for the message of a call that has begun."""
+"""How long a stopping server waits for the message of a call that has begun."""
 
 PRIVILEGED = 1024
-"""Ports below need the administrator's rights, unless the system was told otherwise."""
+"""By default a system lets only the administrator listen on a port below this one."""
 
 _SERVICE = "BankService"
 _log = logging.getLogger("bankkit")
 
 
 class PortTaken(OSError):
-    """Another program listens on the address already."""
+    """The server cannot listen on the port: another program does, or the system forbids it."""
 
 
 class Server(Unique):
-    """A bank behind a port. `start` it once, `stop` it once.
+    """A gRPC server of the bank. `start` it once, `stop` it once.
 
-    Its accounts are those of `store`, whatever Redis and namespace the options name. Unless they
-    say `unsafe`, `start` raises `ConflictingServers` for a concurrency choice that cannot see the
-    other servers of the same accounts. With TLS the server takes no call without it, except over
-    the socket at `local_address`, from this user on this machine.
+    Its accounts are those of `store`; the Redis and the namespace in the options are ignored.
+    Unless the options are `unsafe`, `start` raises `ConflictingServers` if another server of the
+    same accounts makes the concurrency choice unsafe. With TLS, the server accepts calls without it
+    only over the socket at `local_address`, from this user on this machine.
     """
 
     def __init__(self, store: Store, options: BankOptions) -> None:
@@ -82,7 +82,7 @@ class Server(Unique):
         self._stopping = threading.Event()
         self._ending = threading.RLock()
         self.local_address = ""
-        """For a client in this process, once it serves."""
+        """The address for clients in this process, after `start`."""
         self._socket: KeptDirectory | None = None
 
     @property
@@ -93,14 +93,14 @@ class Server(Unique):
 
     @property
     def load(self) -> int:
-        """Calls of the bank that are served or queued."""
+        """The number of calls to the bank that are served or queued."""
         return self._pool.load - len(self._side_admission)
 
     def start(self) -> None:
-        """Listens and serves; returns once it does.
+        """Returns when the server serves calls.
 
-        Raises `PortTaken`, `ConflictingServers`, `StoreUnavailable`, or ValueError for a host that
-        is not this machine.
+        Raises `PortTaken`, `ConflictingServers`, `StoreUnavailable`, `NoSocket`, or ValueError for
+        a host that is not this machine.
         """
         self._birthplace.check("server")
         channels.check_grpc()
@@ -135,10 +135,10 @@ class Server(Unique):
         self.lease.keep()
 
     def stop(self, grace: float = 5.0) -> None:
-        """Takes no more calls, gives those in flight `grace` seconds, and ends its threads.
+        """Refuses new calls, gives those in flight `grace` seconds to end, and ends its threads.
 
-        Safe to call again: another thread's call returns when the first is done. Does nothing in
-        a child of a fork.
+        Safe to call again: a second call returns when the first one is done. Does nothing in a
+        forked child.
         """
         check_grace(grace)
         if not self._birthplace.is_here:
@@ -158,7 +158,7 @@ class Server(Unique):
         self.service.close()
         self.teller.close()
         self._close_socket()
-        if not self._pool.join(1.0):  # `first-draft` may hold some forever; they are daemons
+        if not self._pool.join(1.0):  # in `first-draft` some may wait forever; they are daemons
             _log.warning("some calls did not end within the grace of %g s", grace)
         self.lease.release()
 
@@ -167,12 +167,12 @@ class Server(Unique):
             self.port = self._listen(self._server.add_insecure_port)
             self.local_address = self.address
             return
-        # What serves here may call itself, whatever name its certificate is for: over a socket
-        # that is for this user only.
+        # A client in this process may not match the name in the certificate. It connects without
+        # TLS, through a unix socket that only this user can open.
         self._socket = KeptDirectory(["bank.sock"])
         self.port = self._listen(self._server.add_secure_port, self._credentials)
         path = self._socket.path / "bank.sock"
-        self.local_address = f"unix:{quote(os.fsencode(path))}"  # gRPC takes it for a URI
+        self.local_address = f"unix:{quote(os.fsencode(path))}"  # gRPC expects a URI
         try:
             self._server.add_insecure_port(self.local_address)
         except RuntimeError:
@@ -183,7 +183,7 @@ class Server(Unique):
         try:
             return add_port(self.address, *credentials)
         except RuntimeError:
-            check_free(self.host, self.port)  # raises what is wrong, if somebody was quicker
+            check_free(self.host, self.port)  # names the reason, if another program was quicker
             raise PortTaken(f"gRPC cannot listen on {self.address}.") from None
 
     def _close_socket(self) -> None:
@@ -197,7 +197,7 @@ class Server(Unique):
 
 
 class _Handlers:
-    """Stands for a `grpc.Server` where a service is added to it, to get hold of its handlers."""
+    """Collects the handlers of services that are added to it, in place of a `grpc.Server`."""
 
     def __init__(self) -> None:
         self.handlers: list[grpc.GenericRpcHandler] = []
@@ -206,11 +206,11 @@ class _Handlers:
         self.handlers += handlers
 
     def add_registered_method_handlers(self, service: str, handlers: object) -> None:
-        """They are the same ones once more, by which gRPC would pass over `Admission`."""
+        """Ignores them: they are the same handlers, and gRPC would call them past `Admission`."""
 
 
 def make_grpc_server(pool: WorkerPool, handlers: Sequence[Any] = ()) -> grpc.Server:
-    """A server that shares its port with nobody: by default two would split the calls."""
+    """A server that does not share its port. By default, two on one port would split the calls."""
     return grpc.server(
         cast(futures.ThreadPoolExecutor, pool),  # gRPC asks for no more than an Executor
         handlers=list(handlers),
@@ -219,12 +219,12 @@ def make_grpc_server(pool: WorkerPool, handlers: Sequence[Any] = ()) -> grpc.Ser
 
 
 def check_free(host: str, port: int, *, but_for: Sequence[tuple[str, int]] = ()) -> None:
-    """Binds every address of `host` for a moment.
+    """Binds every address of `host` for a moment, to check that the port is free on each.
 
-    gRPC is content with one of them: `localhost` on a port that is taken for IPv4 would quietly
-    listen on IPv6 alone. What this process itself holds at `but_for` counts as free. Raises
-    `PortTaken`, or ValueError for a host that is not this machine. What can be no host at all,
-    such as `*`, which Python takes for any, has been refused by `BankOptions`.
+    gRPC needs only one of them: if the port of `localhost` is taken for IPv4, it would listen on
+    IPv6 alone and report no error. Addresses in `but_for` belong to this process and count as free.
+    Raises `PortTaken`, or ValueError for a host that is not this machine. `BankOptions` has refused
+    invalid hosts such as `*`, for which Python would listen on every address.
     """
     own = {address[:2] for held in but_for for *_, address in _addresses(*held)}
     usable = False
@@ -242,23 +242,23 @@ def check_free(host: str, port: int, *, but_for: Sequence[tuple[str, int]] = ())
                 continue
             raise PortTaken(_refused(error, host, port)) from None
     if not usable:
-        raise ValueError(f"host {host!r} is no address of this machine.")
+        raise ValueError(f"host {host!r} is not an address of this machine.")
 
 
 def _addresses(host: str, port: int) -> list[tuple[Any, ...]]:
-    """What `socket.getaddrinfo` finds to listen on."""
+    """The results of `socket.getaddrinfo`. Raises ValueError if there are none."""
     try:
         return list(
             socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         )
     except (OSError, UnicodeError):
-        raise ValueError(f"host {host!r} is no address of this machine.") from None
+        raise ValueError(f"host {host!r} is not an address of this machine.") from None
 
 
 def _overlaps(address: tuple[str, int], own: Set[tuple[str, int]]) -> bool:
-    """Whether one of our own listeners is what keeps an address from being bound.
+    """Whether one of our own listeners prevents binding this address.
 
-    One on every address of this machine is in the way of any, and any is in the way of that one.
+    A listener on all addresses of the machine and a listener on one of them prevent each other.
     """
     everywhere = ("0.0.0.0", "::")
     host, port = address
@@ -269,18 +269,18 @@ def _overlaps(address: tuple[str, int], own: Set[tuple[str, int]]) -> bool:
 
 
 def _refused(error: OSError, host: str, port: int) -> str:
-    """Why the system lets nobody listen there, and what to do."""
+    """The message for a port that cannot be bound: the reason, and what to do."""
     if error.errno == errno.EADDRINUSE:
         reason = f"Port {port} on {host} is in use by another program."
     elif not isinstance(error, PermissionError):
-        return f"Port {port} on {host} cannot be listened on: {error.strerror}."
+        return f"The server cannot listen on port {port} on {host}: {error.strerror}."
     elif not port:
-        return f"The security rules of this system let no program listen on {host}."
+        return f"The security rules of this system forbid listening on {host}."
     elif port < PRIVILEGED:
         return (
             f"Port {port} is reserved for the administrator. "
-            f"Choose one from {PRIVILEGED} up, or 0 for any that is free."
+            f"Choose one from {PRIVILEGED} up, or 0 for any free port."
         )
     else:
-        reason = f"This system keeps port {port} for itself: its rules let no program listen there."
-    return f"{reason} Choose another one, or 0 for any that is free."
+        reason = f"The security rules of this system forbid listening on port {port}."
+    return f"{reason} Choose another one, or 0 for any free port."

@@ -1,15 +1,19 @@
 """Accounts in Redis: the only file that knows their keys and their Lua.
 
-Every key of one account carries the hash tag `{ID}`, so that they share a cluster slot:
+All keys of one account carry the hash tag `{ID}`, so that they share a cluster slot:
 
-    NAMESPACE:{ID}:account       hash: type, balance (cents), and epoch once it was fenced
-    NAMESPACE:{ID}:lock          the account's lock, where Redis keeps it (see `bankkit.locks`)
+    NAMESPACE:{ID}:account       hash: type, balance (cents); epoch once fenced; generation
+    NAMESPACE:{ID}:lock          the account's lock, if Redis keeps it (see `bankkit.locks`)
     NAMESPACE:{ID}:request:RID   "FINGERPRINT BALANCE": the reply to a request id, for 24 h
-    NAMESPACE:servers            hash: a running server's id → "DEADLINE_MS CONCURRENCY", its lease
+    NAMESPACE:servers            hash: server id → its lease, "DEADLINE_MS ALONE CONCURRENCY";
+                                 and the latest generation
 
-The check of a request id stands in the same script as the change: however many copies of a write
-arrive, the money moves once. Lua's numbers are doubles: balances cross it
-as strings, and Redis' own integer commands do the arithmetic.
+The generation of an account is that of the lease under which it was last read for a write (see
+`bankkit.namespace_lease`).
+
+One script checks the request id and makes the change: however many copies of a write arrive, the
+money moves once. Lua's numbers are doubles, so balances pass through Lua as strings, and Redis's
+integer commands do the arithmetic.
 """
 
 from __future__ import annotations
@@ -34,11 +38,11 @@ from bankkit.redis_backend.namespaces import check_namespace
 from bankkit.runtime.pickling import Unique
 
 REPLY_SECONDS = 24 * 60 * 60
-"""How long the reply to a request id is remembered."""
+"""How long Redis keeps the reply to a request id."""
 
 
 class Request(NamedTuple):
-    """A request id together with what it was used for."""
+    """A request id and a hash of the operation that it stands for."""
 
     id: str
     fingerprint: str
@@ -54,13 +58,13 @@ class Request(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What the store knows when an operation starts."""
+    """The state of an account when an operation starts."""
 
     account: Account
     replied: int | None
-    """The balance that an earlier copy of this very request was answered with."""
+    """The balance in the reply to an earlier copy of this request; None if there was none."""
     epoch: str
-    """How often the account was fenced, '' for never; a commit from before a fence is void."""
+    """How often the account was fenced, '' for never. A fence voids commits after earlier reads."""
 
 
 # KEYS: account · ARGV: type
@@ -71,8 +75,9 @@ return 1
 """)
 
 # KEYS: account, request · ARGV: generation
-# Answer: type, balance, epoch, the reply to the request, the generation of the account. Reading for
-# a write, a server marks the account as its own: a commit of an older generation is void from here.
+# Answer: type, balance, epoch, the reply to the request, the generation of the account. A server
+# that reads for a write marks the account with its generation: from then on, commits of older
+# generations are refused.
 _READ = Script("""
 local kind, balance, epoch, generation =
   unpack(redis.call('HMGET', KEYS[1], 'type', 'balance', 'epoch', 'generation'))
@@ -85,7 +90,7 @@ return {kind, balance, epoch, redis.call('GET', KEYS[2]), generation}
 # The three scripts that change a balance share a head and a tail.
 # KEYS: account, request
 # ARGV: fingerprint ('' without a request id), reply seconds, generation (0 without a lease), then
-# their own
+# the arguments of the script itself
 # Answer: what happened, and the balance or the generation that goes with it.
 _HEAD = """
 if ARGV[1] ~= '' then
@@ -108,8 +113,8 @@ if ARGV[1] ~= '' then redis.call('SET', KEYS[2], ARGV[1] .. ' ' .. after, 'EX', 
 return {'done', after}
 """
 
-# KEYS: account, request, what the fence guards · ARGV: … balance, epoch, the fence's token or ''
-# An account whose mark is older than at the read has lost it with a master that died.
+# KEYS: account, request, the lock of the fence · ARGV: … balance, epoch, the fence's token or ''
+# If the account's generation is older than it was at the read, a failover has lost the newer mark.
 _SET = Script(f"""{STILL_HELD} {_HEAD}
 if ARGV[6] ~= '' and not still_held(KEYS[3], ARGV[6]) then return {{'lost'}} end
 if epoch ~= ARGV[5] or is_older then return {{'changed', before}} end
@@ -134,10 +139,11 @@ return 1
 """)
 
 # KEYS: servers · ARGV: server id, concurrency, lease milliseconds, '1' if it needs to be alone,
-# '1' to join whoever is there, its generation (0 for none), the latest that it has seen
-# Answer: its generation, and the concurrency choices of the running servers it may not work beside.
-# The generation changes when nobody is there to share it with: servers that work together have the
-# same one. It is the time in microseconds, or more: so it grows even where the last one was lost.
+# '1' to join despite rivals, its generation (0 for none), the latest generation that it has seen
+# Answer: its generation, and the concurrency choices of its rivals: the running servers that it may
+# not work beside. Servers that work together share a generation; a server that finds no others gets
+# a new one. A generation is at least the time in microseconds, so that it grows even if Redis has
+# lost the last one.
 _REGISTER = Script("""
 local time = redis.call('TIME')
 local micros = time[1] * 1000000 + time[2]
@@ -152,7 +158,7 @@ for i = 1, #found, 2 do
   else
     local deadline, alone, concurrency = string.match(entry, '^(%d+) (%d) (.*)$')
     deadline = tonumber(deadline or '0')
-    if deadline < now or deadline > now + lease then  -- over, or from a clock that was set back
+    if deadline < now or deadline > now + lease then  -- expired, or the clock was set back since
       redis.call('HDEL', KEYS[1], id)
     elseif id == ARGV[1] then
       kept = true
@@ -177,7 +183,7 @@ return {joins and '0' or string.format('%d', generation), unpack(rivals)}
 
 
 class OutOfBounds(Exception):
-    """`add` would have left the bounds; `balance` is what it found."""
+    """The sum that `add` would have stored is out of bounds; `balance` is the balance it found."""
 
     def __init__(self, balance: int) -> None:
         self.balance = balance
@@ -185,12 +191,12 @@ class OutOfBounds(Exception):
 
 
 class WriteConflict(Exception):
-    """A commit found that the account is not as it was read, and left it alone."""
+    """The account has changed since it was read, so the commit did not change it."""
 
 
 class Outranked(Exception):
-    """A server of a later generation has the account; `generation` is the later one. Nothing was
-    read or changed."""
+    """A server of a later generation has marked the account; `generation` is the later one.
+    Nothing was read or changed."""
 
     def __init__(self, generation: int) -> None:
         self.generation = generation
@@ -198,10 +204,10 @@ class Outranked(Exception):
 
 
 class Registration(NamedTuple):
-    """What a server learns when it asks for its lease."""
+    """The answer to a server that asks for its lease."""
 
     generation: int
-    """Of its lease; 0 if it has none or did not ask for one that keeps others out."""
+    """The generation of its lease; 0 if the lease was refused or taken with `force`."""
     rivals: tuple[str, ...]
     """The concurrency choices of the running servers that it may not work beside."""
 
@@ -209,12 +215,12 @@ class Registration(NamedTuple):
 class Store(Unique):
     """The accounts of one namespace.
 
-    A change is acknowledged once Redis has it, and so many replicas as `wait_replicas` says: what
-    Redis itself acknowledges may be lost when a replica takes the place of its master.
+    A change is acknowledged when Redis and `wait_replicas` replicas have it. A change that only the
+    master has acknowledged may be lost when a replica takes its place.
 
-    Safe for any number of threads, of which `connections` are at Redis at once. Every method
-    raises `StoreUnavailable` when Redis is away or too slow; then it is unknown whether a change
-    was applied.
+    Safe for any number of threads; `connections` of them can use Redis at once. Every method
+    except `peek` raises `StoreUnavailable` when Redis is away or too slow; then it is unknown
+    whether a change was applied.
     """
 
     def __init__(
@@ -231,7 +237,7 @@ class Store(Unique):
         self.link = Link(client, wait_replicas=wait_replicas, connections=connections)
 
     def create(self, account_id: str, account_type: str) -> Account:
-        """Opens an account with nothing in it, or raises `AccountExists`."""
+        """Opens an account with a balance of 0. Raises `AccountExists`."""
         keys = [self._key(account_id, "account")]
         if not _CREATE.run(self.link.confirmed, keys, account_type):
             raise AccountExists
@@ -242,10 +248,10 @@ class Store(Unique):
     ) -> Snapshot:
         """The account, and the reply to `request` if it was answered before.
 
-        With a `generation` the account is read to be written by a server whose lease has that
-        one: commits of earlier generations are void from then on, and `Outranked` is raised if a
-        later one has the account. Raises `AccountNotFound`, or `RequestIdReused` for a request id
-        that stood for something else.
+        A `generation` means that a server reads in order to write, under a lease of this
+        generation: commits of earlier generations are refused from then on. Raises `Outranked` if
+        the account has a later generation, `AccountNotFound`, and `RequestIdReused` for a request
+        id that stood for another operation.
         """
         key = self._key(account_id, "account")
         if request is None and not generation:
@@ -274,11 +280,11 @@ class Store(Unique):
         fence: Fence | None = None,
         generation: int = 0,
     ) -> int:
-        """Sets the balance, whatever it is by now, unless `request` was answered before.
+        """Overwrites the balance, unless `request` was answered before.
 
-        Returns the balance to answer with. Raises `WriteConflict` if the account was fenced since
-        it was read in `epoch`, `LockLost` if `fence` is no longer that of the account's lock, and
-        `Outranked` if a server of a generation later than this one has read it to write it.
+        Returns the balance for the reply. Raises `WriteConflict` if the account was fenced since
+        it was read in `epoch`, `LockLost` if the account's lock no longer has the token of
+        `fence`, and `Outranked` if a server of a later generation has read the account for a write.
         """
         token = fence.token if fence else ""
         return self._change(_SET, account_id, request, generation, balance, epoch, token)
@@ -291,11 +297,14 @@ class Store(Unique):
         request: Request | None = None,
         generation: int = 0,
     ) -> int:
-        """Like `commit`, but raises `WriteConflict` if the balance is not the expected one."""
+        """Sets the balance if it is the expected one; otherwise raises `WriteConflict`.
+
+        Returns the balance for the reply. Raises `Outranked` like `commit`.
+        """
         return self._change(_COMPARE_AND_SET, account_id, request, generation, balance, expected)
 
     def fence(self, account_id: str) -> None:
-        """Voids every commit that is still on its way from before this moment."""
+        """Voids every commit whose operation has read the account before this moment."""
         _FENCE.run(self.link.execute_command, [self._key(account_id, "account")])
 
     def add(
@@ -307,9 +316,9 @@ class Store(Unique):
         request: Request | None = None,
         generation: int = 0,
     ) -> int:
-        """Adds `delta` cents in one step, if the sum lies within `floor` and `cap`.
+        """Adds `delta` cents in one atomic step, if the sum is from `floor` to `cap`.
 
-        Returns the balance to answer with, or raises `OutOfBounds`, and `Outranked` as `commit`.
+        Returns the balance for the reply. Raises `OutOfBounds`, and `Outranked` like `commit`.
         """
         return self._change(_ADD, account_id, request, generation, delta, floor, cap)
 
@@ -326,12 +335,12 @@ class Store(Unique):
     ) -> Registration:
         """Takes or renews a server's lease on the namespace, unless it has rivals.
 
-        `alone` says that its concurrency choice is safe only without other servers. It conflicts
-        with servers of such a choice, and with servers of any choice other than its own: a lock
-        keeps out only those who take it. With `force` the lease is taken all the same, and has no
-        generation. A server says which `generation` it has, and the latest that it has `seen` with
-        an account. It gets a later one than both if its lease was over, unless servers are there to
-        share theirs.
+        `alone` says that the server's concurrency choice is safe only without other servers. Its
+        rivals are then all other servers. Otherwise they are the servers that need to be alone and
+        those with another choice: a lock keeps out only the servers that take it. With `force` the
+        server takes the lease despite rivals, without a generation. `generation` is the server's
+        own, and `seen` is the latest that it has seen on an account. If its lease has expired, the
+        server gets the generation of the servers that it works with, or else a later one than both.
         """
         flags = ("1" if alone else "0", "1" if force else "0")
         got, *rivals = _REGISTER.run(
@@ -347,10 +356,9 @@ class Store(Unique):
         return Registration(int(got), tuple(rivals))
 
     def servers(self, lease_ms: int) -> dict[str, tuple[str, bool]]:
-        """Who holds a lease on the namespace: by server id its choice, and if it is to be alone.
+        """The servers that hold a lease: by id, the concurrency choice and whether it is `alone`.
 
-        A lease that has longer to run than the `lease_ms` that servers ask for counts as over, as
-        in `register`.
+        A lease that has more than `lease_ms` left counts as expired, as in `register`.
         """
         leases = self.link.execute_command("HGETALL", self._servers)
         seconds, microseconds = self.link.execute_command("TIME")
@@ -365,13 +373,14 @@ class Store(Unique):
         return found
 
     def unregister(self, server_id: str) -> None:
+        """Gives the server's lease back, if there is one."""
         self.link.execute_command("HDEL", self._servers, server_id)
 
     def peek(self, account_id: str) -> dict[str, Any]:
-        """All that Redis holds for an account, by key; the namespace is shown as `bank`.
+        """Everything that Redis holds for an account, by key; the namespace is shown as `bank`.
 
-        Left out is `generation`, which says whose lease the account was last written under. For
-        looking around: raises redis-py's errors as they are.
+        The field `generation` of the account is left out. Raises the errors of redis-py, because
+        this method is for looking around.
         """
         renew_map(self.client)
         found: dict[str, Any] = {}
@@ -384,7 +393,7 @@ class Store(Unique):
         return found
 
     def lock_key(self, account_id: str) -> str:
-        """Where the account's lock is kept, in the same slot as the account."""
+        """The key of the account's lock, in the same slot as the account."""
         return self._key(account_id, "lock")
 
     @property
@@ -426,11 +435,11 @@ class Store(Unique):
         raise WriteConflict
 
     def _first_reply(self, account_id: str, request: Request | None, reply: str) -> int:
-        """The balance in it; replicas have the change that it speaks of."""
+        """The balance in a stored reply; returns once the replicas have the change."""
         balance = _replied(request, reply)
         if request is not None and self.link.wait_replicas:
-            # An earlier copy made the change, and may have waited for its replicas in vain. Redis
-            # promises to wait only for what the same connection has written: so it writes.
+            # An earlier copy of the call made the change, and may have waited for the replicas in
+            # vain. WAIT covers only the writes of its own connection, so this one writes, too.
             key = self._key(account_id, f"request:{request.id}")
             self.link.confirmed("EXPIRE", key, str(REPLY_SECONDS))
         return balance

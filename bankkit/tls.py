@@ -1,6 +1,6 @@
-"""TLS for gRPC: certificates read and tried before anybody depends on them.
+"""TLS for gRPC: reads the certificates, and tests them before the server or the client starts.
 
-All files are PEM. gRPC itself says little about a bad one, and says it late.
+All files are PEM. gRPC reports a bad file late, and says little about it.
 """
 
 from __future__ import annotations
@@ -16,17 +16,20 @@ PathLike = str | os.PathLike[str]
 
 
 class TlsFiles(NamedTuple):
-    """Who we are, and whom we trust."""
+    """The TLS files of a server or a client: its own certificate, and the CA that it trusts."""
 
     cert: PathLike | None = None
-    """Our certificate, and those that lead from it to its CA."""
+    """The own certificate, followed by the intermediate ones up to its CA."""
     key: PathLike | None = None
-    """The key that belongs to it."""
+    """The private key of that certificate."""
     ca: PathLike | None = None
-    """The CA that must have signed the other side's certificate."""
+    """The CA that must have signed the certificate of the other side."""
 
     def server_credentials(self) -> grpc.ServerCredentials | None:
-        """None without TLS. With a CA a client must show a certificate, too."""
+        """The credentials of a server; None without TLS. Raises ValueError for a bad file.
+
+        With a CA, clients must show a certificate, too.
+        """
         if self.cert is None and self.key is None:
             if self.ca is not None:
                 raise ValueError("tls_ca asks clients for certificates: give tls_cert and tls_key.")
@@ -37,14 +40,17 @@ class TlsFiles(NamedTuple):
         return grpc.ssl_server_credentials([(key, cert)], ca, require_client_auth=ca is not None)
 
     def channel_credentials(self) -> grpc.ChannelCredentials | None:
-        """None without TLS. Without a CA of its own it trusts those that gRPC brings along."""
+        """The credentials of a client; None without TLS. Raises ValueError for a bad file.
+
+        Without a CA, the client trusts the CAs that come with gRPC.
+        """
         if self == NO_TLS:
             return None
         cert, key, ca = self._read()
         return grpc.ssl_channel_credentials(ca, key, cert)
 
     def _read(self) -> tuple[bytes | None, bytes | None, bytes | None]:
-        """Raises ValueError that says which file is wrong, and how."""
+        """The contents of the three files. Raises ValueError that names the bad file and why."""
         if (self.cert is None) != (self.key is None):
             raise ValueError("tls_cert and tls_key belong together: give both or none.")
         cert = _content("tls_cert", self.cert)
@@ -54,7 +60,7 @@ class TlsFiles(NamedTuple):
             try:
                 ssl.create_default_context(cafile=self.ca)
             except ssl.SSLError:
-                raise ValueError(f"tls_ca is no certificate in PEM: {self.ca}.") from None
+                raise ValueError(f"tls_ca is not a PEM certificate: {self.ca}.") from None
         if self.cert is not None and self.key is not None:
             _try(self.cert, self.key)
         return cert, key, ca
@@ -71,19 +77,19 @@ def _content(name: str, path: PathLike | None) -> bytes | None:
 
 
 def _try(cert: PathLike, key: PathLike) -> None:
-    """Has the certificate and the key shake hands with a client that trusts just them."""
+    """Performs a TLS handshake in memory, with a client that trusts only this certificate."""
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
         server.load_cert_chain(cert, key, password=_refuse_to_ask)
     except _Encrypted:
-        raise ValueError(f"tls_key is encrypted: {key}; nobody is there to type it in.") from None
+        raise ValueError(f"tls_key is encrypted: {key}. Give a key without a password.") from None
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
             raise ValueError(f"tls_key does not belong to tls_cert: {key} to {cert}.") from None
         reason = (error.reason or "not in PEM").replace("_", " ").lower()
-        raise ValueError(f"tls_cert or tls_key is of no use: {reason}: {cert}, {key}.") from None
+        raise ValueError(f"tls_cert or tls_key is not usable: {reason}: {cert}, {key}.") from None
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    client.check_hostname = False  # that is for who connects to judge
+    client.check_hostname = False  # the real client will check the name
     client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     client.load_verify_locations(cert)
     to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -100,7 +106,7 @@ def _try(cert: PathLike, key: PathLike) -> None:
                 continue
             except ssl.SSLCertVerificationError as error:
                 reason = error.verify_message.rstrip(".")
-                raise ValueError(f"tls_cert is of no use: {reason}: {cert}.") from None
+                raise ValueError(f"tls_cert is not usable: {reason}: {cert}.") from None
 
 
 class _Encrypted(Exception):

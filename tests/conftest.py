@@ -1,7 +1,7 @@
-"""What holds for the tests in this folder: a bank gets a private Redis unless the test asks else.
+"""Settings for the tests in this folder: a bank gets a private Redis unless a test chooses another.
 
-Lessons are not in this folder: `pytest --nbval notebooks` runs them on the Redis that
-`BANKKIT_REDIS_URL` names, if it names one.
+Lessons are not in this folder: `pytest --nbval notebooks` runs them on the Redis of
+`BANKKIT_REDIS_URL`, if that is set.
 """
 
 import ast
@@ -25,14 +25,14 @@ EXTRA = {
     *("cryptography", "fasteners", "hypothesis", "nbclient", "nbconvert", "packaging"),
     *("readerwriterlock", "trustme", "yaml"),
 }
-"""What test files import at their top and the bank with its lessons does not need."""
+"""Packages that test files import, but that the bank and its lessons do not need."""
 
 MISSING = {name for name in EXTRA if importlib.util.find_spec(name) is None}
 
 
 @cache
 def imports(path: Path) -> frozenset[str]:
-    """The packages that a test file imports at its top, by itself or through a module of tests."""
+    """The packages that a test file imports at its top, directly or through a module of `tests`."""
     found: set[str] = set()
     for name in _imported(path):
         own = (ROOT / name.replace(".", "/")).with_suffix(".py")
@@ -50,9 +50,10 @@ def _imported(path: Path) -> Iterator[str]:
 
 
 class Wanting(pytest.Module):
-    """A test file that cannot be imported here."""
+    """A test file that cannot be imported here, because a package is missing."""
 
     def collect(self) -> list[pytest.Item | pytest.Collector]:
+        """Skips the file, and names the missing packages."""
         names = " and ".join(sorted(imports(self.path) & MISSING))
         pytest.skip(
             f"needs {names}, which is not installed here: pip install -e '.[lab,test,bench]'",
@@ -61,6 +62,7 @@ class Wanting(pytest.Module):
 
 
 def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> Wanting | None:
+    """Replaces a file that imports a missing package by one that is skipped."""
     if MISSING and imports(module_path) & MISSING:
         return Wanting.from_parent(parent, path=module_path)
     return None
@@ -78,7 +80,7 @@ def place() -> Iterator[Home]:
 
 @pytest.fixture
 def here(place: Home, monkeypatch: pytest.MonkeyPatch) -> Home:
-    """The home of what this process starts, too."""
+    """The home of the processes that a test starts, and of this process."""
     monkeypatch.setenv("TMPDIR", str(place.folder))
     monkeypatch.setattr(tempfile, "tempdir", None)
     return place

@@ -2,9 +2,9 @@
 
     python -m tests.execute_notebooks [--redraw] [NOTEBOOK ...]
 
-What is stored is the same on every machine and every supported Python: a second run changes no byte
-outside the cells tagged `nbval-ignore-output`, and a diff shows what a change of the code has
-changed. A notebook in which a cell fails is left as it was.
+The result is the same on every machine and every supported Python: a second run changes no byte
+outside the cells tagged `nbval-ignore-output`, and a diff shows the effect of a change to the code.
+If a cell fails, the notebook is not changed.
 """
 
 import argparse
@@ -27,7 +27,7 @@ CELL_TIMEOUT_SECONDS = 120
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 READABLE = {"image/png", "image/svg+xml", "text/html"}
-"""What a viewer without a kernel can show of a widget, beside its text/plain."""
+"""The forms of a widget, other than text/plain, that a viewer without a kernel can show."""
 
 METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
@@ -36,16 +36,16 @@ METADATA = {
 
 
 class BadNotebook(Exception):
-    """What is wrong with a notebook, in one sentence for its author."""
+    """An error in a notebook; the text tells its author what is wrong."""
 
 
 def normalise(notebook: NotebookNode) -> None:
-    """Removes, in place, all that differs between two runs, machines or Pythons. Idempotent."""
+    """Removes, in place, everything that differs between runs, machines or Pythons. Idempotent."""
     notebook.metadata = nbformat.from_dict(METADATA)
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     name_cells(notebook.cells)
     for cell in notebook.cells:
-        # Tags are the author's; the rest is what a front end remembers of its user.
+        # We keep the author's tags; the rest is the state of a front end.
         cell.metadata = nbformat.from_dict({k: v for k, v in cell.metadata.items() if k == "tags"})
         if cell.cell_type == "code":
             cell.outputs = merge_streams(o for o in cell.outputs if not is_passing(o))
@@ -55,15 +55,15 @@ def normalise(notebook: NotebookNode) -> None:
 
 
 def is_passing(output: NotebookNode) -> bool:
-    """Whether it has only a live view and no text, as a progress bar that has come and gone.
+    """Whether an output has only a live view and no text, such as a progress bar.
 
-    Whether it came depends on the machine's speed. nbval does not compare it.
+    A progress bar appears only on a slow machine. nbval does not compare it.
     """
     return "data" in output and set(output.data) <= {WIDGET_VIEW}
 
 
 def name_cells(cells: Iterable[NotebookNode]) -> None:
-    """Gives an id to each cell that has none, or one that is taken; the same at every run."""
+    """Gives each cell without a unique id a new one, the same at every run."""
     taken: set[str] = set()
     for cell in cells:
         attempt = 0
@@ -74,7 +74,7 @@ def name_cells(cells: Iterable[NotebookNode]) -> None:
 
 
 def merge_streams(outputs: Iterable[NotebookNode]) -> list[NotebookNode]:
-    """Where one print ends and the next begins depends on timing: joins neighbours."""
+    """Joins neighbouring outputs of one stream: where they are split depends on timing."""
     merged: list[NotebookNode] = []
     for output in outputs:
         stream = output.get("name")  # stdout or stderr; other outputs have no name
@@ -86,10 +86,10 @@ def merge_streams(outputs: Iterable[NotebookNode]) -> list[NotebookNode]:
 
 
 def keep_pictures(new: NotebookNode, old: NotebookNode) -> None:
-    """Puts back each stored picture whose text says that it shows the same.
+    """Restores each stored picture if its text says that the new one shows the same.
 
-    Fonts and library versions change a picture's bytes and not what it says. A cell that was
-    edited gets its new picture.
+    Fonts and library versions change the bytes of a picture, but not its content. An edited cell
+    gets its new picture.
     """
     before = {cell.get("id"): cell for cell in old.cells}
     for cell in new.cells:
@@ -105,7 +105,7 @@ def keep_pictures(new: NotebookNode, old: NotebookNode) -> None:
 
 
 def refuse_bare_widgets(notebook: NotebookNode) -> None:
-    """Raises BadNotebook where a static viewer would show a widget as `VBox(children=...`."""
+    """Raises BadNotebook if a static viewer would show a widget as `VBox(children=...`."""
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             data = output.get("data", {})
@@ -117,20 +117,21 @@ def refuse_bare_widgets(notebook: NotebookNode) -> None:
 
 
 def refuse_empty_cells(notebook: NotebookNode) -> None:
-    """Raises BadNotebook for a code cell without code: it gets no count, and 1..n would break."""
+    """Raises BadNotebook for an empty code cell: it gets no execution count, so 1..n has a gap."""
     for number, cell in enumerate(notebook.cells):
         if cell.cell_type == "code" and not cell.source.strip():
             raise BadNotebook(f"cell {number} is a code cell without code")
 
 
 def to_bytes(notebook: NotebookNode) -> bytes:
+    """The notebook as it is stored. Raises an error of nbformat if it is not valid."""
     nbformat.validate(notebook)
     text: str = nbformat.writes(notebook)
     return f"{text.rstrip()}\n".encode()
 
 
 def read(path: Path) -> NotebookNode:
-    """The notebook as it is; `nbformat.read` would give random ids to cells that have none."""
+    """The notebook as stored; `nbformat.read` would give random ids to cells without one."""
     notebook: NotebookNode = nbformat.v4.reads(path.read_text())
     return notebook
 
@@ -138,7 +139,7 @@ def read(path: Path) -> NotebookNode:
 def execute(path: Path, *, redraw: bool = False) -> bytes:
     """The notebook as it should be stored, run in a fresh kernel of this Python in its folder.
 
-    Raises BadNotebook when a cell fails that is not tagged `raises-exception`.
+    Raises BadNotebook if a cell fails that is not tagged `raises-exception`.
     """
     old = read(path)
     notebook = read(path)
@@ -168,6 +169,7 @@ def execute(path: Path, *, redraw: bool = False) -> bytes:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Executes the notebooks and writes them. Returns the exit status."""
     parser = argparse.ArgumentParser(description="Execute lessons and store their outputs.")
     parser.add_argument("notebooks", nargs="*", type=Path, help="default: all of them")
     parser.add_argument(

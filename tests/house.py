@@ -1,14 +1,14 @@
-"""Draws the house of bankkit, its rooms and what each imports: `python -m tests.house [--write]`.
+"""Draws the rooms of bankkit and their imports: `python -m tests.house [--write]`.
 
 A *room* is a top-level package or module of bankkit; each package and module of `bankkit.lab` is a
-room of its own, such as `lab/course`. An arrow runs from a room to a room that it imports, at the
-top of a file, in a function, or for the type checker alone. An arrow that a longer way implies is
-left out, so that the picture stays readable (the transitive reduction: Aho, Garey and Ullman, "The
+separate room, such as `lab/course`. An arrow runs from a room to a room that it imports, at the top
+of a file, in a function, or only for the type checker. An arrow that a longer path implies is left
+out, so that the picture stays readable (the transitive reduction: Aho, Garey and Ullman, "The
 transitive reduction of a directed graph", SIAM J. Comput. 1, 1972). Rooms that import each other
 keep all the arrows between them.
 
-With `--write` the picture in CONTRIBUTING.md is replaced. Without it, the picture is printed,
-and the lines of code of each room.
+With `--write`, the picture replaces the one in CONTRIBUTING.md; otherwise it is printed, with the
+lines of code of each room.
 """
 
 import argparse
@@ -25,10 +25,10 @@ PACKAGE = ROOT / "bankkit"
 PAGE = ROOT / "CONTRIBUTING.md"
 
 OPENS, CLOSES = "<!-- house -->", "<!-- /house -->"
-"""The markers in the page. The picture stands between them."""
+"""The markers in the page. The picture is between them."""
 
 INNER = "lab"
-"""The room whose packages and modules are rooms of their own."""
+"""The package whose packages and modules are separate rooms."""
 
 NO_CODE = {
     tokenize.COMMENT,
@@ -41,14 +41,13 @@ NO_CODE = {
 }
 
 Graph = Mapping[str, set[str]]
-"""What each room imports."""
+"""The rooms that each room imports."""
 
 
 def room(module: str) -> str:
     """The room of a module: `lab/course` for `bankkit.lab.course.cards`.
 
-    The package's own `__init__.py` is the room `bankkit`, its front door. `__main__.py` belongs to
-    the command line.
+    `__init__.py` of the package is the room `bankkit`. `__main__.py` belongs to the command line.
     """
     package, *parts = module.split(".")
     if not parts:
@@ -59,7 +58,7 @@ def room(module: str) -> str:
 
 
 def modules(package: Path) -> dict[str, Path]:
-    """Each module of a package, by its dotted name."""
+    """The path of each module of a package, by its dotted name."""
     found = {}
     for path in sorted(package.rglob("*.py")):
         parts = path.relative_to(package.parent).with_suffix("").parts
@@ -88,7 +87,7 @@ def imports(name: str, path: Path, known: Iterable[str]) -> Iterator[str]:
 
 
 def lines_of_code(path: Path) -> int:
-    """How many lines have code on them: no blank lines, no comments, no docstrings."""
+    """The number of lines with code, without blank lines, comments and docstrings."""
     text = path.read_text(encoding="utf-8")
     lines: set[int] = set()
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
@@ -102,7 +101,7 @@ def lines_of_code(path: Path) -> int:
 
 
 def rooms(package: Path) -> tuple[Graph, dict[str, int]]:
-    """What each room imports, and how many lines of code it has."""
+    """The imports of each room, and its number of lines of code."""
     found = modules(package)
     graph: dict[str, set[str]] = defaultdict(set)
     sizes: dict[str, int] = defaultdict(int)
@@ -114,7 +113,7 @@ def rooms(package: Path) -> tuple[Graph, dict[str, int]]:
 
 
 def reachable(graph: Graph, start: str) -> set[str]:
-    """The rooms to which any number of arrows leads, at least one."""
+    """The rooms that can be reached by one arrow or more."""
     found: set[str] = set()
     left = list(graph[start])
     while left:
@@ -126,11 +125,11 @@ def reachable(graph: Graph, start: str) -> set[str]:
 
 
 def reduced(graph: Graph) -> Graph:
-    """The same without the arrows that a longer way implies; it leads to the same rooms."""
+    """The graph without the arrows that a longer path implies; the same rooms can be reached."""
     leads = {here: reachable(graph, here) for here in graph}
 
     def implied(here: str, there: str) -> bool:
-        if here in leads[there]:  # they import each other: a fault that should be seen
+        if here in leads[there]:  # they import each other, and the picture must show that fault
             return False
         return any(
             there in leads[other] and here not in leads[other] and other not in leads[there]
@@ -144,7 +143,7 @@ def reduced(graph: Graph) -> Graph:
 
 
 def mermaid(graph: Graph) -> str:
-    """The picture as mermaid text, which GitHub draws. The ground is at the bottom."""
+    """The picture as mermaid text, which GitHub draws. The lowest layer is at the bottom."""
 
     def box(name: str) -> str:
         return f'{_id(name)}["{name}"]'
@@ -165,7 +164,7 @@ def mermaid(graph: Graph) -> str:
 
 
 def _id(name: str) -> str:
-    return f"room_{name.replace('/', '_')}"  # mermaid takes some plain words for its own
+    return f"room_{name.replace('/', '_')}"  # some plain words are keywords of mermaid
 
 
 def picture(package: Path = PACKAGE) -> str:
@@ -180,7 +179,7 @@ def drawn(page: str) -> str:
 
 
 def redrawn(page: str, new: str) -> str:
-    """The page with another picture. Raises ValueError for a page without the two markers."""
+    """The page with a new picture. Raises ValueError for a page without the two markers."""
     before, _, after = _split(page)
     return f"{before}{OPENS}\n{new}\n{CLOSES}{after}"
 
@@ -194,7 +193,10 @@ def _split(page: str) -> tuple[str, str, str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.house", description="Draws the house.")
+    """Prints the picture, or writes it into the page."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.house", description="Draws the rooms of bankkit."
+    )
     parser.add_argument("--write", action="store_true", help=f"put the picture into {PAGE.name}")
     if parser.parse_args(arguments).write:
         page = PAGE.read_text(encoding="utf-8")

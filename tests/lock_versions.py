@@ -1,11 +1,11 @@
-"""Locks the version of all that make installs, for every Python and system: `make upgrade`.
+"""Locks the versions of everything that make installs, for every Python and system: `make upgrade`.
 
     python -m tests.lock_versions [--keep]
 
-It writes two files that must agree. `requirements.lock` has one exact version of everything that
-pyproject.toml asks for, extras included, and of what that needs in turn, with the hash of each file
-that PyPI has of it. `environment.yml` has the same versions of what the lessons need, as conda
-reads them. With `--keep` a version moves only if pyproject.toml no longer allows it.
+It writes two files that must agree. `requirements.lock` has one exact version of each package in
+pyproject.toml, including the extras, and of all their dependencies, with the hash of each file on
+PyPI. `environment.yml` has the same versions of the packages for the lessons, in the format of
+conda. With `--keep`, a version changes only if pyproject.toml no longer allows it.
 """
 
 import argparse
@@ -33,11 +33,11 @@ UV = "uv==0.13.9"
 
 
 class Unreachable(ValueError):
-    """PyPI, or the mirror of it, did not answer; the text is what uv says."""
+    """PyPI or its mirror did not answer; the text is the error of uv."""
 
 
 CONDA = {"linux": "linux", "darwin": "macos"}
-"""The systems that environment.yml is for: as `sys_platform`, and as uv calls them."""
+"""The systems of environment.yml: `sys_platform`, and the name in uv."""
 
 REACHING_PYPI = {
     "UV_CACHE_DIR",
@@ -48,15 +48,14 @@ REACHING_PYPI = {
     "UV_OFFLINE",
     "UV_SYSTEM_CERTS",
 }
-"""The settings of uv that are obeyed: how to reach PyPI, or a mirror of it."""
+"""The settings of uv that we keep: how to reach PyPI or a mirror."""
 
 
 def resolved(*arguments: str | Path, given: str | None = None) -> str:
-    """What `uv pip compile` finds. `given` is what to resolve if no argument names a file.
+    """The output of `uv pip compile`. `given` is its input if no argument names a file.
 
-    The answer depends on PyPI alone and on nothing that this machine has: wheels in a folder,
-    further indexes and constraints of the user are left out. Raises ValueError with what uv says,
-    and `Unreachable` if PyPI is.
+    The result depends only on PyPI: the user's wheels, other indexes and constraints are ignored.
+    Raises ValueError with the error of uv, and `Unreachable` if PyPI does not answer.
     """
     uv = venv(sys.executable, [UV]).with_name("uv")
     environ = {
@@ -82,13 +81,14 @@ def resolved(*arguments: str | Path, given: str | None = None) -> str:
 
 
 def _mirror() -> str:
-    """The index that the user's pip asks in place of PyPI, if there is one."""
+    """The index that the user's pip uses in place of PyPI, if any."""
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
     said = subprocess.run([*pip, "config", "get", "global.index-url"], capture_output=True)
     return os.environ.get("PIP_INDEX_URL") or said.stdout.decode().strip()
 
 
 def write_lock(*, keep: bool = False) -> None:
+    """Writes requirements.lock; with `keep`, versions that are still allowed stay."""
     resolved(
         *("--universal", "--python-version", SUPPORTED[0], "--generate-hashes"),
         *("--no-emit-index-url", "--no-emit-find-links"),
@@ -100,7 +100,7 @@ def write_lock(*, keep: bool = False) -> None:
 
 
 def write_environment() -> None:
-    """Only the `pip:` section of the file: it is its end."""
+    """Rewrites the `pip:` section, which is the end of the file."""
     every, python = requirements(*EXTRAS), environment_python()
     parts = {
         "the bank": sorted(requirements()),
@@ -124,7 +124,7 @@ def write_environment() -> None:
 
 
 def _names_needed(direct: Sequence[str], python: str, target: str) -> set[str]:
-    """Of these requirements and all that they need in turn, on one system."""
+    """The names of these requirements and of all their dependencies, on one system."""
     every = requirements(*EXTRAS)
     found = resolved(
         *("--python-version", python, "--python-platform", target, "--no-header"),
@@ -135,8 +135,13 @@ def _names_needed(direct: Sequence[str], python: str, target: str) -> set[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Lock the version of all that make installs.")
-    parser.add_argument("--keep", action="store_true", help="move only what must move")
+    """Writes both files; exits with an error if PyPI or uv fails."""
+    parser = argparse.ArgumentParser(
+        description="Lock the versions of everything that make installs."
+    )
+    parser.add_argument(
+        "--keep", action="store_true", help="change only versions that are no longer allowed"
+    )
     options = parser.parse_args()
     try:
         write_lock(keep=options.keep)

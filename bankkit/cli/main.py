@@ -19,9 +19,9 @@ from bankkit.runtime.signals import Handler
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status: 0 done, 1 it could not be done, 2 the command line made no sense."""
+    """Runs a command. Returns the exit status: 0 success, 1 failure, 2 a bad command line."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if words == ["doctor"]:  # which also runs where the others cannot be imported
+    if words == ["doctor"]:  # doctor must run where the rest cannot be imported
         return _doctor()
     try:
         from bankkit import accounts, namespace_lease, redis_backend, server
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _fail(error)
         return 2
     except (
-        accounts.StoreUnavailable,  # a Redis that answered when it was looked at, and then no more
+        accounts.StoreUnavailable,  # Redis answered the first check, and failed later
         redis_backend.RedisUnavailable,
         server.PortTaken,
         namespace_lease.ConflictingServers,
@@ -51,12 +51,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run() -> int:
-    """`main` for a process that may have any stdout, or none: what cannot be shown or written ends
-    in a sentence."""
+    """Runs `main` in a process whose stdout may have any encoding, or may be closed: a failed write
+    ends with a message, not a traceback."""
     for number in (0, 1, 2):
         try:
             os.fstat(number)
-        except OSError:  # closed: what is opened next would get that number, and be written to
+        except OSError:  # closed: the next open file would get this number, and our output
             os.open(os.devnull, os.O_RDWR)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -65,15 +65,16 @@ def run() -> int:
         status = main()
         if sys.stdout is not None:
             sys.stdout.flush()
-    except KeyboardInterrupt:  # while it imports
+    except KeyboardInterrupt:  # during an import
         return 130
     except BrokenPipeError:
-        status = _fail("Nobody reads the output any more, so this has ended.")
+        status = _fail("The program that read the output has closed it, so bankkit stopped.")
     except OSError as error:
         status = _fail(": ".join(filter(None, (error.strerror or str(error), error.filename))))
     else:
         return status
-    if sys.stdout is not None:  # what is left in it would be tried again, and fail with a traceback
+    # At exit, Python would write the rest of its buffer again, and fail with a traceback.
+    if sys.stdout is not None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return status
 
@@ -96,15 +97,15 @@ def _parser() -> argparse.ArgumentParser:
     option_fields.add_arguments(serve, options.BankOptions)
     serve.add_argument("--verbose", action="store_true", help="log refused calls, too")
 
-    show = commands.add_parser("demo", help="run the bank's scenarios against a fresh bank")
+    show = commands.add_parser("demo", help="run example scenarios against a fresh bank")
     show.set_defaults(run=_demo)
 
-    check = commands.add_parser("doctor", help="say whether the lessons will run here")
+    check = commands.add_parser("doctor", help="check whether the lessons will run here")
     check.set_defaults(run=_doctor)
 
     grade = commands.add_parser(
         "grade",
-        help="say which exercises learners' copies of lessons pass, as JSON",
+        help="print as JSON which exercises learners' copies of lessons pass",
         description=_GRADING,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -114,22 +115,23 @@ def _parser() -> argparse.ArgumentParser:
 
 
 _GRADING = """\
-Run learners' copies of lessons, under any name and in any folder, and print what
-they pass: for each copy a list of {"exercise", "passed", "tries"}, one for each
+Run learners' copies of lessons, under any name and in any folder, and print the
+results: for each copy a list of {"exercise", "passed", "tries"}, one for each
 exercise of its lesson.
 
-Each copy runs in a fresh kernel, in its own folder, with a progress file of its
-own. A cell that raises does not end the run; one that takes more than 60 s is
+Each copy runs in a fresh kernel, in its own folder, with its own progress file.
+A cell that raises does not end the run; a cell that takes more than 60 s is
 interrupted, and a line on stderr says so.
 
 tries counts the different answers that this run checks: 1 for most exercises, 0
-for one left as it was given. What a learner tried before is not in a notebook.
+for an exercise that was not changed. A notebook does not hold earlier tries.
 
-Exit status: 0 all were run; 1 one could not be run to its end: it has null for
-its list, and a line on stderr says why; 2 an argument is no copy of a lesson.
+Exit status: 0 if all copies ran; 1 if a copy could not run to its end: it has
+null for its list, and a line on stderr says why; 2 if an argument is not a copy
+of a lesson.
 
-The code of a copy runs with your rights, and can be written to cheat: it may
-change the progress file, or put something else in the place of lab.check.
+The code of a copy runs with your rights, and a copy can cheat: it may change the
+progress file, or replace lab.check.
 """
 
 
@@ -149,11 +151,11 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 
 class _StopSignal:
-    """SIGTERM or Ctrl-C, to be waited for.
+    """Waits for SIGTERM or Ctrl-C.
 
-    The kernel gives a signal to any thread, and Python runs its handler in the main one, once that
-    is awake: a wait for an Event would sleep on. The wake-up fd is written to by whichever thread
-    takes the signal.
+    The kernel delivers a signal to any thread, and Python runs the handler when the main thread is
+    awake. A main thread that waits for an Event would sleep on. So it reads from a socket: the
+    thread that gets the signal writes to it, because it is the wake-up fd.
     """
 
     def __enter__(self) -> Self:
@@ -173,7 +175,7 @@ class _StopSignal:
         self._sender.close()
 
     def wait(self) -> None:
-        """Returns after the first of them; a second one then ends the process at once."""
+        """Returns after the first signal; a second one ends the process at once."""
         self._receiver.recv(1)
         for number in self._before:
             signal.signal(number, signal.SIG_DFL)
@@ -196,8 +198,7 @@ def _doctor(options: argparse.Namespace | None = None) -> int:
 
 
 def _grade(options: argparse.Namespace) -> int:
-    # Imported only now: the lab needs Jupyter, which the bank does not. Nothing outside of the lab
-    # imports it before it is asked for.
+    # We import the lab only here, because it needs Jupyter and the bank does not.
     try:
         from bankkit.cli import grade
     except Exception as error:

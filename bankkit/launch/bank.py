@@ -13,11 +13,11 @@ from bankkit.server import Server
 from bankkit.store import Store
 
 OTHER_THREADS = 8
-"""Of a server, beside those that serve calls: more than there are."""
+"""An upper bound for the threads of a server that use Redis but do not serve calls."""
 
 
 class Bank(RunningBank):
-    """A running bank; it touches no other one. A context manager that stops it.
+    """A running bank, independent of any other. A context manager that stops it.
 
     Raises ValueError for a bad argument, `RedisUnavailable`, `PortTaken`, `ConflictingServers`,
     `NoSocket`, `TooFewFiles`.
@@ -34,8 +34,8 @@ class Bank(RunningBank):
             stack.callback(self.server.stop)
 
     def _server_store(self, stack: ExitStack, options: BankOptions) -> Store:
-        """The server's own way to Redis, with a connection for each of its threads, those that
-        renew leases among them: nobody who uses `store` or `redis` can take it away."""
+        """A store with a connection for each thread of the server, including those that renew
+        leases. Calls through `store` or `redis` cannot use up these connections."""
         redis = connection.connect(self._engine.url)
         stack.callback(redis.close)
         store = Store(

@@ -29,24 +29,24 @@ from bankkit.runtime.option_fields import command_line, takes
 from bankkit.supervisor.supervised import NotRunning, SupervisedProcess, Supervisor, same_imports
 
 START_SECONDS = 30.0
-"""How long a server may take to serve; alone on a machine it needs half a second."""
+"""How long a server may take to start; on an idle machine it needs half a second."""
 
 _LISTENING = re.compile(r"^listening on (\S+)$", re.MULTILINE)
 
 
 class ServerNotRunning(RuntimeError):
-    """A server did not start, or is not in the state that is needed; the text says why."""
+    """A server did not start, or is not in the required state; the text says why."""
 
 
 class ServerProcess:
-    """One server of a fleet, in a process of its own. It is there again after `restart`."""
+    """One server of a fleet, in its own process. The object stays the same after `restart`."""
 
     def __init__(
         self, name: str, command: Sequence[str], env: Mapping[str, str], supervisor: Supervisor
     ) -> None:
         self.name = name
         self.address = ""
-        """`HOST:PORT`, and the same after a restart."""
+        """`HOST:PORT`; a restart does not change it."""
         self._command = list(command)
         self._closing = threading.Event()
         self._restarting = threading.Lock()
@@ -60,28 +60,29 @@ class ServerProcess:
 
     @property
     def pid(self) -> int:
-        """Of its latest start."""
+        """The process id since the latest start."""
         return self._process.pid
 
     @property
     def alive(self) -> bool:
-        """Whether its process is there, be it paused."""
+        """Whether the process exists; a paused one does."""
         return self._process.alive
 
     @property
     def log(self) -> str:
-        """What it wrote since its latest start."""
+        """The output of the server since its latest start."""
         return self._process.log
 
     def start(self) -> None:
-        """Does not wait until it serves."""
+        """Starts the process. Does not wait until the server serves calls."""
         self._process.start()
 
     def wait_until_serving(self) -> None:
+        """Waits at most `START_SECONDS`. Raises `ServerNotRunning` with the server's output."""
         deadline = time.monotonic() + START_SECONDS
         while (found := _LISTENING.search(self.log)) is None:
             if not self.alive:
-                raise ServerNotRunning(f"{self.name} did not start. {self._last_words()}")
+                raise ServerNotRunning(f"{self.name} did not start. {self._last_output()}")
             if time.monotonic() > deadline:
                 raise ServerNotRunning(f"{self.name} did not serve within {START_SECONDS:g} s.")
             if self._closing.wait(0.005):
@@ -91,41 +92,43 @@ class ServerProcess:
         self._process.command = [*self._command, "--port", port]
 
     def kill(self) -> None:
-        """SIGKILL; returns when it is gone."""
+        """Sends SIGKILL; returns when the process is gone."""
         self._process.kill()
 
     def restart(self) -> None:
-        """Starts it again at its address, running, paused or gone; returns when it serves.
+        """Starts the server again at its address; it may be running, paused or gone.
 
-        One that runs may first end the calls in flight.
+        A running server first gets up to 5 s to end its calls in flight. Returns when the new
+        process serves calls.
         """
         with self._restarting:
             self._process.restart(GRACE_SECONDS)
             self.wait_until_serving()
 
     def pause(self) -> None:
-        """SIGSTOP: it keeps connections and locks, and does nothing."""
+        """Sends SIGSTOP: the server keeps its connections and locks, and does nothing."""
         self._process.pause()
 
     def resume(self) -> None:
-        """SIGCONT: it goes on as if no time had passed."""
+        """Sends SIGCONT: the server goes on as if no time had passed."""
         self._process.resume()
 
     def stop_waiting(self) -> None:
-        """Has a restart that waits in another thread give up."""
+        """Ends a `restart` that waits in another thread."""
         self._closing.set()
 
     def close(self) -> None:
+        """Ends the process and deletes its log."""
         self._process.close()
 
-    def _last_words(self) -> str:
-        words = self.log.strip().removeprefix("bankkit: ")
-        if words:
-            return f"Its last words:\n{words[-2000:]}"
+    def _last_output(self) -> str:
+        output = self.log.strip().removeprefix("bankkit: ")
+        if output:
+            return f"Its last output:\n{output[-2000:]}"
         with contextlib.suppress(OSError):
             if not shutil.disk_usage(self._process.directory).free:
-                return f"There is no room left in {self._process.directory} for what it says."
-        return "It said nothing."
+                return f"The disk is full: its log has no room in {self._process.directory}."
+        return "It printed nothing."
 
     def __repr__(self) -> str:
         try:
@@ -138,11 +141,11 @@ class ServerProcess:
 class Fleet(RunningBank):
     """A bank of several running servers, called `server 1`, `server 2`, …
 
-    `client`, `channel` and `stub` lead to all servers, which take turns; `client_of` and `stub_of`
-    to one. The servers end with this process, however it ends.
+    `client`, `channel` and `stub` call all servers in turn; `client_of` and `stub_of` call one. The
+    servers end when this process ends, for any reason.
 
-    Raises ValueError for arguments that are none, `RedisUnavailable`, `TooFewFiles`, and
-    `ServerNotRunning` with a server's last words; then nothing is left running.
+    Raises ValueError for a bad argument, `RedisUnavailable`, `TooFewFiles`, and `ServerNotRunning`
+    with the server's last output; then nothing is left running.
     """
 
     @takes(FleetOptions)
@@ -152,16 +155,16 @@ class Fleet(RunningBank):
         check_files()
         with self._opening(options) as stack:
             self._supervisor = stack.enter_context(Supervisor())
-            told = options.of_each_server | {"namespace": self.store.namespace}
-            # Not on the command line, which everybody may read: the URL may hold a password.
+            server_options = options.of_each_server | {"namespace": self.store.namespace}
+            # The URL may contain a password, and every user can read a command line.
             env = {VARIABLE: self._engine.url, **same_imports()}
             self.servers: Mapping[str, ServerProcess] = MappingProxyType(
                 {
-                    name: ServerProcess(name, _serve(told, name), env, self._supervisor)
+                    name: ServerProcess(name, _serve(server_options, name), env, self._supervisor)
                     for name in (f"server {number}" for number in range(1, options.servers + 1))
                 }
             )
-            """By name."""
+            """The servers by name."""
             for server in self.servers.values():
                 stack.callback(server.close)
                 server.start()
@@ -178,56 +181,57 @@ class Fleet(RunningBank):
 
     @property
     def address(self) -> str:
-        """`HOST:PORT` of each server, separated by commas: `bankkit.connect` takes it so."""
+        """`HOST:PORT` of each server, separated by commas, as `bankkit.connect` takes it."""
         return ",".join(server.address for server in self.servers.values())
 
     def client_of(self, name: str) -> Client:
-        """As `client`, but all its calls go to this server."""
+        """A client like `client`, but all its calls go to this server."""
         return self._clients[self._known(name)]
 
     def stub_of(self, name: str) -> bank_pb2_grpc.BankServiceStub:
-        """As `stub`, but all its calls go to this server."""
+        """A stub like `stub`, but all its calls go to this server."""
         return self._stubs[self._known(name)]
 
     def kill(self, name: str) -> None:
-        """SIGKILL, as by `kill -9` in a terminal; returns when the server is gone."""
+        """Sends SIGKILL, like `kill -9` in a terminal; returns when the server is gone."""
         self.servers[self._known(name)].kill()
 
     def restart(self, name: str) -> None:
-        """Starts the server again at its address, running, paused or gone; returns when it serves.
+        """Starts the server again at its address; it may be running, paused or gone.
 
-        One that runs may first end the calls in flight.
+        A running server first gets up to 5 s to end its calls in flight. Returns when the new
+        process serves calls.
         """
         server = self.servers[self._known(name)]
         if isinstance(self._engine, PrivateRedis):
-            self._engine.check_socket()  # or it would start in vain
+            self._engine.check_socket()  # without the socket the server could not start
         server.restart()
 
     def pause(self, name: str) -> None:
-        """SIGSTOP: the server keeps connections and locks, and does nothing."""
+        """Sends SIGSTOP: the server keeps its connections and locks, and does nothing."""
         self.servers[self._known(name)].pause()
 
     def resume(self, name: str) -> None:
-        """SIGCONT: the server goes on as if no time had passed."""
+        """Sends SIGCONT: the server goes on as if no time had passed."""
         self.servers[self._known(name)].resume()
 
     def _known(self, name: str) -> str:
         self._gate.check()
         if name not in self.servers:
-            raise ValueError(f"There is no {name!r}; the servers are {', '.join(self.servers)}.")
+            raise ValueError(f"There is no {name!r}: the servers are {', '.join(self.servers)}.")
         return name
 
     def _stop_serving(self, grace: float) -> None:
         for server in self.servers.values():
             server.stop_waiting()
-        with contextlib.suppress(NotRunning):  # they are gone already
+        with contextlib.suppress(NotRunning):  # the supervisor has ended, and the servers with it
             self._supervisor.stop([server._process for server in self.servers.values()], grace)
 
     def __repr__(self) -> str:
         return f"<Fleet {self.concurrency} at {self.address} on {self.engine}>"
 
 
-def _serve(told: Mapping[str, object], name: str) -> list[str]:
-    """The command of a server with these options."""
-    words = command_line(BankOptions, {**told, "name": name})
-    return [sys.executable, "-m", "bankkit", "serve", *words]
+def _serve(options: Mapping[str, object], name: str) -> list[str]:
+    """The command that runs a server with these options."""
+    arguments = command_line(BankOptions, {**options, "name": name})
+    return [sys.executable, "-m", "bankkit", "serve", *arguments]

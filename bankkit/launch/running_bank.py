@@ -1,4 +1,4 @@
-"""What a bank of one server and a bank of several have in common."""
+"""The common base of a bank with one server and a bank with several."""
 
 from __future__ import annotations
 
@@ -28,29 +28,30 @@ GRACE_SECONDS = 5.0
 """How long `stop` waits for calls in flight."""
 
 STOPPED = "This bank is stopped: run the start cell again."
-"""What every use of a stopped bank raises, as a RuntimeError.
+"""The text of the RuntimeError that every use of a stopped bank raises.
 
-Not as a `CallError`: no call was made, and code that tries again after one would do so forever.
+It is not a `CallError`: no call was made, and code that retries after a `CallError` would do so
+forever.
 """
 
 
 class RunningBank(Unique, ABC):
-    """A Redis, one server or more, and ways to call them. A context manager that stops it all.
+    """A Redis, one or more servers, and clients for them. A context manager that stops them all.
 
-    Once it is stopped, and in a child of a fork, every use raises RuntimeError and says why; there,
-    `stop` does nothing.
+    After `stop`, and in a forked child, every use raises RuntimeError that says why. In a forked
+    child, `stop` does nothing.
     """
 
     concurrency: str
     """How operations on one account are kept apart: see `bankkit.teller`."""
     redis: redis_py.Redis
-    """A client of the bank's Redis, to look around with."""
+    """A client of the bank's Redis, for looking around."""
     store: Store
     client: Client
-    """With request ids, deadlines and retries."""
+    """A client with request ids, deadlines and retries."""
     channel: grpc.Channel
     stub: bank_pb2_grpc.BankServiceStub
-    """The generated stub and nothing else: no deadline, no retry."""
+    """The generated stub, without deadlines and retries."""
 
     @property
     @abstractmethod
@@ -59,17 +60,17 @@ class RunningBank(Unique, ABC):
 
     @property
     def _own_address(self) -> str:
-        """For clients in this process."""
+        """The address for clients in this process."""
         return self.address
 
     @abstractmethod
     def _stop_serving(self, grace: float) -> None:
-        """Lets calls in flight end, and ends what serves them. Safe to call again."""
+        """Lets calls in flight end, and stops the servers. Safe to call again."""
 
     @contextmanager
     def _opening(self, options: CommonOptions) -> Iterator[ExitStack]:
-        """Around the start of the servers: opens what they need before it, and what needs them
-        after it. What is put on the stack is closed by `stop`."""
+        """Wraps the start of the servers: opens Redis before it, and the clients after it. `stop`
+        closes everything on the stack."""
         self._lock = threading.RLock()
         self._is_stopping = False
         self._gates: list[Gate] = []
@@ -101,12 +102,12 @@ class RunningBank(Unique, ABC):
 
     @property
     def engine(self) -> str:
-        """Which Redis this is, in one line."""
+        """The Redis that the bank uses, described in one line."""
         return self._engine.description
 
     @property
     def redis_nodes(self) -> PrivateNodes:
-        """The servers of `private-cluster` and `private-sentinel`, to look at, kill and restart."""
+        """The nodes of `private-cluster` or `private-sentinel`, to inspect, kill and restart."""
         self._gate.check()
         if not isinstance(self._engine, PrivateNodes):
             raise RuntimeError(
@@ -116,51 +117,51 @@ class RunningBank(Unique, ABC):
         return self._engine
 
     def peek(self, account_id: str) -> dict[str, Any]:
-        """All that Redis holds for an account, by key; the same in every namespace."""
+        """Everything that Redis holds for an account, by key; the same in every namespace."""
         accounts.check_account_id(account_id)
         self._gate.check()
         return self.store.peek(account_id)
 
     def pause_redis(self) -> None:
-        """Stops the clock for the private Redis (SIGSTOP); what is sent to it waits."""
+        """Pauses the private Redis (SIGSTOP); commands sent to it wait."""
         self._gate.check()
         self._engine.pause()
 
     def resume_redis(self) -> None:
+        """Lets a paused Redis go on (SIGCONT); it then runs the commands that waited."""
         self._gate.check()
         self._engine.resume()
 
     def restart_redis(self) -> None:
-        """Starts the private Redis anew, also after a crash. Without a data directory it comes
-        back empty."""
+        """Restarts the private Redis, also after a crash. Without `data_dir` it is empty then."""
         self._gate.check()
         self._engine.restart()
 
     def stop(self, grace: float = GRACE_SECONDS) -> None:
-        """Lets calls in flight end, for `grace` seconds at most, and leaves nothing running.
+        """Gives calls in flight at most `grace` seconds to end, and leaves nothing running.
 
-        An Interrupt waits until that is done. Safe to call again, from several threads, and from
-        a signal handler in the midst of it; does nothing in a child of a fork.
+        An Interrupt is delayed until `stop` is done. Safe to call again, from several threads, and
+        from a signal handler during `stop`; does nothing in a forked child.
         """
         check_grace(grace)
         if not self._gate.is_here:
             return
         with interrupt_later(deadly=False), self._lock:
-            if self._is_stopping:  # by this thread, below this very call
+            if self._is_stopping:  # a signal handler has interrupted `stop` in this thread
                 return
             self._is_stopping = True
             try:
                 for gate in self._gates:
                     gate.close(STOPPED)
                 self.store.link.close(STOPPED)
-                self._stop_serving(grace)  # first, so that calls on our own channels are drained
+                self._stop_serving(grace)  # first, so that calls on our own channels can end
                 self._resources.close()
             finally:
                 self._is_stopping = False
         atexit.unregister(self.stop)
 
     def _new_gate(self) -> Gate:
-        """One that is closed when the bank stops."""
+        """A gate that is closed when the bank stops."""
         self._gates.append(Gate("bank"))
         return self._gates[-1]
 

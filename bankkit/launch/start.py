@@ -1,4 +1,4 @@
-"""Starts a bank for a notebook, whose cells are run again and interrupted."""
+"""Starts a bank for a notebook, in which cells may be run again or interrupted."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from bankkit.tls import PathLike
 _current: Bank | Fleet | None = None
 _starting = threading.Lock()
 _starter: int | None = None
-"""The thread that was the latest to be in `start`."""
+"""The thread that entered `start` last."""
 
 
 @overload
@@ -46,11 +46,11 @@ def start(concurrency: str = ..., *, servers: int, **options: Any) -> Fleet: ...
 
 
 def start(*arguments: str, servers: int = 1, **options: Any) -> Bank | Fleet:
-    """Starts a bank for a notebook and returns it; takes what `Bank` takes, or `Fleet` for several
-    servers, whose `concurrency` is `redis-read-write` by default.
+    """Starts a bank for a notebook and returns it. Takes the options of `Bank`, or for several
+    servers those of `Fleet`, whose default `concurrency` is `redis-read-write`.
 
-    Run the cell again and the bank that it started before is stopped first. A start that is
-    refused leaves that bank running, as far as its reason could be known before.
+    If the cell is run again, the earlier bank is stopped first. If the new start is bound to fail
+    and `start` can foresee that, the earlier bank keeps running.
     """
     global _current, _starter
     kind: type[Bank | Fleet] = Fleet
@@ -61,12 +61,12 @@ def start(*arguments: str, servers: int = 1, **options: Any) -> Bank | Fleet:
     else:
         options["servers"] = servers
         given = FleetOptions(*arguments, **options)
-    if _starting.locked() and _starter == threading.get_ident():  # in a signal handler, say
-        raise RuntimeError("This thread is in start() already: call it again once that is done.")
+    if _starting.locked() and _starter == threading.get_ident():  # such as in a signal handler
+        raise RuntimeError("This thread is in start() already: call it again after that returns.")
     with _starting:
         _starter = threading.get_ident()
         if _current is not None:
-            _foresee(given, _current)
+            _check_next_start(given, _current)
         with interrupt_later():
             if _current is not None:
                 _current.stop()
@@ -79,7 +79,7 @@ describe(start, StartOptions)
 
 
 def _forget() -> None:
-    """In a child of a fork, where there is no bank, and nobody else who starts one."""
+    """Resets the state in a forked child, which has no bank and no other thread in `start`."""
     global _current, _starting
     _current, _starting = None, threading.Lock()
 
@@ -88,8 +88,8 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)
 
 
-def _foresee(given: BankOptions | FleetOptions, running: Bank | Fleet) -> None:
-    """Raises what a start after `running` has ended would raise, as far as that can be seen."""
+def _check_next_start(given: BankOptions | FleetOptions, running: Bank | Fleet) -> None:
+    """Raises the errors of the new start that can be known while `running` still runs."""
     if isinstance(given, BankOptions):
         own = [address.rpartition(":")[::2] for address in running.address.split(",")]
         but_for = [(host.strip("[]"), int(port)) for host, port in own]
@@ -104,8 +104,8 @@ def _foresee(given: BankOptions | FleetOptions, running: Bank | Fleet) -> None:
         return
     if running._engine.private and running._engine.url == user[0]:
         raise ValueError(
-            "The Redis of that URL belongs to the bank that runs, and ends with it: "
-            "leave redis out, or start a Redis of your own."
+            "The Redis at that URL belongs to the running bank, and ends with it: "
+            "leave redis out, or start your own Redis."
         )
     namespace = given.namespace or fresh_namespace()
     with closing(UserRedis(*user, namespace)) as engine, connect(engine.url) as client:
@@ -123,7 +123,8 @@ def _has_data_dir(running: Bank | Fleet, data_dir: PathLike) -> bool:
 
 
 def _check_rivals(store: Store, concurrency: str, running: Bank | Fleet) -> None:
-    """Waits, as a server does, until the leases of those that were killed are over."""
+    """Raises `ConflictingServers`; first waits, as a server does, for leases of killed servers to
+    expire."""
     if isinstance(running, Bank):
         own = [running.server.lease.server_id]
     else:
@@ -141,7 +142,7 @@ def _check_rivals(store: Store, concurrency: str, running: Bank | Fleet) -> None
         if time.monotonic() >= deadline:
             raise ConflictingServers(
                 f"Another server ({', '.join(sorted(rivals))}) works on the accounts in namespace "
-                f"{store.namespace}, and {concurrency} is not safe beside it. The bank that was "
-                f"started before still runs. Stop the other server, or choose another namespace."
+                f"{store.namespace}, and {concurrency} is not safe beside it. Your earlier bank "
+                f"still runs. Stop the other server, or choose another namespace."
             )
         time.sleep(0.1)

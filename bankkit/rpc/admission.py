@@ -1,6 +1,6 @@
-"""Lets calls in to the work: once their message is there, and so many at once.
+"""Admits calls to their handlers: a call waits for its message first, and then for a free slot.
 
-A client that opens a call and sends nothing holds a thread of the server, and no more than that.
+A client that opens a call and sends nothing occupies a thread of the server, but no slot.
 """
 
 from __future__ import annotations
@@ -21,17 +21,18 @@ from bankkit.accounts import Overloaded, TooLate
 from bankkit.rpc.status import InvalidMessage, abort
 
 LOOK_SECONDS = 0.01
-"""Between two looks whether calls still wait for their messages."""
+"""How often `close` checks whether calls still wait for their messages."""
 
 
 class Admission(grpc.GenericRpcHandler):
     """Waits for the message of each call, so that the handlers behind it never wait for a client.
 
-    handlers  each call goes to the first that knows its method
+    handlers  each call goes to the first handler that knows its method
     slots     how many unary calls the handlers work on at once; None for any number
-    most      how many calls may wait for their clients at once; one more is refused
+    most      how many calls may wait for their clients at once; further ones are refused
 
-    Bytes that are no message are refused with INVALID_ARGUMENT, where grpcio says INTERNAL.
+    Bytes that are not a valid message are refused with INVALID_ARGUMENT; grpcio would answer
+    INTERNAL.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class Admission(grpc.GenericRpcHandler):
         self._most = most
         self._slots: queue.SimpleQueue[None] | None = None
         if slots is not None:
-            self._slots = queue.SimpleQueue()  # of permits: quicker than a semaphore
+            self._slots = queue.SimpleQueue()  # a queue of permits is faster than a semaphore
             for _ in range(slots):
                 self._slots.put(None)
         self._waiting: set[Any] = set()
@@ -53,14 +54,16 @@ class Admission(grpc.GenericRpcHandler):
         self._grace = 0.0
 
     def __len__(self) -> int:
-        """How many calls wait for their clients: for a message, or with a stream that is open."""
+        """How many calls wait for their clients: for a message, or with an open stream."""
         return len(self._waiting)
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        """The handler for a call, wrapped so that the wait for its message happens here."""
         found = (handler.service(handler_call_details) for handler in self._handlers)
         handler: Any = next(filter(None, found), None)
         if handler is None or (handler.request_streaming and not handler.response_streaming):
-            return handler  # unknown, or the refusal of a call too many, which waits for nobody
+            # Either the method is unknown, or the handler refuses the call without waiting.
+            return handler
         if len(self._waiting) >= self._most:
             return grpc.stream_unary_rpc_method_handler(_refuse)
         if not handler.response_streaming:
@@ -71,13 +74,13 @@ class Admission(grpc.GenericRpcHandler):
         )
 
     def close(self, grace: float) -> None:
-        """Ends the calls that wait for their clients, after so many seconds at most.
+        """Waits up to `grace` seconds for the calls that wait for their clients, then cancels them.
 
-        Call it when no new ones come in. A call that was accepted before, and whose thread runs
-        only now, has as long to wait for its message as the others had.
+        Call it when no new calls come in. A call that was accepted earlier, but whose thread starts
+        only now, gets the same time for its message.
         """
-        # Looks are counted, not seconds: a machine that gives this thread no processor gives none
-        # to the threads that are about to read their messages either.
+        # We count checks, not seconds: if the machine is so busy that this thread does not run, the
+        # threads that read the messages do not run either.
         for _ in range(math.ceil(grace / LOOK_SECONDS)):
             if not self._waiting:
                 break
@@ -88,7 +91,8 @@ class Admission(grpc.GenericRpcHandler):
             context.cancel()
 
     def _answer(self, handler: Any, messages: Iterator[bytes], context: Any) -> Any:
-        self._waiting.add(context)  # by hand: `_waited_for` would cost every call a microsecond
+        # Not `with self._waited_for(context)`, which would cost every call a microsecond.
+        self._waiting.add(context)
         late = self._cancel_later(context) if self._closing else None
         try:
             data = next(messages, None)
@@ -138,7 +142,7 @@ class Admission(grpc.GenericRpcHandler):
 
 
 def _parse(handler: Any, data: bytes | None, context: grpc.ServicerContext) -> Any:
-    if data is None:  # the client has ended the call without a message
+    if data is None:  # the client ended the call without a message
         abort(context, InvalidMessage())
     try:
         return handler.request_deserializer(data)

@@ -1,14 +1,16 @@
-"""gRPC channels of this package: to this machine without a proxy, and inert where they must be.
+"""The gRPC channels of this package: safe after `close` and after a fork, and without a proxy for
+this machine.
 
-A call on a channel that is closed, or that a fork has left in a child, raises RuntimeError with a
-sentence that says so. grpcio would raise ValueError("Cannot invoke RPC on closed channel!"), and in
-the child wait forever, past any deadline.
+A call on a closed channel, or on a channel that a forked child has from its parent, raises
+RuntimeError with the reason. grpcio would raise ValueError("Cannot invoke RPC on closed channel!"),
+and would wait forever in the child, despite any deadline.
 
-What a fork does to gRPC, measured with grpcio 1.85 and GRPC_ENABLE_FORK_SUPPORT=1: what is made in
-the child works if no thread of the parent was in a call, even beside an idle server. Otherwise
-locks stay held by threads that the child does not have: it waited forever, in its first call or in
-the fork itself, or was aborted by a check of gRPC's. So a fork looks where the other threads are.
-What Python cannot see is found out by a call to nobody, which a sound gRPC refuses at once.
+Effects of a fork, measured with grpcio 1.85 and GRPC_ENABLE_FORK_SUPPORT=1: channels and servers
+made in the child work if no thread of the parent was in a call, even if it has an idle server.
+Otherwise, threads that do not exist in the child hold locks there: the child waited forever in the
+fork or in its first call, or an internal check of gRPC aborted it. So the fork hooks here check
+whether other threads are in a call. To detect what Python cannot see, the child makes a call to an
+address without a server: if gRPC works, the call fails at once.
 """
 
 from __future__ import annotations
@@ -37,14 +39,14 @@ from bankkit.runtime.signals import Handler
 from bankkit.tls import NO_TLS, TlsFiles
 
 RECONNECT_MS = 100, 500
-"""How long gRPC waits before it tries a server again that it cannot connect to: at first, and at
-most. By default a server could be back for two minutes before it gets a call."""
+"""How long gRPC waits before it connects to a server again: the first wait, and the longest one. By
+default, a server could be back for two minutes before it gets a call."""
 
 PROBE_SECONDS = 0.9
-"""How long the call to nobody may take in a forked child; it needs a hundredth of that."""
+"""How long the test call in a forked child may take; it needs a hundredth of that."""
 
 QUIET_SECONDS = 0.1
-"""How long a fork waits for calls that are just about to end."""
+"""How long a fork waits for calls in flight to end."""
 
 FORKED = (
     "gRPC does not work in this process: it was forked while its parent was in a gRPC call, or "
@@ -56,7 +58,7 @@ _CUT_OFF = (grpc.StatusCode.CANCELLED, grpc.StatusCode.UNAVAILABLE)
 
 
 class Gate:
-    """Says whether the channels of one `what` ("client", "bank") may be used, and if not, why."""
+    """Says whether the channels of an object (`what`: "client", "bank") may be used, or why not."""
 
     __slots__ = ("_birthplace", "_what", "closed")
 
@@ -64,15 +66,15 @@ class Gate:
         self._what = what
         self._birthplace = Birthplace()
         self.closed = ""
-        """The sentence that all calls are refused with."""
+        """The message with which all calls are refused; empty while it is open."""
 
     @property
     def is_here(self) -> bool:
-        """False in the child of a fork, which must touch nothing of its parent's."""
+        """False in a forked child, which must not use the channels of its parent."""
         return self._birthplace.is_here
 
     def check(self) -> None:
-        """Raises RuntimeError with the sentence that tells why not."""
+        """Raises RuntimeError that says why the channels may not be used."""
         self._birthplace.check(self._what)
         if self.closed:
             raise RuntimeError(self.closed)
@@ -80,6 +82,7 @@ class Gate:
             check_grpc()
 
     def close(self, sentence: str) -> None:
+        """Has `check` raise `sentence` from now on; the first one stays."""
         self.closed = self.closed or sentence
 
 
@@ -89,10 +92,10 @@ def open_channel(
     tls: TlsFiles = NO_TLS,
     gate: Gate | None = None,
 ) -> Channel:
-    """A channel to `HOST:PORT`, or to several of them, separated by commas, that take turns."""
+    """A channel to `HOST:PORT`, or to several, separated by commas, which take turns."""
     config = dict(service_config or {})
     several = "," in address
-    if several:  # by default all calls would go to the first that answers
+    if several:  # by default, all calls would go to the first server that answers
         config["loadBalancingConfig"] = [{"round_robin": {}}]
     first, most = RECONNECT_MS
     target = f"ipv4:{address}" if several else address
@@ -102,12 +105,12 @@ def open_channel(
         ("grpc.max_reconnect_backoff_ms", most),
     ]
     if all(_is_loopback(one) for one in address.split(",")):
-        options.append(("grpc.enable_http_proxy", 0))  # no proxy knows the way to this machine
+        options.append(("grpc.enable_http_proxy", 0))  # a proxy cannot reach our loopback address
     return Channel(target, options, tls, gate or Gate("channel"))
 
 
 class Channel(Closing, grpc.Channel):
-    """One of grpcio's behind a gate, made when the gate first lets somebody through."""
+    """A channel of grpcio that a gate protects. It is made by the first call."""
 
     def __init__(
         self, target: str, options: list[tuple[str, str | int]], tls: TlsFiles, gate: Gate
@@ -116,12 +119,13 @@ class Channel(Closing, grpc.Channel):
         self._target = target
         self._options = options
         if tls != NO_TLS:
-            gate.check()  # for it is gRPC that looks at the files
+            gate.check()  # because gRPC itself reads the certificates
         self._credentials = tls.channel_credentials()
         self._lock = threading.Lock()
         self._opened: grpc.Channel | None = None
 
     def open(self) -> grpc.Channel:
+        """The channel of grpcio; makes it if there is none yet."""
         with self._lock:
             if self._opened is None:
                 self._opened = (
@@ -133,27 +137,33 @@ class Channel(Closing, grpc.Channel):
             return self._opened
 
     def unary_unary(self, *arguments: Any, **options: Any) -> Any:
+        """A callable for a method: one request, one reply."""
         return _Method(self, "unary_unary", arguments, options)
 
     def unary_stream(self, *arguments: Any, **options: Any) -> Any:
+        """A callable for a method: one request, many replies."""
         return _Method(self, "unary_stream", arguments, options)
 
     def stream_unary(self, *arguments: Any, **options: Any) -> Any:
+        """A callable for a method: many requests, one reply."""
         return _Method(self, "stream_unary", arguments, options)
 
     def stream_stream(self, *arguments: Any, **options: Any) -> Any:
+        """A callable for a method: many requests, many replies."""
         return _Method(self, "stream_stream", arguments, options)
 
     def subscribe(self, callback: Any, try_to_connect: bool = False) -> None:
+        """Has the callback get each new state of the connection."""
         self.gate.check()
         self.open().subscribe(callback, try_to_connect)
 
     def unsubscribe(self, callback: Any) -> None:
+        """Ends a subscription; does nothing in a forked child."""
         if self.gate.is_here and self._opened is not None:
             self._opened.unsubscribe(callback)
 
     def close(self) -> None:
-        """Cuts off its calls. Safe to call again; does nothing in a child of a fork."""
+        """Cancels the calls in flight. Safe to call again; does nothing in a forked child."""
         if self.gate.is_here:
             self.gate.close("This channel is closed: make a new one.")
             with self._lock:
@@ -162,7 +172,7 @@ class Channel(Closing, grpc.Channel):
 
 
 class _Method:
-    """What grpcio has for a method, be it one of the four kinds or another."""
+    """The callable for a method, of any of the four kinds; asks the gate before each call."""
 
     __slots__ = ("_asked_for", "_call", "_channel", "_gate")
 
@@ -196,7 +206,7 @@ class _Method:
             if isinstance(error, grpc.Call):
                 _explain(error, self._gate)
             raise
-        except ValueError:  # it was closed a moment ago
+        except ValueError:  # the channel was closed after the check
             if self._gate.closed:
                 raise RuntimeError(self._gate.closed) from None
             raise
@@ -209,7 +219,7 @@ class _Method:
 
 
 def _explain(call: Any, gate: Gate) -> None:
-    """If a call is cut off, its details name a line of gRPC's: now they say what happened."""
+    """Gives a call that `close` cancels readable details, in place of gRPC's own."""
     details = call.details
 
     def in_words() -> Any:
@@ -234,37 +244,37 @@ def _is_loopback(address: str) -> bool:
 
 
 class _AfterFork:
-    """What this process knows about its own gRPC, if it was forked."""
+    """Whether gRPC works in this process, if it was forked."""
 
     def __init__(self) -> None:
         self.is_suspect = False
-        """It was forked, and no call has shown yet that gRPC works."""
+        """Whether the process was forked, and no call has shown yet that gRPC works."""
         self.is_broken = False
         self.proving = threading.Lock()
 
 
-class _HasAddress(Protocol):
+class _HasLoad(Protocol):
     @property
     def load(self) -> int: ...
 
 
-servers: weakref.WeakSet[_HasAddress] = weakref.WeakSet()
-"""Those of this process; a call that one of them serves is in flight, too."""
+servers: weakref.WeakSet[_HasLoad] = weakref.WeakSet()
+"""The servers of this process; a call that one of them serves counts as in flight, too."""
 
 _callers: set[int] = set()
-"""Threads that are in a call on one of our channels."""
+"""The threads that are in a call on one of our channels."""
 
 _pending: weakref.WeakSet[Any] = weakref.WeakSet()
-"""Calls that nobody waits for: futures and streams."""
+"""Calls in flight that no thread waits for: futures and streams."""
 
 _after_fork = _AfterFork()
-_looking = threading.RLock()  # one fork at a time
+_fork_lock = threading.RLock()  # one fork at a time
 _halted: set[signal.Signals] = set()
-"""Signals whose default action is held back at the moment."""
+"""Signals whose action is replaced at the moment by one that halts the thread."""
 _interrupted = False
 _handler: Handler | None = None
-"""What an Interrupt does when no fork is under way."""
-_holds = False
+"""The handler of SIGINT to put back after the fork."""
+_hook_is_added = False
 _hidden: set[Any] = set()
 _was_in_a_call = False
 
@@ -276,7 +286,9 @@ def check_grpc() -> None:
         return
     with known.proving:
         if known.is_suspect and not known.is_broken:
-            thread = threading.Thread(target=_call_nobody, name="bankkit-grpc-check", daemon=True)
+            thread = threading.Thread(
+                target=_make_test_call, name="bankkit-grpc-check", daemon=True
+            )
             thread.start()
             thread.join(PROBE_SECONDS)
             known.is_broken = thread.is_alive()
@@ -285,7 +297,7 @@ def check_grpc() -> None:
         raise RuntimeError(FORKED)
 
 
-def _call_nobody() -> None:
+def _make_test_call() -> None:
     with grpc.insecure_channel("unix:/dev/null") as channel:
         call: Any = channel.unary_unary("/Nobody/Nothing")
         try:
@@ -296,8 +308,8 @@ def _call_nobody() -> None:
 
 @unbroken_start
 def _before_fork() -> None:
-    """Python drops what a fork hook raises, and what an Interrupt has cut short there hangs the
-    child. So it waits, and comes again after the fork."""
+    """Delays an Interrupt until after the fork. Python ignores an error in a fork hook, and if an
+    Interrupt ended this hook early, the child would hang."""
     global _interrupted
     try:
         _prepare()
@@ -307,21 +319,22 @@ def _before_fork() -> None:
 
 
 def _prepare() -> None:
-    """May be done again from the start."""
+    """Prepares a fork. May be run again from the start after an Interrupt."""
     global _was_in_a_call
-    if not _looking._is_owned():  # type: ignore[attr-defined]
-        _looking.acquire()
+    if not _fork_lock._is_owned():  # type: ignore[attr-defined]
+        _fork_lock.acquire()
     _hold_interrupts()
     deadline = time.monotonic() + QUIET_SECONDS
     while _someone_is_in_a_call() and time.monotonic() < deadline:
         time.sleep(0.001)
     _was_in_a_call = _someone_is_in_a_call()
-    # grpcio would take locks in the child that nobody there will ever release.
+    # We hide the channels from grpcio: for them it would wait in the child for locks that no thread
+    # there releases.
     channels = _channels_of_grpc()
     _hidden.update(channels)
     channels.clear()
     if _was_in_a_call:
-        _halt_those_that_crash()
+        _halt_crashing_threads()
 
 
 @unbroken_start
@@ -338,11 +351,12 @@ def _in_parent() -> None:
 
 
 def hold_interrupts_in_forks() -> None:
-    """For grpcio's own fork hook, too, which it adds when the first channel or server is made, and
-    which runs before those that were added before it. Call it after that; once is enough."""
-    global _holds
-    if not _holds and hasattr(os, "register_at_fork"):
-        _holds = True
+    """Delays Interrupts during grpcio's own fork hook, too. grpcio registers that hook with its
+    first channel or server, and before a fork the newest hook runs first. So call this function
+    after that; once is enough."""
+    global _hook_is_added
+    if not _hook_is_added and hasattr(os, "register_at_fork"):
+        _hook_is_added = True
         os.register_at_fork(before=_hold_interrupts)
 
 
@@ -361,7 +375,7 @@ def _note(*_: object) -> None:
     _interrupted = True
 
 
-def _let_interrupt() -> None:
+def _restore_interrupts() -> None:
     global _handler
     if _handler is not None:
         _handler.put_back()
@@ -369,41 +383,42 @@ def _let_interrupt() -> None:
 
 
 def _undo() -> None:
-    """May be done again from the start."""
+    """Undoes `_prepare`. May be run again from the start after an Interrupt."""
     _channels_of_grpc().update(_hidden)
     _hidden.clear()
     if _was_in_a_call:
-        _let_crash()
-    _let_interrupt()
-    give_back(_looking)
+        _restore_signal_actions()
+    _restore_interrupts()
+    give_back(_fork_lock)
 
 
 def _interrupt_soon() -> None:
-    """Once the hook is left."""
+    """Sends the delayed Interrupt from a timer, after the fork hook has returned."""
     timer = threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGINT))
     timer.daemon = True
     timer.start()
 
 
 @unbroken_start
-def _in_child() -> None:  # where what is hidden stays so: gRPC could not bear to finalize it
-    global _after_fork, _interrupted, _looking
+def _in_child() -> None:
+    """Resets the state. The hidden channels stay alive, because gRPC cannot finalize them here."""
+    global _after_fork, _interrupted, _fork_lock
     was_broken = _after_fork.is_broken
     _after_fork = _AfterFork()
     _after_fork.is_suspect = True
     _after_fork.is_broken = was_broken or _was_in_a_call
-    _looking = threading.RLock()
+    _fork_lock = threading.RLock()
     _callers.clear()
     _pending.clear()
     servers.clear()
-    _let_interrupt()
+    _restore_interrupts()
     _interrupted = False
 
 
-def _halt_those_that_crash() -> None:
-    """gRPC starts threads of its own in the child, which clear up after the parent's calls. Beside
-    a call that waits, one child in four was ended by SIGSEGV or SIGABRT in such a thread, at once:
-    now that thread stops where it is, for good, and the child, which never uses gRPC, goes on."""
+def _halt_crashing_threads() -> None:
+    """gRPC starts threads in the child that clean up after the parent's calls. If a call of the
+    parent was waiting, SIGSEGV or SIGABRT in such a thread ended one child in four at once. Now
+    that thread pauses forever, and the child, which cannot use gRPC, goes on."""
     for number, action in _actions.items():
         if number not in _halted:
             _sigaction(number, None, action)
@@ -411,31 +426,31 @@ def _halt_those_that_crash() -> None:
         _signal(number, _pause)
 
 
-def _let_crash() -> None:
+def _restore_signal_actions() -> None:
     for number in tuple(_halted):
         _sigaction(number, _actions[number], None)
         _halted.discard(number)
 
 
 def _channels_of_grpc() -> set[Any]:
-    """Those that grpcio's own handlers look after."""
+    """The channels that grpcio's own fork hooks handle."""
     state = getattr(sys.modules.get("grpc._cython.cygrpc"), "_fork_state", None)
     found: set[Any] = getattr(state, "channels", set())
     return found
 
 
 def _someone_is_in_a_call() -> bool:
-    """As its caller or as its server.
+    """Whether another thread makes or serves a call.
 
-    Callers on a channel that is not ours are known by where they are; but only the topmost frame
-    of another thread may be looked at, for those below may end meanwhile.
+    On a channel that is not ours, we recognise callers by the file of their topmost frame. We do
+    not look at the frames below: they may end while we look.
     """
     try:
         if _callers or any(server.load for server in tuple(servers)):
             return True
         if any(not call.done() for call in tuple(_pending)):
             return True
-    except RuntimeError:  # a set was changed meanwhile
+    except RuntimeError:  # another thread changed a set during the iteration
         return True
     codes = [frame.f_code for frame in sys._current_frames().values()]
     return any(code.co_filename in _GRPC_FILES and code.co_name not in _AT_REST for code in codes)
@@ -443,7 +458,7 @@ def _someone_is_in_a_call() -> bool:
 
 _GRPC_FILES = {_channel.__file__, _server.__file__}
 _AT_REST = {"_serve", "_poll_connectivity", "channel_spin"}
-"""Where a thread of grpcio waits for something to do; grpcio lets those rest during a fork."""
+"""Functions in which an idle thread of grpcio waits; grpcio pauses such threads during a fork."""
 
 
 if sys.platform != "win32":
@@ -453,7 +468,7 @@ if sys.platform != "win32":
     _signal.restype = ctypes.c_void_p
     _sigaction = _libc.sigaction
     _actions = {
-        number: ctypes.create_string_buffer(1024)  # for whatever a `struct sigaction` is here
+        number: ctypes.create_string_buffer(1024)  # larger than a `struct sigaction` anywhere
         for number in (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT)
     }
     _pause = ctypes.cast(_libc.pause, ctypes.c_void_p)
@@ -464,9 +479,10 @@ def _not_about_forks(record: logging.LogRecord) -> bool:
     return "fork" not in record.getMessage()
 
 
-logging.getLogger("grpc._cython.cygrpc").addFilter(_not_about_forks)  # it would land in a cell
+# grpcio's warnings about forks would appear in a cell.
+logging.getLogger("grpc._cython.cygrpc").addFilter(_not_about_forks)
 
-# So would Python's own, from 3.12 on, though nothing is wrong: `check_grpc` sees to it.
+# So would Python's own warning, from 3.12 on. It is not needed: `check_grpc` reports real problems.
 if not sys.warnoptions:
     warnings.filterwarnings(
         "ignore", r"This process \(pid=\d+\) is multi-threaded, use of fork", DeprecationWarning

@@ -1,4 +1,4 @@
-"""From an error of the bank to the gRPC status that a client gets: code, text, `ErrorInfo`."""
+"""Turns an error of the bank into the gRPC status for the client: code, text, `ErrorInfo`."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ DOMAIN = "bankkit"
 
 
 class InvalidMessage(BankError):
-    """Bytes that a client sent are not what its method takes."""
+    """The bytes that a client sent are not a message of the method."""
 
     reason = "INVALID_MESSAGE"
     text = "The bytes sent are not a message of this method."
 
 
 class Internal(BankError):
-    """A fault of the server itself, whose log has the traceback."""
+    """A bug in the server; its log has the traceback."""
 
     reason = "INTERNAL"
     text = "The server made a mistake; its log says which."
@@ -51,11 +51,11 @@ STATUS: dict[type[BankError], grpc.StatusCode] = {
     accounts.Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
     Internal: grpc.StatusCode.INTERNAL,
 }
-"""The code of each error."""
+"""The gRPC code of each error."""
 
 
 def abort(context: grpc.ServicerContext, error: BankError) -> NoReturn:
-    """Ends the call with the status that the error stands for."""
+    """Ends the call with the status of the error."""
     info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
     detail = any_pb2.Any()
     detail.Pack(info)

@@ -1,8 +1,8 @@
 """The threads of a server.
 
-gRPC runs each call on a thread from its first byte on: a stream that stays open, or a call whose
-message never comes, holds that thread for as long as the client likes. So there are as many threads
-as calls, up to a limit, and `bankkit.rpc.admission` limits how many of them work at once.
+gRPC gives each call a thread as soon as it begins: a stream that stays open, or a call whose
+message never comes, keeps that thread until the client ends it. So the pool has a thread for each
+call, up to a limit, and `bankkit.rpc.admission` limits how many of them work at once.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from concurrent import futures
 from typing import Any
 
 IDLE_SECONDS = 10.0
-"""After which a thread that is one more than usual ends."""
+"""How long an extra thread waits for a task before it ends."""
 
 _Task = tuple[futures.Future[Any], Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 
 
 class WorkerPool(futures.Executor):
-    """Daemon threads: a fixed number, and up to `most` while there are tasks for them.
+    """A pool of daemon threads: a fixed number, and extra ones up to `most` while there are tasks.
 
-    The standard `ThreadPoolExecutor` joins its threads when the interpreter exits; one that waits
-    forever, as `first-draft` can make it, would keep the process from ending.
+    The standard `ThreadPoolExecutor` joins its threads when the interpreter exits. A thread that
+    waits forever, as in `first-draft`, would keep the process from ending.
     """
 
     def __init__(self, threads: int, name: str = "bankkit-rpc", *, most: int = 0) -> None:
@@ -40,10 +40,11 @@ class WorkerPool(futures.Executor):
 
     @property
     def load(self) -> int:
-        """Tasks that run or wait to."""
+        """The number of tasks that run or are queued."""
         return self._load
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> futures.Future[Any]:
+        """Queues the call of `fn`. Raises RuntimeError after `shutdown`."""
         future: futures.Future[Any] = futures.Future()
         with self._lock:
             if self._closed:
@@ -55,7 +56,7 @@ class WorkerPool(futures.Executor):
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Tasks queued already still run. Does not wait for threads that are stuck."""
+        """Takes no more tasks. Queued tasks still run; it does not wait for them."""
         with self._lock:
             if not self._closed:
                 self._closed = True
@@ -63,7 +64,7 @@ class WorkerPool(futures.Executor):
                     self._tasks.put(None)
 
     def join(self, timeout: float) -> bool:
-        """Whether all threads ended within that many seconds."""
+        """Whether all threads have ended within `timeout` seconds."""
         deadline = time.monotonic() + timeout
         with self._lock:
             threads = list(self._threads)
@@ -72,7 +73,7 @@ class WorkerPool(futures.Executor):
         return not any(thread.is_alive() for thread in threads)
 
     def _spawn(self, patience: float | None) -> None:
-        """A thread that ends when it has had nothing to do for so many seconds."""
+        """Starts a thread that ends after `patience` seconds without a task; None for never."""
         thread = threading.Thread(target=self._work, args=(patience,), name=self._name, daemon=True)
         self._threads.add(thread)
         thread.start()
@@ -97,4 +98,4 @@ class WorkerPool(futures.Executor):
                     future.set_exception(error)
             with self._lock:
                 self._load -= 1
-            del task, future, fn, args, kwargs  # keep nothing alive while idle
+            del task, future, fn, args, kwargs  # an idle thread must not keep objects alive

@@ -1,4 +1,4 @@
-"""Objects that a `with` block closes at its end."""
+"""A base class for objects that a `with` block closes."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Self
 
 
 class Closing(ABC):
-    """A base of classes with a `close()`: a `with` block yields the object, then closes it."""
+    """A context manager that yields itself and calls `close()` at the end of the block."""
 
     __slots__ = ()
 
     @abstractmethod
     def close(self) -> None:
-        """Called at the end of the block, however that ends. An error in the block goes on."""
+        """Releases the object. Runs also if the block raises; that error is not suppressed."""
 
     def __enter__(self) -> Self:
         return self

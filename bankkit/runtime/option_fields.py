@@ -1,12 +1,12 @@
-"""Options that are said once: fields of a dataclass, from which everything else is derived.
+"""Options that are declared once: fields of a dataclass, from which everything else is derived.
 
-`option` declares one: its default, what it is for, what is allowed, and how it is written on a
-command line. A class of options derives from `Options`, and gives
+`option` declares one: its default, its purpose, its allowed values, and its flag on a command line.
+A class of options derives from `Options`. It provides
 
-- the check: no object of the class holds a value that is not allowed;
-- `takes`, `like` and `describe`: functions with a parameter for each option, which type checkers,
-  Jupyter and the docstring all know;
-- `add_arguments`, `chosen` and `command_line`: a command line, read and written.
+- the checks: an object of the class holds only allowed values;
+- `takes`, `like` and `describe`: functions with a parameter for each option, shown by type
+  checkers, Jupyter and the docstring;
+- `add_arguments`, `chosen` and `command_line`: reading and writing a command line.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from functools import wraps
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar, cast, get_type_hints
 
 Check = Callable[[str, Any], None]
-"""Takes the name of an option and its value. Raises ValueError that says what is allowed."""
+"""Takes the name of an option and its value. Raises ValueError for a value that is not allowed."""
 
 T = TypeVar("T")
 Owner = TypeVar("Owner")
@@ -29,7 +29,7 @@ Kind = TypeVar("Kind")
 P = ParamSpec("P")
 
 COLUMNS = 92
-"""Width of the lines about options in a docstring."""
+"""The width of the lines about options in a docstring."""
 
 _SAME = object()
 
@@ -39,13 +39,13 @@ class Flag:
     """How an option is written on a command line, such as `--wait-replicas N`."""
 
     metavar: str | None = None
-    """What stands for the value in the help; by default the name of the option."""
+    """The placeholder of the value in the help; by default the name of the option."""
     default: Any = _SAME
-    """The default on the command line, where it differs from the one in Python."""
+    """The default on the command line, if it differs from the one in Python."""
 
 
 class _Option(NamedTuple):
-    """A field of a class of options, with what `option` was told about it."""
+    """A field of a class of options, with the arguments of `option`."""
 
     name: str
     type: Any
@@ -84,22 +84,22 @@ def option(
     """A field of a class of options.
 
     `choices` are only shown: `check` or `check_together` must refuse every other value. `unset`
-    says what None means where None is the default; such a None is not checked. An option without a
-    `flag` is not on the command line. The value of a `secret` is not shown by `repr`.
+    says what None means if None is the default; that None is not checked. An option without a
+    `flag` is not on the command line. `repr` does not show the value of a `secret` option.
     """
-    said = {"help": help, "check": check, "choices": choices, "unset": unset, "flag": flag}
-    return field(default=default, metadata=said, repr=not secret)
+    metadata = {"help": help, "check": check, "choices": choices, "unset": unset, "flag": flag}
+    return field(default=default, metadata=metadata, repr=not secret)
 
 
 def with_default(default: T, kind: type[Options], name: str) -> T:
-    """The option `name` of `kind`, for a class in which it has another default."""
+    """The option `name` of `kind` with another default, for use in a subclass."""
     (same,) = (each for each in fields(kind) if each.name == name)
     return field(default=default, metadata=same.metadata, repr=same.repr)
 
 
 @dataclass(frozen=True)
 class Options:
-    """The base of every class of options. The constructor raises ValueError for a bad value."""
+    """The base class of options. The constructor raises ValueError for a bad value."""
 
     def __post_init__(self) -> None:
         for each in options_of(type(self)):
@@ -110,7 +110,7 @@ class Options:
         self.check_together()
 
     def check_together(self) -> None:
-        """Raises ValueError for values that are allowed one by one, but not together."""
+        """Raises ValueError for values that are each allowed, but not together."""
 
 
 def options_of(kind: type[Options]) -> list[_Option]:
@@ -128,7 +128,7 @@ def takes(
 ) -> Callable[[Callable[[Owner, Kind], T]], Callable[Concatenate[Owner, P], T]]:
     """Decorates a method that expects an object of `kind`, a class of options.
 
-    The decorated method has a parameter for each option, and makes that object of its arguments.
+    The decorated method has a parameter for each option, and builds the object from them.
     """
 
     def decorate(method: Callable[[Owner, Kind], T]) -> Callable[Concatenate[Owner, P], T]:
@@ -144,15 +144,14 @@ def takes(
 
 
 def like(kind: Callable[P, object]) -> Callable[[Callable[..., T]], Callable[P, T]]:
-    """Decorates an overload that takes the options of `kind`. It means something to type checkers
-    only."""
+    """Decorates an overload that takes the options of `kind`. Only type checkers use it."""
     return lambda overloaded: overloaded
 
 
 def describe(
     function: Callable[..., object], kind: type[Options], *first: inspect.Parameter
 ) -> None:
-    """Gives a function that passes its arguments on the signature and the help texts of `kind`."""
+    """Gives a function the signature of `kind`, and adds the help texts to its docstring."""
     shown: Any = function
     options = inspect.signature(kind, eval_str=True).parameters.values()
     shown.__signature__ = inspect.Signature([*first, *options])
@@ -160,7 +159,7 @@ def describe(
 
 
 def help_text(kind: type[Options]) -> str:
-    """The names of all options, and what they are for."""
+    """A table of the options: each name with its description."""
     options = options_of(kind)
     width = max(len(each.name) for each in options) + 2
     return "\n".join(
@@ -178,7 +177,7 @@ def help_text(kind: type[Options]) -> str:
 
 
 def add_arguments(parser: argparse.ArgumentParser, kind: type[Options]) -> None:
-    """Adds the options of `kind` that have a flag. Their values are not checked here."""
+    """Adds the options of `kind` that have a flag. It does not check their values."""
     for each in options_of(kind):
         if each.flag is None:
             continue
@@ -200,7 +199,7 @@ def add_arguments(parser: argparse.ArgumentParser, kind: type[Options]) -> None:
 
 
 def chosen(arguments: argparse.Namespace, kind: type[Options]) -> dict[str, Any]:
-    """The values of the options that `add_arguments` has added."""
+    """The values of the options that `add_arguments` added, by name."""
     return {
         each.name: getattr(arguments, each.name)
         for each in options_of(kind)
@@ -209,9 +208,9 @@ def chosen(arguments: argparse.Namespace, kind: type[Options]) -> dict[str, Any]
 
 
 def command_line(kind: type[Options], values: Mapping[str, object]) -> list[str]:
-    """The words from which `chosen` would read these values.
+    """The command-line arguments from which `chosen` would read these values.
 
-    Raises ValueError for a value that no command line can say.
+    Raises ValueError for a value that a command line cannot express.
     """
     words = []
     for each in options_of(kind):
@@ -219,7 +218,7 @@ def command_line(kind: type[Options], values: Mapping[str, object]) -> list[str]
         if value == each.flag_default:
             continue
         if each.flag is None or value is None:
-            raise ValueError(f"No command line can say that {each.name} is {value!r}.")
+            raise ValueError(f"A command line cannot express {each.name}={value!r}.")
         if each.type is bool:
             words.append(each.flag_name)
         else:

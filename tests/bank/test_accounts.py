@@ -1,4 +1,4 @@
-"""The rules as pure functions, judged by exact fractions."""
+"""The rules of an account, compared with exact fractions."""
 
 from decimal import Decimal
 from fractions import Fraction

@@ -1,4 +1,4 @@
-"""Whatever a client sends, the bank answers with one clear error and keeps its books."""
+"""The bank answers any bad input with one clear error, and its balances stay right."""
 
 import math
 import struct
@@ -20,7 +20,7 @@ from tests.support.waiting import eventually, eventually_idle
 EXAMPLES = 210
 REQUESTS_EACH = 10
 METADATA_LIMIT = 8 * 1024
-"""Bytes of metadata that a gRPC peer must take; more may be refused on the way."""
+"""Bytes of metadata that every gRPC peer must accept; a peer may refuse more."""
 
 MESSAGES: dict[str, Any] = {
     "CreateAccount": bank_pb2.AccountRequest,
@@ -34,16 +34,17 @@ ACCOUNTS = ("acc-1", "acc-2", "acc-3")
 
 @pytest.fixture(scope="module")
 def bank() -> Iterator[bankkit.Bank]:
+    """A bank that all tests of this file share."""
     with bankkit.Bank() as bank:
         yield bank
 
 
-# What is sent: strings, numbers, whole messages as bytes.
+# Generated input: strings, numbers, whole messages as bytes.
 
 huge = st.builds(
     lambda piece, size: (piece * size)[:size],
     st.text(st.characters(codec="utf-8"), min_size=1, max_size=5),
-    st.integers(100, 25_000),  # of at most four bytes each: 100 kB
+    st.integers(100, 25_000),  # characters of at most four bytes: 100 kB
 )
 anything = st.one_of(
     st.text(st.characters(codec="utf-8"), max_size=10),
@@ -96,6 +97,7 @@ messages = st.one_of(
 
 
 def varint(number: int) -> bytes:
+    """A number in protobuf's variable-length encoding."""
     encoded = bytearray()
     while number > 0x7F:
         encoded.append(number & 0x7F | 0x80)
@@ -105,7 +107,7 @@ def varint(number: int) -> bytes:
 
 
 def field(number: int, wire_type: int, payload: bytes) -> bytes:
-    """A field as it stands on the wire; wire types 6 and 7 do not exist."""
+    """An encoded field; wire types 6 and 7 do not exist."""
     if wire_type == 2:
         payload = varint(len(payload)) + payload
     return varint(number << 3 | wire_type) + payload
@@ -131,7 +133,7 @@ raw = st.one_of(
 
 @st.composite
 def damaged(draw: st.DrawFn) -> tuple[str, bytes]:
-    """A message with one byte changed, or cut short."""
+    """A message with one byte changed, or a message that is cut short."""
     method, data = draw(messages)
     at = draw(st.integers(0, len(data)))
     tail = draw(st.one_of(st.just(b""), st.binary(min_size=1, max_size=1)))
@@ -142,13 +144,14 @@ requests = st.one_of(messages, messages, st.tuples(methods, raw), damaged())
 
 
 class Ledger:
-    """What the bank has acknowledged, and so must have in its books. Nothing else may be there."""
+    """The balances according to the bank's replies. Redis must hold these and nothing else."""
 
     def __init__(self) -> None:
         self.balances: dict[str, int] = {}
         self.replies: dict[tuple[str, str], tuple[str, float, int]] = {}
 
     def acknowledge(self, method: str, request: Any, cents: int) -> None:
+        """Checks a successful reply against the ledger, and records the change."""
         account: str = request.account_id
         if method == "CreateAccount":
             assert account not in self.balances
@@ -178,7 +181,7 @@ class Ledger:
 
 
 def check_error(error: Any) -> str:
-    """A refusal as every refusal must be; its code."""
+    """Checks what must hold for every error, and returns its code."""
     code: grpc.StatusCode = error.code()
     assert code not in (grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL), error.details()
     status = rpc_status.from_call(error)
@@ -210,7 +213,7 @@ def test_generated_requests(bank: bankkit.Bank) -> None:
                 code = check_error(error)
             else:
                 code = "OK"
-                # All replies have the balance, though not under the same number.
+                # All replies have the balance, but under different field numbers.
                 kind: Any = {
                     "CreateAccount": bank_pb2.AccountResponse,
                     "GetBalance": bank_pb2.BalanceResponse,
@@ -222,7 +225,7 @@ def test_generated_requests(bank: bankkit.Bank) -> None:
         @settings(
             max_examples=EXAMPLES,
             deadline=None,
-            database=None,  # one bank for all: an example alone would not fail again
+            database=None,  # the examples share a bank, so a single one need not fail again
             suppress_health_check=list(HealthCheck),
         )
         @given(st.lists(requests, min_size=REQUESTS_EACH, max_size=REQUESTS_EACH))
@@ -238,7 +241,7 @@ def test_generated_requests(bank: bankkit.Bank) -> None:
         send_generated()
 
     assert sum(codes.values()) >= 2000
-    assert codes["OK"] > 50  # else the books were hardly at risk
+    assert codes["OK"] > 50  # otherwise few balances were at risk
     assert codes["INVALID_ARGUMENT"] > 500
     stored = {
         key.removeprefix("bank:{").removesuffix("}:account"): int(bank.redis.hget(key, "balance"))  # type: ignore[arg-type]
@@ -249,7 +252,7 @@ def test_generated_requests(bank: bankkit.Bank) -> None:
 
 @pytest.mark.parametrize("method", sorted(MESSAGES))
 def test_errors_do_not_echo_what_was_sent(bank: bankkit.Bank, method: str) -> None:
-    """Echoed, 100 kB would not fit into the metadata, and gRPC would drop the whole error."""
+    """An echo of 100 kB would not fit into the metadata, and gRPC would drop the whole error."""
     sent = "x" * 100_000
     request = MESSAGES[method](account_id=sent)
     with pytest.raises(grpc.RpcError) as refused:
@@ -258,7 +261,7 @@ def test_errors_do_not_echo_what_was_sent(bank: bankkit.Bank, method: str) -> No
 
 
 def test_a_message_past_grpcs_own_limit(bank: bankkit.Bank) -> None:
-    """gRPC refuses it before the bank sees it: RESOURCE_EXHAUSTED, and no ErrorInfo."""
+    """gRPC refuses the message before the bank sees it: RESOURCE_EXHAUSTED, and no ErrorInfo."""
     bank.client.create_account("after-5-MB")
     request = bank_pb2.DepositRequest(account_id="x" * 5_000_000, amount=1)
     with pytest.raises(grpc.RpcError) as refused:
@@ -270,13 +273,13 @@ def test_a_message_past_grpcs_own_limit(bank: bankkit.Bank) -> None:
 
 @pytest.mark.parametrize("seconds", [0, -1, -1e9, 1e-9])
 def test_a_deadline_that_is_over(bank: bankkit.Bank, seconds: float) -> None:
-    """The client's timer rings late on a busy machine, so the reply may win the race."""
+    """On a busy machine the client's timer fires late, so the reply may come first."""
     account_id = f"late{seconds}"
     bank.client.create_account(account_id)
     request = bank_pb2.DepositRequest(account_id=account_id, amount=1, request_id="late")
     call = bank.stub.Deposit.future(request, timeout=seconds)
     assert call.code() in (grpc.StatusCode.OK, grpc.StatusCode.DEADLINE_EXCEEDED)
-    # Whether it was applied is for the bank to know; asked again, it moves the money once.
+    # The call may or may not have been applied. A retry moves the money once in either case.
     assert bank.stub.Deposit(request).balance == 1
     assert bank.client.get_balance(account_id).balance == 1
 
@@ -288,7 +291,7 @@ def test_a_deadline_that_never_comes(bank: bankkit.Bank, seconds: float | None) 
     request = bank_pb2.DepositRequest(account_id=account_id, amount=1)
     assert bank.stub.Deposit(request, timeout=seconds).balance == 1
     eventually_idle(bank)
-    with bank.server.teller.locks.write(account_id):  # a wait for the lock takes any deadline
+    with bank.server.teller.locks.write(account_id):  # waiting for the lock accepts any deadline
         call = bank.stub.Deposit.future(request, timeout=seconds)
         eventually(lambda: bank.server.load == 1)
     assert call.result().balance == 2
@@ -296,7 +299,7 @@ def test_a_deadline_that_never_comes(bank: bankkit.Bank, seconds: float | None) 
 
 @pytest.mark.parametrize("seconds", [1e10, 9e18, math.inf])
 def test_a_deadline_past_what_grpc_counts(bank: bankkit.Bank, seconds: float) -> None:
-    """From 2^63 ns on, gRPC's Python client takes it for over and sends nothing."""
+    """From 2^63 ns on, gRPC's Python client treats the deadline as expired and sends nothing."""
     account_id = f"past{seconds}".replace("+", "-")
     bank.client.create_account(account_id)
     request = bank_pb2.DepositRequest(account_id=account_id, amount=1, request_id="once")

@@ -18,6 +18,7 @@ from tests.support.waiting import eventually, eventually_idle
 
 @pytest.fixture(scope="module")
 def bank() -> Iterator[bankkit.Bank]:
+    """A bank that all tests of this file share."""
     with bankkit.Bank() as bank:
         yield bank
 
@@ -84,7 +85,7 @@ def test_each_write_has_a_request_id_of_its_own(bank: bankkit.Bank) -> None:
     assert len(remembered()) == 7
     assert "bank:{ids}:request:mine" in remembered()
 
-    bank.client.deposit("ids", 1, request_id="")  # the empty one means none
+    bank.client.deposit("ids", 1, request_id="")  # the empty id means none
     assert len(remembered()) == 7
 
 
@@ -100,19 +101,19 @@ def test_a_timeout_ends_the_call_and_nothing_is_applied(bank: bankkit.Bank, wher
         with pytest.raises(bankkit.CallError) as late:
             client.deposit(account, 1, timeout=explicit)
         assert late.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-        eventually_idle(bank)  # the server gives up by its own clock
+        eventually_idle(bank)  # the server ends the call by its own clock
     assert bank.client.get_balance(account).balance == 0
 
 
 def refusals(caplog: pytest.LogCaptureFixture, method: str) -> int:
-    """How many copies of a call the bank has refused for want of a Redis."""
+    """How many copies of a call the bank refused because Redis did not answer."""
     return caplog.text.count(f"{method} refused: STORE_UNAVAILABLE")
 
 
 def test_a_write_outlasts_a_pause_of_redis_and_moves_money_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """What the first copy sent to the paused Redis is applied when that goes on."""
+    """When the paused Redis goes on, it applies the commit of the first copy."""
     with bankkit.Bank() as bank, ThreadPoolExecutor() as pool, caplog.at_level("INFO", "bankkit"):
         bank.client.create_account("once")
         bank.client.deposit("once", 1)
@@ -142,7 +143,7 @@ def test_a_write_outlasts_a_crash_of_redis_and_moves_money_once(tmp_path: Path) 
 
 
 def test_what_is_retried_and_how_often(caplog: pytest.LogCaptureFixture) -> None:
-    """CreateAccount has no request id: a second copy of it could meet the first one's account."""
+    """CreateAccount has no request id: a retry could find the account that the first copy made."""
     with bankkit.Bank() as bank, caplog.at_level("INFO", "bankkit"):
         client = bank.client
         client.create_account("there")
@@ -179,7 +180,7 @@ def test_a_bank_that_is_not_up() -> None:
     assert away.value.code() is grpc.StatusCode.UNAVAILABLE
     assert str(away.value).startswith("UNAVAILABLE: ")
     assert "127.0.0.1" in str(away.value)
-    assert (away.value.reason, away.value.metadata) == ("", {})  # no bank has said this
+    assert (away.value.reason, away.value.metadata) == ("", {})  # it is not from a bank
 
 
 def test_one_client_for_many_threads(bank: bankkit.Bank) -> None:

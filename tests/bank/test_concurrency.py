@@ -1,4 +1,4 @@
-"""Many clients at once: updates are lost exactly where nothing prevents it."""
+"""Many clients at once: updates are lost only with concurrency `none`."""
 
 import random
 import subprocess
@@ -21,8 +21,8 @@ from tests.support.waiting import eventually, eventually_idle
 CLIENTS = 16
 SAFE = ("mutex", "read-write", "redis-read-write", "atomic")
 
-# Arguments: the address, the account, how many deposits each client makes. Deposits for half of the
-# clients, each on a connection of its own, and prints the balances that were answered.
+# Arguments: the address, the account, how many deposits each client makes. Runs half of the
+# clients, each on its own connection, and prints the balances in the replies.
 DEPOSITOR = f"""
 import sys, threading
 import bankkit, grpc
@@ -46,7 +46,7 @@ for thread in threads:
 print(*balances)
 """
 
-# A deposit that waits for ever, since a reader never leaves; the server must stop all the same.
+# A deposit waits forever, because a reader never releases the lock. The server must still stop.
 STUCK = """
 import bankkit
 from bankkit.pb import bank_pb2
@@ -67,18 +67,20 @@ print(*(call.code().name for call in stuck), flush=True)
 
 @pytest.fixture(scope="module", params=SAFE)
 def bank(request: pytest.FixtureRequest) -> Iterator[bankkit.Bank]:
+    """A bank with one of the concurrency choices."""
     with bankkit.Bank(request.param) as bank:
         yield bank
 
 
 def python(program: str, *arguments: str) -> subprocess.Popen[str]:
+    """Starts a Python process that runs this program."""
     return subprocess.Popen(
         [sys.executable, "-c", program, *arguments], stdout=subprocess.PIPE, text=True, cwd=ROOT
     )
 
 
 def outputs(processes: Sequence[subprocess.Popen[str]], seconds: float) -> list[str]:
-    """What they print, once all have ended well."""
+    """The output of each process, after all have ended without an error."""
     try:
         printed = [process.communicate(timeout=seconds)[0] for process in processes]
     finally:
@@ -100,7 +102,7 @@ def test_the_sum_of_many_deposits(deposits: int, bank: bankkit.Bank) -> None:
         for printed in outputs(depositors, 120)
         for balance in printed.split()
     ]
-    # Each deposit was answered with a balance of its own: all of 1, 2, 3, … cents.
+    # Each deposit got a different balance in its reply: all of 1, 2, 3, … cents.
     assert sorted(cents) == list(range(1, deposits + 1))
     assert bank.client.get_balance(account).balance == deposits / 100
 
@@ -111,7 +113,7 @@ def test_deposits_and_withdrawals_conserve_money(bank: bankkit.Bank) -> None:
         bank.client.create_account(name)
 
     def work(seed: int) -> dict[str, int]:
-        """What was acknowledged, in cents by account."""
+        """The sum of the acknowledged changes, in cents, by account."""
         chance = random.Random(seed)
         acknowledged = dict.fromkeys(names, 0)
         with bankkit.connect(bank.address) as client:
@@ -139,7 +141,7 @@ def test_deposits_and_withdrawals_conserve_money(bank: bankkit.Bank) -> None:
 
 
 def test_a_balance_is_withdrawn_once(bank: bankkit.Bank) -> None:
-    """Check, then act: of eight who ask for all of it, one gets it."""
+    """Check, then act: eight clients withdraw the whole balance, and one of them gets it."""
     copies, rounds = 8, 20
     together = threading.Barrier(copies)
     for number in range(rounds):
@@ -166,9 +168,9 @@ def test_a_balance_is_withdrawn_once(bank: bankkit.Bank) -> None:
 def deposit_while_another_has_read(
     bank: bankkit.Bank, monkeypatch: pytest.MonkeyPatch, seconds: float
 ) -> list[float]:
-    """The balances that two deposits of 10 are answered with.
+    """The balances in the replies to two deposits of 10.
 
-    Each waits between read and commit until the other has read as well, for `seconds` at most.
+    Between its read and its commit, each waits at most `seconds` for the other to read.
     """
     bank.client.create_account("a")
     both_have_read = threading.Barrier(2)
@@ -214,7 +216,7 @@ def test_atomic_interest_is_computed_again_when_the_balance_changed(
             seen = read(*arguments)
             reads.append(seen.account.balance)
             if len(reads) == 1:
-                bank.client.deposit("a", 100)  # needs no read: a script adds it
+                bank.client.deposit("a", 100)  # a script adds the amount, without a read
             return seen
 
         monkeypatch.setattr(bank.server.store, "read", read_then_deposit)
@@ -259,7 +261,7 @@ def test_readers_share_and_a_writer_does_not() -> None:
 
 
 def test_a_server_with_calls_stuck_for_ever_stops() -> None:
-    """And the interpreter ends: `communicate` would time out otherwise."""
+    """The interpreter ends, too: otherwise `communicate` would time out."""
     (printed,) = outputs([python(STUCK)], 60)
     codes = printed.split()
     assert len(codes) == 3

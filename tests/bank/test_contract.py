@@ -1,4 +1,4 @@
-"""The wire contract: every field number, and every row of the status table, on the real wire."""
+"""The wire contract over a real connection: every field number, every row of the status table."""
 
 import math
 import threading
@@ -64,6 +64,7 @@ METHODS = {
 
 @pytest.fixture(scope="module")
 def bank() -> Iterator[bankkit.Bank]:
+    """A bank with an empty account `poor`, and an account `rich` at the limit."""
     with bankkit.Bank() as bank:
         bank.stub.CreateAccount(account("poor"))
         bank.stub.CreateAccount(account("rich"))
@@ -73,23 +74,27 @@ def bank() -> Iterator[bankkit.Bank]:
 
 
 def account(account_id: str, account_type: str = "savings") -> bank_pb2.AccountRequest:
+    """A request for CreateAccount or GetBalance."""
     return bank_pb2.AccountRequest(account_id=account_id, account_type=account_type)
 
 
 def deposit(account_id: str, amount: float, request_id: str = "") -> bank_pb2.DepositRequest:
+    """A request for Deposit."""
     return bank_pb2.DepositRequest(account_id=account_id, amount=amount, request_id=request_id)
 
 
 def withdraw(account_id: str, amount: float) -> bank_pb2.WithdrawRequest:
+    """A request for Withdraw."""
     return bank_pb2.WithdrawRequest(account_id=account_id, amount=amount)
 
 
 def interest(account_id: str, rate: float) -> bank_pb2.InterestRequest:
+    """A request for CalculateInterest."""
     return bank_pb2.InterestRequest(account_id=account_id, annual_interest_rate=rate)
 
 
 def refusal(call: Callable[..., Any], request: Any, **options: Any) -> tuple[str, str, str]:
-    """Code, reason and text of a call that must be refused."""
+    """The code, reason and text of the error; fails if the call succeeds."""
     with pytest.raises(grpc.RpcError) as refused:
         call(request, **options)
     error: Any = refused.value
@@ -245,7 +250,7 @@ def test_past_the_limit(concurrency: str) -> None:
 
 
 def test_the_order_of_checks(bank: bankkit.Bank) -> None:
-    """Syntax, limits, existence, state."""
+    """The order is syntax, limits, existence, state."""
     assert refusal(bank.stub.Deposit, deposit("no body", -1))[1] == "INVALID_ACCOUNT_ID"
     assert refusal(bank.stub.Deposit, deposit("nobody", -1))[1] == "INVALID_AMOUNT"
     assert refusal(bank.stub.Deposit, deposit("nobody", 1e300))[1] == "LIMIT_EXCEEDED"
@@ -276,16 +281,16 @@ def test_a_lock_not_had_before_the_deadline(concurrency: str) -> None:
         holder = threading.Thread(target=hold)
         holder.start()
         assert locked.wait(10)
-        # The server's own maximum, where the caller set none.
+        # Without a deadline from the caller, the server's maximum applies.
         code, reason, text = refusal(bank.stub.Deposit, deposit("busy", 1))
         assert (code, reason) == ("DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED")
         assert "Nothing was applied" in text
         assert refusal(bank.stub.GetBalance, account("busy"))[0] == "DEADLINE_EXCEEDED"
-        # The caller's deadline: gRPC's client answers by itself, so there may be no ErrorInfo.
+        # At the caller's deadline, gRPC's client may end the call itself, without an ErrorInfo.
         with pytest.raises(grpc.RpcError) as late:
             bank.stub.Deposit(deposit("busy", 1), timeout=0.1)
         assert late.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-        eventually_idle(bank)  # the server gives up by its own clock
+        eventually_idle(bank)  # the server ends the call by its own clock
         finish.set()
         holder.join(10)
         assert bank.stub.GetBalance(account("busy")).balance == 0
@@ -309,7 +314,7 @@ def test_a_cancelled_call_is_not_applied() -> None:
             call = bank.stub.Deposit.future(deposit("busy", 1))
             eventually(lambda: bank.server.load == 1)
             call.cancel()
-            # On one connection the server learns of the cancellation before this call.
+            # Both use one connection, so the server gets the cancellation before this call.
             bank.stub.GetBalance(account("other"))
         eventually(lambda: bank.server.load == 0)
         assert bank.stub.GetBalance(account("busy")).balance == 0
@@ -345,14 +350,14 @@ def test_reflection(bank: bankkit.Bank) -> None:
     with grpc.insecure_channel(bank.address) as channel:
         database = ProtoReflectionDescriptorDatabase(channel)
         assert "BankService" in database.get_services()
-        # By a message: this client of reflection finds no service that has no package with a
-        # protobuf as old as the floor.
+        # We look up a message: with the oldest supported protobuf, this reflection client cannot
+        # find a service that has no package.
         found = database.FindFileContainingSymbol("AccountRequest")
         assert found.SerializeToString() == bank_pb2.DESCRIPTOR.serialized_pb
 
 
 def test_our_own_mistake_is_internal_and_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """Not a client's doing: a foreign key of another type where an account should be."""
+    """The client is not the cause: a key of another program has the account's name."""
     with bankkit.Bank() as bank:
         bank.redis.set("bank:{odd}:account", "a string")
         code, reason, text = refusal(bank.stub.GetBalance, account("odd"))

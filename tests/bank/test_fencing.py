@@ -1,4 +1,4 @@
-"""A server that lost its lock on Redis changes nothing, and says so."""
+"""A server that has lost its lock on Redis changes nothing, and reports it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ from bankkit.pb import bank_pb2
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[bankkit.Bank]:
+    """A bank that all tests of this file share."""
     with bankkit.Bank("redis-read-write") as bank:
         yield bank
 
 
 @pytest.fixture
 def bank(shared: bankkit.Bank) -> Iterator[bankkit.Bank]:
+    """The shared bank with an empty account `alice`, which is deleted after the test."""
     shared.client.create_account("alice")
     yield shared
     shared.redis.delete(*shared.redis.keys(f"{shared.store.namespace}:{{alice}}:*"))
@@ -29,8 +31,8 @@ def bank(shared: bankkit.Bank) -> Iterator[bankkit.Bank]:
 
 @pytest.fixture
 def rival(bank: bankkit.Bank) -> Iterator[Callable[[str], object]]:
-    """What another server does once the lease of this one has run out: it takes the lock, deposits
-    $5, and leaves. Redis is made to forget the lock, which is all that the end of a lease does."""
+    """Acts as another server after this one's lease has expired: it takes the lock, deposits $5,
+    and releases the lock. We delete the lock's key: an expired lease does no more."""
     locks = RedisLocks(bank.store.link, owner="rival")
 
     def deposit(account_id: str) -> None:
@@ -45,6 +47,7 @@ def rival(bank: bankkit.Bank) -> Iterator[Callable[[str], object]]:
 
 
 def once(do: Callable[[str], object]) -> Callable[[str], object]:
+    """A function that calls `do` the first time, and then does nothing."""
     left = [do]
     return lambda account_id: left.pop()(account_id) if left else None
 
@@ -62,7 +65,7 @@ def test_a_lost_lock_is_aborted_and_nothing_is_applied(
     assert info.reason == "LOCK_LOST"
     assert "Nothing was applied" in error.details()
     assert bank.client.get_balance("alice").balance == 5
-    assert set(bank.peek("alice")) == {"bank:{alice}:account"}  # no reply is remembered
+    assert set(bank.peek("alice")) == {"bank:{alice}:account"}  # no reply is stored
     assert bank.stub.Deposit(request, timeout=10).balance == 105
 
 

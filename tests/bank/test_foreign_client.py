@@ -1,4 +1,4 @@
-"""A client that shares no code with us: it finds the service by reflection, as any could."""
+"""A client that shares no code with the bank: it finds the service by reflection."""
 
 import json
 import shutil
@@ -24,12 +24,14 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def bank() -> Iterator[bankkit.Bank]:
+    """A bank that all tests of this file share."""
     with bankkit.Bank() as bank:
         yield bank
 
 
 def grpcurl(bank: bankkit.Bank, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Knows nothing but the address: no proto file, no stub. The last argument is what to do."""
+    """Runs grpcurl, which gets only the address: no proto file, no stub. The last argument is the
+    method or the command."""
     *flags, target = arguments
     return subprocess.run(
         [str(GRPCURL), "-plaintext", *flags, bank.address, *target.split()],
@@ -40,6 +42,7 @@ def grpcurl(bank: bankkit.Bank, *arguments: str) -> subprocess.CompletedProcess[
 
 
 def call(bank: bankkit.Bank, method: str, **fields: Any) -> dict[str, Any]:
+    """Calls a method through grpcurl, and returns the reply as a dict."""
     done = grpcurl(bank, "-emit-defaults", "-d", json.dumps(fields), f"BankService/{method}")
     assert done.returncode == 0, done.stderr
     reply: dict[str, Any] = json.loads(done.stdout)

@@ -19,27 +19,30 @@ import bankkit
 
 LIMIT = 10**15
 Answer = tuple[str, int | None]
-"""Status code, and the balance in cents where the reply shows one."""
+"""The status code, and the balance in cents if the reply has one."""
 
 
 class Model:
-    """What the bank promises, without a network, a lock or a store."""
+    """The bank's rules, without a network, a lock or a store."""
 
     def __init__(self) -> None:
         self.balances: dict[str, int] = {}
         self.replies: dict[tuple[str, str], tuple[str, float, int]] = {}
 
     def create(self, account: str) -> Answer:
+        """Opens an account."""
         if account in self.balances:
             return "ALREADY_EXISTS", None
         self.balances[account] = 0
         return "OK", 0
 
     def read(self, account: str) -> Answer:
+        """Reads a balance."""
         found = self.balances.get(account)
         return ("NOT_FOUND", None) if found is None else ("OK", found)
 
     def change(self, method: str, account: str, number: float, request_id: str) -> Answer:
+        """Applies a deposit, a withdrawal or interest."""
         if not number > 0 or math.isinf(number):
             return "INVALID_ARGUMENT", None
         exact = Fraction(repr(number))  # the shortest decimal, as a person would type it
@@ -60,7 +63,7 @@ class Model:
         elif method == "Withdraw":
             balance -= int(exact)
         else:
-            balance += round(balance * exact / 100)  # a Fraction rounds half to even
+            balance += round(balance * exact / 100)  # `round` of a Fraction rounds half to even
         if balance < 0:
             return "FAILED_PRECONDITION", None
         if balance > LIMIT:
@@ -84,7 +87,7 @@ numbers = st.one_of(
 
 
 class BankMachine(RuleBasedStateMachine):
-    """Account ids of an example carry its number: all examples share one bank."""
+    """All examples share one bank, so the account ids contain the number of the example."""
 
     client: bankkit.Client
     examples = 0
@@ -98,6 +101,7 @@ class BankMachine(RuleBasedStateMachine):
 
     @rule(name=names)
     def create(self, name: str) -> None:
+        """Opens an account in the bank and in the model."""
         try:
             reply = self.client.create_account(self.prefix + name)
             answer: Answer = ("OK", round(reply.balance * 100))
@@ -107,32 +111,39 @@ class BankMachine(RuleBasedStateMachine):
 
     @rule(name=names)
     def read(self, name: str) -> None:
+        """Compares a balance of the bank with the model."""
         assert self.balance(name) == self.model.read(name)
 
     @rule(method=methods, name=names, number=numbers, request_id=request_ids)
     def change(self, method: str, name: str, number: float, request_id: str) -> None:
+        """Sends a deposit, a withdrawal or interest."""
         self.send(method, name, number, request_id)
 
     @precondition(lambda self: self.sent)
     @rule(data=st.data())
     def send_again(self, data: st.DataObject) -> None:
+        """Sends an earlier request again, under the same request id."""
         self.send(*data.draw(st.sampled_from(self.sent), label="sent before"))
 
     @precondition(lambda self: self.model.balances)
     @rule(data=st.data(), request_id=request_ids)
     def withdraw_everything(self, data: st.DataObject, request_id: str) -> None:
+        """Withdraws the whole balance of an account."""
         name = data.draw(st.sampled_from(sorted(self.model.balances)), label="account")
         self.send("Withdraw", name, self.model.balances[name] / 100, request_id)
 
     @invariant()
     def no_balance_is_out_of_bounds(self) -> None:
+        """Checks the balances of the model."""
         assert all(0 <= balance <= LIMIT for balance in self.model.balances.values())
 
     def teardown(self) -> None:
+        """Compares all balances at the end of an example."""
         for name in ("a", "b", "c"):
             assert self.balance(name) == self.model.read(name)
 
     def send(self, method: str, name: str, number: float, request_id: str) -> None:
+        """Sends a request to the bank, and compares the answer with the model's."""
         call = {
             "Deposit": self.client.deposit,
             "Withdraw": self.client.withdraw,
@@ -148,6 +159,7 @@ class BankMachine(RuleBasedStateMachine):
             self.sent.append((method, name, number, request_id))
 
     def balance(self, name: str) -> Answer:
+        """The bank's answer to GetBalance."""
         try:
             return "OK", round(self.client.get_balance(self.prefix + name).balance * 100)
         except bankkit.CallError as error:
@@ -156,6 +168,7 @@ class BankMachine(RuleBasedStateMachine):
 
 @pytest.fixture(scope="module", params=["read-write", "redis-read-write", "atomic", "mutex"])
 def bank(request: pytest.FixtureRequest) -> Iterator[bankkit.Bank]:
+    """A bank with one of the concurrency choices."""
     with bankkit.Bank(request.param) as bank:
         yield bank
 

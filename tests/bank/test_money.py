@@ -1,4 +1,4 @@
-"""Dollars on the wire against whole cents, judged by exact fractions."""
+"""Conversions between dollars and whole cents, compared with exact fractions."""
 
 import math
 from decimal import Decimal

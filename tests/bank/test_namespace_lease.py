@@ -1,4 +1,4 @@
-"""A server's lease of its namespace: whoever lost it writes nothing, and what was sent is void."""
+"""A server that has lost its lease writes nothing, and the commits that it had sent are refused."""
 
 import logging
 import signal
@@ -27,6 +27,7 @@ ACROSS = "redis-read-write"
 
 @pytest.fixture
 def redis(url: str) -> Iterator[redis_py.Redis]:
+    """A client of an empty Redis."""
     with connect(url) as client:
         client.flushall()
         yield client
@@ -34,6 +35,7 @@ def redis(url: str) -> Iterator[redis_py.Redis]:
 
 @pytest.fixture
 def store(redis: redis_py.Redis) -> Store:
+    """A store with an empty account `alice`."""
     store = Store(redis, NAMESPACE)
     store.create("alice", "savings")
     return store
@@ -41,33 +43,34 @@ def store(redis: redis_py.Redis) -> Store:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leases that are over soon."""
+    """Makes leases expire soon."""
     monkeypatch.setattr(namespace_lease, "LEASE_SECONDS", 0.6)
 
 
 def bank_on(
     redis: redis_py.Redis, concurrency: str = "read-write", **options: object
 ) -> bankkit.Bank:
+    """A bank that shares the accounts of `store`."""
     path = redis.connection_pool.connection_kwargs["path"]
     options = {"redis": f"unix://{path}", "namespace": NAMESPACE, **options}
     return bankkit.Bank(concurrency, **options)  # type: ignore[arg-type]
 
 
 def forget_leases(redis: redis_py.Redis) -> None:
-    """What time does to them."""
+    """Deletes all leases, as if they had expired."""
     servers = f"{NAMESPACE}:servers"
     redis.hdel(servers, *(set(redis.hgetall(servers)) - {"generation"}))
 
 
 def deposit(bank: bankkit.Bank, dollars: float = 1) -> float:
-    """Over the raw stub, which does not try again."""
+    """Deposits through the raw stub, which does not retry; returns the new balance."""
     request = bank_pb2.DepositRequest(account_id="alice", amount=dollars)
     reply: bank_pb2.TransactionResponse = bank.stub.Deposit(request, timeout=10)
     return reply.balance
 
 
 def refusal(bank: bankkit.Bank) -> str:
-    """Of a deposit, or nothing."""
+    """The error of a deposit, or '' if it succeeds."""
     try:
         deposit(bank)
     except grpc.RpcError as error:
@@ -76,6 +79,7 @@ def refusal(bank: bankkit.Bank) -> str:
 
 
 def reason(error: grpc.RpcError) -> str:
+    """The status and the reason of an error, such as `ABORTED LOCK_LOST`."""
     assert isinstance(error, grpc.Call)
     info = bankkit.error_info(error)
     assert info is not None
@@ -83,6 +87,7 @@ def reason(error: grpc.RpcError) -> str:
 
 
 def is_serving(bank: bankkit.Bank) -> bool:
+    """Whether the health service says that the bank serves."""
     answer = health_pb2_grpc.HealthStub(bank.channel).Check(  # type: ignore[attr-defined]
         health_pb2.HealthCheckRequest()
     )
@@ -164,7 +169,7 @@ def test_generations_grow(store: Store, redis: redis_py.Redis) -> None:
 
     first = register("a-1").generation
     assert first > 1e15  # microseconds
-    assert register("b-1").generation == first  # together with the other
+    assert register("b-1").generation == first  # shared with the other server
     assert register("a-1", first).generation == first
     store.unregister("a-1")
     store.unregister("b-1")
@@ -172,7 +177,7 @@ def test_generations_grow(store: Store, redis: redis_py.Redis) -> None:
     assert second > first
     assert register("c-1", second, seen=second).generation == second
     assert register("c-1", second, seen=second + 10).generation > second + 10
-    redis.hset(f"{NAMESPACE}:servers", "generation", 2**52)  # from a clock that was set back
+    redis.hset(f"{NAMESPACE}:servers", "generation", 2**52)  # stored before the clock was set back
     store.unregister("c-1")
     assert register("d-1").generation == 2**52 + 1
 
@@ -198,7 +203,7 @@ def test_a_commit_on_its_way_is_void_once_another_server_has_the_account(
         late = stack.enter_context(bank_on(redis))
 
         def another_server(_: str) -> None:
-            dwell.close()  # once
+            dwell.close()  # only the first deposit waits
             forget_leases(redis)
             prompt = stack.enter_context(bank_on(redis))
             assert deposit(prompt, 100) == 100
@@ -247,13 +252,13 @@ def test_a_server_with_a_rival_writes_nothing_until_it_is_alone_again(
         eventually(lambda: is_serving(bank))
         assert deposit(bank) == 2
     (said, back) = [record.message for record in caplog.records]
-    assert said.startswith("another server (mutex) works on the same accounts: this one writes")
+    assert said.startswith("another server (mutex) works on the same accounts: this server writes")
     assert back == "this server can serve writes again"
 
 
 @contextmanager
 def stay(store: Store, concurrency: str) -> Iterator[None]:
-    """A server that is there all the time, and takes its lease beside any other."""
+    """A server that renews its lease all the time, despite rivals."""
     done = threading.Event()
 
     def register() -> None:
@@ -274,24 +279,24 @@ def test_a_lease_that_is_over_is_taken_anew_by_the_next_write(
     store: Store, redis: redis_py.Redis, quick: None
 ) -> None:
     with bank_on(redis) as bank:
-        bank.server.lease._until = 0.0  # as after a sleep
+        bank.server.lease._until = 0.0  # as after the machine slept
         forget_leases(redis)
         assert deposit(bank) == 1
 
 
 def test_a_later_generation_than_ours_is_overtaken(store: Store, redis: redis_py.Redis) -> None:
-    """Where a Redis has forgotten which generations there were, but not what they wrote."""
+    """Redis has lost the current generation, but the accounts still carry their generations."""
     with bank_on(redis) as bank:
         ahead = 2**52
         redis.hset(f"{NAMESPACE}:{{alice}}:account", "generation", ahead)
-        assert bank.client.deposit("alice", 1).balance == 1  # tries again
+        assert bank.client.deposit("alice", 1).balance == 1  # the client retries
         assert int(redis.hget(f"{NAMESPACE}:{{alice}}:account", "generation") or 0) > ahead
 
 
 def test_servers_that_work_together_find_one_generation_again(
     store: Store, redis: redis_py.Redis
 ) -> None:
-    """After a failover that has lost their leases, each has a turn at writing first."""
+    """After a failover that has lost their leases, each server writes first in one of the runs."""
     with bank_on(redis, "atomic") as one, bank_on(redis, "atomic") as other:
         assert one.server.lease.generation() == other.server.lease.generation()
         for turn in range(3):
@@ -303,7 +308,7 @@ def test_servers_that_work_together_find_one_generation_again(
             assert store.read("alice").account.balance == 400 * (turn + 1)
 
 
-# What Redis may answer to a renewal
+# Errors of Redis during a renewal
 
 
 @pytest.mark.parametrize("trouble", ["BUSY", "NOPERM", "an answer that nobody expects"])
@@ -323,7 +328,7 @@ def test_the_lease_outlives_what_redis_says(
 
 @contextmanager
 def busy(redis: redis_py.Redis) -> Iterator[None]:
-    """With a script that does not end."""
+    """Keeps Redis busy with a script that does not end."""
     redis.config_set("lua-time-limit", 5)
     path = redis.connection_pool.connection_kwargs["path"]
     with connect(f"unix://{path}", socket_timeout=LONG_ENOUGH) as slow:
@@ -343,7 +348,7 @@ def _until_killed(client: redis_py.Redis) -> None:
 
 @contextmanager
 def forbidden(redis: redis_py.Redis) -> Iterator[None]:
-    """To run a script, for the user that a bank without a password is."""
+    """Forbids the default user, which the bank is, to run scripts."""
     redis.execute_command("ACL SETUSER default -evalsha -eval")
     try:
         yield
@@ -353,7 +358,7 @@ def forbidden(redis: redis_py.Redis) -> Iterator[None]:
 
 @contextmanager
 def of_another_type(redis: redis_py.Redis) -> Iterator[None]:
-    """Somebody's key has the name of ours."""
+    """Gives the key of the leases another type, as another program might."""
     servers = f"{NAMESPACE}:servers"
     kept = redis.hgetall(servers)
     redis.delete(servers)
@@ -368,7 +373,7 @@ def of_another_type(redis: redis_py.Redis) -> Iterator[None]:
 def test_a_redis_that_begins_to_evict_gets_no_writes(
     store: Store, redis: redis_py.Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It may evict a request id, and then a retry pays twice."""
+    """Redis may evict a request id, and then a retry would move the money twice."""
     with bank_on(redis) as bank, caplog.at_level(logging.WARNING, "bankkit"):
         assert deposit(bank) == 1
         redis.config_set("maxmemory", "1gb")
@@ -382,7 +387,7 @@ def test_a_redis_that_begins_to_evict_gets_no_writes(
         assert not refusal(bank)  # at once
         eventually(lambda: is_serving(bank))
         redis.config_set("maxmemory", 0)
-    assert "no write is served, because Redis" in caplog.text
+    assert "this server refuses all writes, because Redis" in caplog.text
     assert "volatile-lru" in caplog.text
 
 
@@ -398,7 +403,7 @@ def test_a_server_that_was_stopped_with_ctrl_z(redis: redis_py.Redis, url: str) 
             sleepy.create_account("alice")
             sleepy.deposit("alice", 1)
             first.send(signal.SIGSTOP)
-            with bank_on(redis) as second:  # waits until the lease of the first is over
+            with bank_on(redis) as second:  # waits until the first lease has expired
                 assert deposit(second, 10) == 11
                 first.send(signal.SIGCONT)
                 with pytest.raises(bankkit.CallError) as refused:

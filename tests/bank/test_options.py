@@ -1,4 +1,4 @@
-"""Each option is said once, and is known, explained and checked at every door of the bank."""
+"""Each option is declared once; every way to start a bank knows, documents and checks it."""
 
 import inspect
 import re
@@ -37,7 +37,7 @@ BAD: dict[str, tuple[Any, str]] = {
     "unsafe": ("no", "unsafe must be True or False, not 'no'"),
     "policy": ("nobody", "policy must be one of fair, readers, writers, not 'nobody'"),
     "name": ('a"b', "An owner must be a printable name without quotes or backslashes, not 'a\"b'"),
-    "host": ("*", r"host '\*' is no address of this machine"),
+    "host": ("*", r"host '\*' is not an address of this machine"),
     "port": (70000, "port must be a whole number from 0 to 65535, not 70000"),
     "max_calls": (0, "max_calls must be a whole number from 1 to 1000000, not 0"),
     "max_wait": (-1.0, r"max_wait must be a positive number of seconds, not -1\.0"),
@@ -46,7 +46,7 @@ BAD: dict[str, tuple[Any, str]] = {
     "tls_ca": ("ca.pem", "tls_ca asks clients for certificates: give tls_cert and tls_key"),
     "servers": (33, "servers must be a whole number from 1 to 32, not 33"),
 }
-"""For each option a value that it cannot have, and what is said of it."""
+"""For each option, a value that is not allowed, and the start of the error."""
 
 WRONG_TYPES = [
     ("data_dir", 7, "data_dir must be a path, not 7"),
@@ -82,7 +82,7 @@ GOOD: dict[str, Any] = {
     "tls_ca": "ca.pem",
     "servers": 2,
 }
-"""For each option a value that it can have, and does not have by default."""
+"""For each option, an allowed value that is not the default."""
 
 
 def test_the_tables_above_have_every_option() -> None:
@@ -92,11 +92,11 @@ def test_the_tables_above_have_every_option() -> None:
     assert not [each.name for each in options_of(BankOptions) if each.default == GOOD[each.name]]
 
 
-# What they take
+# Values that are accepted
 
 
 def callers_are_checked() -> None:
-    """Nobody calls it. mypy reads it, and says so where it finds nothing to be ignored."""
+    """Only mypy reads this function. It reports an ignore comment that it does not need."""
     bankkit.Bank(port="50051")  # type: ignore[arg-type]
     bankkit.Bank(prt=50051)  # type: ignore[call-arg]
     bankkit.Bank("mutex", "fair")  # type: ignore[call-arg]
@@ -110,12 +110,12 @@ def callers_are_checked() -> None:
 
 
 def test_a_signature_has_each_with_its_type_and_default() -> None:
-    for door, names in (
+    for entry_point, names in (
         (bankkit.Bank, OF_BANK),
         (bankkit.Fleet, OF_FLEET),
         (bankkit.start, [*OF_BANK, "servers"]),
     ):
-        signature = inspect.signature(door)
+        signature = inspect.signature(entry_point)
         assert list(signature.parameters) == names
         shown = str(signature)
         assert shown.startswith("(concurrency: str = ")
@@ -129,6 +129,7 @@ def test_a_signature_has_each_with_its_type_and_default() -> None:
 
 
 def words(text: str | None) -> str:
+    """The text with single spaces."""
     return " ".join((text or "").split())
 
 
@@ -159,6 +160,7 @@ def test_serve_says_what_each_of_its_own_is_for(
 
 
 def taken(**options: Any) -> dict[str, Any]:
+    """The options that were passed."""
     return options
 
 
@@ -223,29 +225,32 @@ def test_what_a_fleet_tells_its_servers_can_all_be_said() -> None:
 
 @pytest.mark.parametrize(("name", "value"), [("policy", "readers"), ("namespace", None)])
 def test_what_cannot_be_said_to_serve_is_not_left_out(name: str, value: Any) -> None:
-    with pytest.raises(ValueError, match=f"No command line can say that {name} is {value!r}"):
+    with pytest.raises(ValueError, match=f"A command line cannot express {name}={value!r}"):
         command_line(BankOptions, {name: value})
 
 
-# What they refuse
+# Values that are refused
 
 
 @pytest.fixture
 def nothing_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes the test fail if a bank opens a Redis."""
+
     def started(*_: Any, **__: Any) -> None:
         raise AssertionError("a Redis was opened")
 
     monkeypatch.setattr("bankkit.launch.running_bank.own_namespace", started)
 
 
-def refusal(door: Callable[..., object], **options: Any) -> str:
+def refusal(entry_point: Callable[..., object], **options: Any) -> str:
+    """The text of the ValueError that a call raises."""
     with pytest.raises(ValueError, match=r"\.") as refused:
-        door(**options)
+        entry_point(**options)
     return str(refused.value)
 
 
-def doors(*names: str) -> list[Callable[..., object]]:
-    """That take these options in Python."""
+def entry_points(*names: str) -> list[Callable[..., object]]:
+    """The callables of Python that take these options."""
     of_bank: list[Callable[..., object]] = [BankOptions, bankkit.Bank, bankkit.start]
     of_fleet: list[Callable[..., object]] = [FleetOptions, bankkit.Fleet]
     if set(names) <= set(OF_FLEET) - {"servers"}:
@@ -264,8 +269,8 @@ def test_a_bad_value_is_refused_in_the_same_words_everywhere(
     name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     value, sentence = BAD[name]
-    said = {refusal(door, **{name: value}) for door in doors(name)}
-    if name in OF_SERVE and name != "unsafe":  # where a flag has no value
+    said = {refusal(entry_point, **{name: value}) for entry_point in entry_points(name)}
+    if name in OF_SERVE and name != "unsafe":  # whose flag has no value
         flag = name.replace("_", "-")
         assert main(["serve", f"--{flag}={value}"]) == 2
         said.add(capsys.readouterr().err.removeprefix("bankkit: ").removesuffix("\n"))
@@ -276,9 +281,9 @@ def test_a_bad_value_is_refused_in_the_same_words_everywhere(
 @pytest.mark.usefixtures("nothing_starts")
 @pytest.mark.parametrize(("name", "value", "sentence"), WRONG_TYPES)
 def test_a_value_of_another_type_is_refused_too(name: str, value: Any, sentence: str) -> None:
-    for door in doors(name):
+    for entry_point in entry_points(name):
         with pytest.raises(ValueError, match=sentence):
-            door(**{name: value})
+            entry_point(**{name: value})
 
 
 @pytest.mark.usefixtures("nothing_starts")
@@ -297,8 +302,8 @@ def test_a_value_of_another_type_is_refused_too(name: str, value: Any, sentence:
     ],
 )
 def test_values_that_do_not_go_together(options: dict[str, Any], sentence: str) -> None:
-    for door in doors(*options):
-        assert sentence in refusal(door, **options)
+    for entry_point in entry_points(*options):
+        assert sentence in refusal(entry_point, **options)
 
 
 def test_a_password_is_not_shown() -> None:
@@ -308,7 +313,7 @@ def test_a_password_is_not_shown() -> None:
         assert "lease=3.0" in repr(options)
 
 
-# One more
+# An additional option
 
 
 MADE_UP = """\
@@ -323,8 +328,8 @@ import bankkit
 from bankkit.cli.main import main
 
 assert bankkit.__file__.startswith(sys.path[0])
-for door in bankkit.Bank, bankkit.Fleet, bankkit.start:
-    assert ", greetings: int = 1, " in str(inspect.signature(door))
+for entry in bankkit.Bank, bankkit.Fleet, bankkit.start:
+    assert ", greetings: int = 1, " in str(inspect.signature(entry))
 for documented in bankkit.Bank.__init__, bankkit.Fleet.__init__, bankkit.start:
     assert "how often the server says good day" in documented.__doc__
 with contextlib.redirect_stdout(io.StringIO()) as shown, contextlib.suppress(SystemExit):
@@ -333,9 +338,9 @@ assert "--greetings GREETINGS" in shown.getvalue()
 assert "how often the server says good day (1)" in " ".join(shown.getvalue().split())
 
 said = set()
-for door, servers in (bankkit.Bank, {}), (bankkit.Fleet, {}), (bankkit.start, {"servers": 2}):
+for entry, servers in (bankkit.Bank, {}), (bankkit.Fleet, {}), (bankkit.start, {"servers": 2}):
     try:
-        door(greetings=10, **servers)
+        entry(greetings=10, **servers)
     except ValueError as error:
         said.add(f"bankkit: {error}")
 with contextlib.redirect_stderr(io.StringIO()) as shown:
@@ -352,12 +357,13 @@ with bankkit.Fleet(servers=1, greetings=2) as fleet:
 
 @pytest.fixture
 def place() -> Iterator[Home]:
+    """The home of the processes that a test starts."""
     with home() as place:
         yield place
 
 
 def test_an_option_that_is_added_in_one_place_is_known_in_all(place: Home) -> None:
-    """A copy of the package has it; a server of its fleet that did not know it would not start."""
+    """We add it in a copy of the package. A fleet's server that did not know it would not start."""
     copy = place.folder / "copy"
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "bankkit", copy / "bankkit", ignore=ignored)

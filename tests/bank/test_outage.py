@@ -1,4 +1,4 @@
-"""Redis goes away and comes back: errors that say so, and not one cent more or less."""
+"""Redis stops and comes back: clients get clear errors, and no cent is lost or added."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -19,22 +19,25 @@ from bankkit.redis_backend.connection import ANSWER_SECONDS, connect
 from tests.support.waiting import eventually, eventually_idle
 
 BACK_SECONDS = 2.0
-"""Within so many seconds of its Redis' return the bank serves again."""
+"""How soon after the return of its Redis the bank must serve again."""
 
 CONCURRENCY = ("read-write", "redis-read-write", "atomic")
 
 
 @pytest.fixture(params=CONCURRENCY)
 def bank(request: pytest.FixtureRequest) -> Iterator[bankkit.Bank]:
+    """A bank with one of the concurrency choices."""
     with bankkit.Bank(request.param) as bank:
         yield bank
 
 
 def deposit(account_id: str, amount: float, request_id: str = "") -> bank_pb2.DepositRequest:
+    """A request for Deposit."""
     return bank_pb2.DepositRequest(account_id=account_id, amount=amount, request_id=request_id)
 
 
 def check_unavailable(error: Any) -> None:
+    """Checks that an error is UNAVAILABLE and reveals nothing about Redis."""
     refusal = error if isinstance(error, bankkit.CallError) else bankkit.CallError(error)
     assert refusal.code() is grpc.StatusCode.UNAVAILABLE
     assert (refusal.reason, refusal.metadata) == ("STORE_UNAVAILABLE", {})
@@ -45,6 +48,7 @@ def check_unavailable(error: Any) -> None:
 
 
 def serves(bank: bankkit.Bank, account_id: str) -> bool:
+    """Whether the bank answers GetBalance."""
     try:
         bank.stub.GetBalance(bank_pb2.AccountRequest(account_id=account_id))
     except grpc.RpcError as error:
@@ -54,7 +58,7 @@ def serves(bank: bankkit.Bank, account_id: str) -> bool:
 
 
 def refused_by_all(bank: bankkit.Bank) -> None:
-    """Every method says so; on accounts of their own, so that none waits for another."""
+    """All methods raise UNAVAILABLE. Each call has its own account, so that no call waits."""
     account = bank_pb2.AccountRequest(account_id="a", account_type="savings")
     interest = bank_pb2.InterestRequest(account_id="d", annual_interest_rate=5)
     calls = [
@@ -69,7 +73,7 @@ def refused_by_all(bank: bankkit.Bank) -> None:
 
 
 def open_connections(bank: bankkit.Bank, number: int) -> None:
-    """So many of the server's, as calls at once would."""
+    """Opens `number` of the server's connections to Redis, as that many parallel calls would."""
     route: Any = bank.server.store.link._route
     connections = route._connections
     taken = [connections._free.take(0) for _ in range(number)]
@@ -101,6 +105,7 @@ def test_redis_is_killed_and_comes_back_empty(bank: bankkit.Bank) -> None:
 
 
 def creates(bank: bankkit.Bank, account_id: str) -> bool:
+    """Whether the bank opens the account."""
     try:
         bank.client.create_account(account_id)
     except bankkit.CallError as error:
@@ -115,7 +120,7 @@ def test_the_clients_retries_bridge_a_short_outage(bank: bankkit.Bank) -> None:
     bank.pause_redis()
     with ThreadPoolExecutor(1) as thread:
         call = thread.submit(bank.client.deposit, "a", 10)
-        # In sight of the first failure, Redis returns; the client's next attempt finds it.
+        # Redis returns after the first failure, so that the client's next attempt succeeds.
         with pytest.raises(grpc.RpcError):
             bank.stub.GetBalance(bank_pb2.AccountRequest(account_id="b"))
         bank.resume_redis()
@@ -126,10 +131,10 @@ def test_the_clients_retries_bridge_a_short_outage(bank: bankkit.Bank) -> None:
 def test_a_commit_that_timed_out_and_was_applied_later(
     bank: bankkit.Bank, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ten times at once: Redis stops with the commit on its way, and takes it when it goes on.
+    """Redis is stopped with ten commits on their way, and applies them when it goes on.
 
-    For that it must know the script, and each commit needs a connection that is open already: a
-    stopped Redis greets nobody, and a commit that was never sent is never applied.
+    For that, Redis must have the script already, and each commit needs an open connection: a
+    stopped Redis accepts no new one, and a commit that was not sent is not applied.
     """
     names = [f"acc{number}" for number in range(10)]
     for name in names:
@@ -159,9 +164,9 @@ def test_a_commit_that_timed_out_and_was_applied_later(
     eventually(lambda: serves(bank, "acc0"), BACK_SECONDS)
     late = {bank.client.get_balance(name).balance for name in names}
     if bank.concurrency == "redis-read-write":
-        assert late <= {1, 11}  # applied or, where the lease had run out by then, fenced off
+        assert late <= {1, 11}  # applied, or refused by the fence because the lease had expired
     else:
-        assert late == {11}  # it was applied, as the error said that it might be
+        assert late == {11}  # applied after all: the error said that the outcome was unknown
     for _ in range(2):
         for name in names:
             assert bank.stub.Deposit(deposit(name, 10, "once")).balance == 11
@@ -169,7 +174,7 @@ def test_a_commit_that_timed_out_and_was_applied_later(
 
 
 def test_a_command_is_not_sent_again_behind_the_callers_back() -> None:
-    """Without a request id nothing but the caller can tell a retry from a second deposit."""
+    """Without a request id, only the caller knows whether a copy is a retry or a second deposit."""
     with bankkit.Bank("atomic") as bank:
         bank.client.create_account("a")
         bank.client.deposit("a", 1)
@@ -180,7 +185,7 @@ def test_a_command_is_not_sent_again_behind_the_callers_back() -> None:
         eventually(lambda: bank.server.load == 1)
         patient = connect(bank._engine.url, socket_timeout=ANSWER_SECONDS + 0.5)
         with patient, pytest.raises(redis.TimeoutError):
-            patient.ping()  # by now the bank has given its command up
+            patient.ping()  # by now the bank's command has timed out
         bank.resume_redis()
         check_unavailable(call)
         eventually(lambda: bank.server.load == 0)
@@ -192,7 +197,7 @@ def test_a_command_is_not_sent_again_behind_the_callers_back() -> None:
 def test_no_acknowledged_write_is_lost_when_redis_is_killed(
     concurrency: str, tmp_path: Path
 ) -> None:
-    """kill -9, three times, in the middle of streams of deposits of one cent."""
+    """Redis is killed with SIGKILL three times, during streams of deposits of one cent."""
     clients, each, kills = 4, 120, 3
     acknowledged: list[str] = []
     unknown: list[str] = []
@@ -233,12 +238,12 @@ def test_no_acknowledged_write_is_lost_when_redis_is_killed(
             for done in work_done:
                 done.result()
         assert len(acknowledged) + len(unknown) == clients * each
-        assert unknown  # else Redis was never killed in the middle
+        assert unknown  # otherwise Redis was never killed during a deposit
         assert len(acknowledged) <= balance() <= clients * each
         for request_id in unknown:
             bank.stub.Deposit(deposit("a", 0.01, request_id))
         assert balance() == clients * each
-        for request_id in (*acknowledged, *unknown):  # and once more changes nothing
+        for request_id in (*acknowledged, *unknown):  # sending them again changes nothing
             bank.stub.Deposit(deposit("a", 0.01, request_id))
         assert balance() == clients * each
 
@@ -248,7 +253,7 @@ def test_no_acknowledged_write_is_lost_when_redis_is_killed(
 def test_a_commit_that_arrives_late_undoes_nothing(
     monkeypatch: pytest.MonkeyPatch, concurrency: str, arrives: str
 ) -> None:
-    """A network may deliver a command long after its sender gave up and let go of the lock."""
+    """A network may deliver a command long after its sender timed out and released the lock."""
     with bankkit.Bank(concurrency) as bank:
         bank.client.create_account("a")
         bank.client.deposit("a", 100)
@@ -257,7 +262,7 @@ def test_a_commit_that_arrives_late_undoes_nothing(
         on_its_way: list[Callable[[], object]] = []
 
         def deliver() -> None:
-            with suppress(Exception):  # nobody is there any more to hear the answer
+            with suppress(Exception):  # the receiver of the answer is gone
                 on_its_way[0]()
 
         def commit_over_a_slow_network(*arguments: Any, **options: Any) -> int:
@@ -277,7 +282,7 @@ def test_a_commit_that_arrives_late_undoes_nothing(
             bank.stub.Deposit(deposit("a", 5))
         if arrives == "after the next commit":
             deliver()
-        bank.stub.Deposit(deposit("a", 10, "late"))  # was it applied? Now it is, once.
+        bank.stub.Deposit(deposit("a", 10, "late"))  # now it has been applied exactly once
         assert bank.client.get_balance("a").balance == 115
 
 

@@ -1,4 +1,4 @@
-"""A retry gets the first reply again and the money moves once, whatever was lost on the way."""
+"""A retry gets the first reply again, and the money moves once, even if a reply was lost."""
 
 import selectors
 import socket
@@ -22,7 +22,7 @@ from bankkit.store import REPLY_SECONDS, Snapshot
 from tests.support.paths import ROOT
 
 AFTER = {"deposit": 125.0, "withdraw": 75.0, "calculate_interest": 125.0}
-"""The balance after 25 (dollars, or percent) of 100 dollars."""
+"""The balance of 100 dollars after an operation with 25 (dollars, or percent)."""
 
 TEXT = {
     "deposit": b"Deposit successful.",
@@ -30,13 +30,13 @@ TEXT = {
     "calculate_interest": b"Interest added.",
 }
 COMMITTED = b"done"
-"""In Redis' answer to a commit, and in none to a read."""
+"""Redis's answer to a commit contains this; its answers to reads do not."""
 
 
 class LossyProxy:
-    """Carries bytes between clients and a server, until told to lose an answer.
+    """A proxy between clients and a server that can be told to lose an answer.
 
-    `connect` opens a connection to the server. One thread does all of it.
+    `connect` opens a connection to the server. A single thread carries the bytes.
     """
 
     def __init__(self, connect: Callable[[], socket.socket]) -> None:
@@ -46,25 +46,26 @@ class LossyProxy:
         self.connections = 0
         self._lock = threading.Lock()
         self._peers: dict[socket.socket, socket.socket] = {}
-        self._servers: dict[socket.socket, bool] = {}  # its side of a connection -> is it mute?
+        self._servers: dict[socket.socket, bool] = {}  # our connection to it -> is it muted?
         self._marker = b""
         self._times = 0
         self._lost = threading.Event()
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listener, selectors.EVENT_READ)
-        self._bell, self._ear = socket.socketpair()
-        self._selector.register(self._ear, selectors.EVENT_READ)
+        self._wake_sender, self._wake_receiver = socket.socketpair()
+        self._selector.register(self._wake_receiver, selectors.EVENT_READ)
         self._thread = threading.Thread(target=self._serve, name="lossy-proxy")
         self._thread.start()
 
     @property
     def address(self) -> str:
+        """`HOST:PORT` of the proxy."""
         return f"127.0.0.1:{self.port}"
 
     def lose(self, marker: bytes, *, times: int = 1, at_once: bool = False) -> None:
-        """A connection is mute for the client from the answer on that contains `marker`.
+        """Loses the next `times` answers with `marker`, and all later bytes on their connections.
 
-        With `at_once` all connections are mute from now on.
+        With `at_once`, all connections are muted immediately.
         """
         with self._lock:
             self._lost.clear()
@@ -73,11 +74,11 @@ class LossyProxy:
                 self._servers[server] = True
 
     def wait_until_lost(self) -> None:
-        """Until as many answers with the marker as were asked for have been lost."""
+        """Waits until the requested number of answers has been lost."""
         assert self._lost.wait(20)
 
     def cut(self, then_lose: bytes = b"") -> None:
-        """Breaks all connections. New ones are carried, faithfully unless told otherwise."""
+        """Closes all connections. On new ones, loses the next answer with `then_lose`, if given."""
         with self._lock:
             self._lost.clear()
             self._marker, self._times = then_lose, 1
@@ -86,14 +87,16 @@ class LossyProxy:
                     connection.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        self._bell.send(b"!")
+        """Ends the thread, and closes all connections."""
+        self._wake_sender.send(b"!")
         self._thread.join()
 
     def _serve(self) -> None:
         while True:
             for key, _ in self._selector.select():
-                if key.fileobj is self._ear:
-                    for connection in (*self._peers, self._listener, self._bell, self._ear):
+                if key.fileobj is self._wake_receiver:
+                    wake = self._wake_sender, self._wake_receiver
+                    for connection in (*self._peers, self._listener, *wake):
                         connection.close()
                     self._selector.close()
                     return
@@ -139,7 +142,7 @@ class LossyProxy:
 
 @contextmanager
 def proxy_to(address: str) -> Iterator[LossyProxy]:
-    """In front of `HOST:PORT` or `unix://PATH`."""
+    """A proxy in front of `HOST:PORT` or `unix://PATH`."""
 
     def connect() -> socket.socket:
         if address.startswith("unix://"):
@@ -158,6 +161,7 @@ def proxy_to(address: str) -> Iterator[LossyProxy]:
 
 @pytest.fixture(scope="module")
 def redis() -> Iterator[PrivateRedis]:
+    """A Redis that all tests of this file share."""
     redis = PrivateRedis()
     yield redis
     redis.close()
@@ -167,6 +171,7 @@ def redis() -> Iterator[PrivateRedis]:
     scope="module", params=["read-write", "mutex", "redis-read-write", "atomic", "none"]
 )
 def bank(request: pytest.FixtureRequest) -> Iterator[bankkit.Bank]:
+    """A bank with one of the concurrency choices."""
     with bankkit.Bank(request.param) as bank:
         yield bank
 
@@ -180,6 +185,7 @@ def account_id(bank: bankkit.Bank, request: pytest.FixtureRequest) -> str:
 
 
 def open_account(client: bankkit.Client, account_id: str) -> None:
+    """Opens an account with 100 dollars."""
     client.create_account(account_id)
     client.deposit(account_id, 100)
 
@@ -187,6 +193,7 @@ def open_account(client: bankkit.Client, account_id: str) -> None:
 def send(
     client: bankkit.Client, method: str, account_id: str, request_id: str, number: float = 25
 ) -> bank_pb2.TransactionResponse:
+    """Calls a method of the client under this request id."""
     reply: bank_pb2.TransactionResponse = getattr(client, method)(
         account_id, number, request_id=request_id, timeout=30
     )
@@ -194,6 +201,7 @@ def send(
 
 
 def refusal(call: Callable[..., Any], *arguments: Any) -> tuple[str, str]:
+    """The code and the reason of a call that must be refused."""
     with pytest.raises(bankkit.CallError) as refused:
         call(*arguments)
     return refused.value.code().name, refused.value.reason
@@ -234,7 +242,7 @@ def test_a_request_id_is_good_for_one_thing(
                     "INVALID_ARGUMENT",
                     "REQUEST_ID_REUSED",
                 )
-    # A number that is none, or a withdrawal of too much, is no way around it either.
+    # A bad number or a withdrawal of too much does not get around the check either.
     assert refusal(send, bank.client, method, account_id, "r", -1)[0] == "INVALID_ARGUMENT"
     assert refusal(send, bank.client, "withdraw", account_id, "r", 1e6)[1] == "REQUEST_ID_REUSED"
     assert bank.client.get_balance(account_id).balance == first.balance
@@ -259,7 +267,7 @@ def test_a_failed_attempt_is_judged_afresh(bank: bankkit.Bank, account_id: str) 
     assert refusal(send, bank.client, "deposit", later, "r")[1] == "ACCOUNT_NOT_FOUND"
     open_account(bank.client, later)
     assert send(bank.client, "deposit", later, "r").balance == 125
-    # A failed attempt does not bind the id: the same id may carry something else.
+    # A failed attempt does not reserve the id: another operation may use it.
     assert refusal(send, bank.client, "withdraw", later, "s", 500)[1] == "INSUFFICIENT_FUNDS"
     assert send(bank.client, "deposit", later, "s", 1).balance == 126
 
@@ -329,7 +337,7 @@ def test_two_copies_that_both_start_before_either_commits(
 def test_the_reply_was_lost_on_the_way_to_the_client(
     bank: bankkit.Bank, account_id: str, method: str, times: int
 ) -> None:
-    """The client's own retries settle it: the caller notices nothing."""
+    """The client retries, and its caller notices nothing."""
     with (
         proxy_to(bank.address) as proxy,
         bankkit.connect(proxy.address) as client,
@@ -369,7 +377,7 @@ def test_redis_answer_was_lost_on_the_way_to_the_server(
 
 @pytest.mark.parametrize("concurrency", ["read-write", "redis-read-write", "atomic"])
 def test_the_server_was_killed_between_the_two(redis: PrivateRedis, concurrency: str) -> None:
-    """Once after it had replied, and once at the moment between commit and reply."""
+    """The kill comes after the reply on one account, between commit and reply on the other."""
     with proxy_to(redis.url) as proxy:
         server, address = serve(f"redis://{proxy.address}", concurrency)
         with ended(server), bankkit.connect(address) as client, ThreadPoolExecutor(3) as threads:
@@ -405,7 +413,7 @@ def test_the_server_was_killed_between_the_two(redis: PrivateRedis, concurrency:
 
 
 def serve(redis_url: str, concurrency: str) -> tuple[subprocess.Popen[str], str]:
-    """A server in a process of its own, and its address."""
+    """A server in its own process, and its address."""
     server = subprocess.Popen(
         [
             *(sys.executable, "-m", "bankkit", "serve", "--port", "0"),
@@ -425,7 +433,7 @@ def serve(redis_url: str, concurrency: str) -> tuple[subprocess.Popen[str], str]
 
 @contextmanager
 def ended(server: subprocess.Popen[str]) -> Iterator[None]:
-    """Kills the server at the end, if the test has not, and reaps it."""
+    """Kills the server at the end if it still runs, and waits for its exit."""
     try:
         yield
     finally:

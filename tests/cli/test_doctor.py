@@ -390,7 +390,10 @@ def test_a_stdout_that_is_not_utf_8(place: Place, encoding: str) -> None:
         (">&-", ""),
         (">&- 2>&- <&-", ""),
         (">/dev/full", "bankkit: No space left on device\n"),
-        ("| true", "bankkit: Nobody reads the output any more, so this has ended.\n"),
+        (
+            "| true",
+            "bankkit: The program that read the output has closed it, so bankkit stopped.\n",
+        ),
     ],
 )
 def test_a_stdout_that_cannot_be_written(place: Place, to: str, error: str) -> None:
@@ -419,7 +422,7 @@ def test_serve_ends_if_nobody_reads_its_output() -> None:
         timeout=60,
     )
     os.close(writer)
-    words = "bankkit: Nobody reads the output any more, so this has ended.\n"
+    words = "bankkit: The program that read the output has closed it, so bankkit stopped.\n"
     assert (done.returncode, done.stderr) == (1, words)
 
 

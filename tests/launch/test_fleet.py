@@ -1,6 +1,6 @@
-"""Several servers on one Redis: calls take turns, and a dead server costs nobody a cent.
+"""Several servers on one Redis: they take calls in turn, and no cent is lost when one dies.
 
-Everything here runs real server processes.
+All tests here run real server processes.
 """
 
 import ast
@@ -43,13 +43,14 @@ NAMES = ["server 1", "server 2", "server 3"]
 
 @pytest.fixture(scope="module")
 def fleet() -> Iterator[bankkit.Fleet]:
+    """A fleet of three servers that the tests of this file share."""
     with bankkit.Fleet(servers=3, lease=1.0) as fleet:
         yield fleet
 
 
 @pytest.fixture
 def account(fleet: bankkit.Fleet, request: pytest.FixtureRequest) -> str:
-    """One of the test's own; and all servers run."""
+    """A new account for the test. Restarts the servers that do not run."""
     for server in fleet.servers.values():
         if not server.alive:
             server.restart()
@@ -59,11 +60,12 @@ def account(fleet: bankkit.Fleet, request: pytest.FixtureRequest) -> str:
 
 
 def deposit(account: str, amount: float = 1, request_id: str = "") -> bank_pb2.DepositRequest:
+    """A request for Deposit."""
     return bank_pb2.DepositRequest(account_id=account, amount=amount, request_id=request_id)
 
 
 class Held:
-    """An account's lock in the hands of the test: calls stand in its queue, one by one."""
+    """An account's lock, held by the test, so that calls wait in its queue."""
 
     def __init__(self, fleet: bankkit.Fleet, account: str) -> None:
         self._lock = self._locks(fleet)(fleet.store.lock_key(account))
@@ -73,12 +75,13 @@ class Held:
         return self.locks
 
     def waiting(self) -> Counter[str]:
-        """How many calls of each server do."""
+        """How many calls wait in the queue, by server."""
         return Counter(party.owner for party in self._lock.statistics().queue)
 
 
 @contextmanager
 def held(fleet: bankkit.Fleet, account: str) -> Iterator[Held]:
+    """Holds the account's lock for the block."""
     hold = Held(fleet, account)
     with closing(hold.locks), hold._lock.write(LONG_ENOUGH):
         yield hold
@@ -89,7 +92,7 @@ def held(fleet: bankkit.Fleet, account: str) -> Iterator[Held]:
 
 def test_calls_take_turns(fleet: bankkit.Fleet, account: str) -> None:
     def spread() -> bool:
-        """Of nine calls, which come to each server while the account is locked?"""
+        """Whether each server gets three of nine calls while the account is locked."""
         with held(fleet, account) as hold:
             calls = [fleet.stub.Deposit.future(deposit(account)) for _ in range(9)]
             eventually(lambda: hold.waiting().total() == 9, LONG_ENOUGH)
@@ -98,7 +101,7 @@ def test_calls_take_turns(fleet: bankkit.Fleet, account: str) -> None:
             call.result()
         return waiting == dict.fromkeys(NAMES, 3)
 
-    eventually(spread, LONG_ENOUGH)  # at first not all are connected
+    eventually(spread, LONG_ENOUGH)  # at first, not all servers are connected
 
 
 def test_a_client_of_one_server(fleet: bankkit.Fleet, account: str) -> None:
@@ -146,13 +149,13 @@ def test_killed_and_back(fleet: bankkit.Fleet, account: str, by: str) -> None:
         fleet.kill("server 2")
         assert not server.alive
         assert not Path(f"/proc/{pid}").exists()
-    else:  # as in a terminal
+    else:  # with `kill -9`, as in a terminal
         os.kill(pid, signal.SIGKILL)
         eventually(lambda: not server.alive, LONG_ENOUGH)
-    fleet.kill("server 2")  # once more is no mistake
+    fleet.kill("server 2")  # doing it again is allowed
     with pytest.raises(ServerNotRunning, match="server 2 is not running: killed by signal 9"):
         fleet.pause("server 2")
-    for number in range(1, 31):  # the others go on
+    for number in range(1, 31):  # the other servers go on
         assert fleet.client.deposit(account, 1).balance == number
     fleet.restart("server 2")
     assert server.alive
@@ -174,7 +177,7 @@ def test_clients_find_a_server_that_is_back(fleet: bankkit.Fleet, account: str) 
         def answered() -> bool:
             try:
                 return call.result().balance == 1
-            except bankkit.CallError:  # its retries ended before the server was back
+            except bankkit.CallError:  # the retries ended before the server was back
                 return fleet.client.deposit(account, 1, request_id="again").balance == 1
 
         eventually(answered, LONG_ENOUGH)
@@ -240,7 +243,7 @@ def test_a_name_that_is_none(fleet: bankkit.Fleet) -> None:
             use("server 4")
 
 
-# A lock that was lost is asked for again
+# A call retries when its lock was lost
 
 
 def test_a_lost_lock_is_retried(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -278,7 +281,7 @@ def test_start_again_stops_the_servers_before(here: Home) -> None:
             assert not fleet.servers[name].alive
             with pytest.raises(ServerNotRunning, match=f"{name} is closed"):
                 fleet.servers[name].restart()
-        fleet.stop()  # once more is no mistake
+        fleet.stop()  # doing it again is allowed
     finally:
         bank.stop()
     assert here.is_empty()
@@ -319,7 +322,7 @@ def test_other_bad_arguments(here: Home, options: dict[str, Any], complaint: str
 
 
 def test_unsafe_servers_lose_money_and_the_soak_sees_it() -> None:
-    """Without this, a soak that finds nothing would prove nothing."""
+    """The soak must be able to find lost money; otherwise its success would prove nothing."""
     result = fleet_soak.run(400, seed=1, concurrency="none", servers=2, kill_every=LONG_ENOUGH)
     assert not result.exact
     assert result.after < result.acknowledged_cents
@@ -329,7 +332,7 @@ def test_a_server_that_does_not_start_says_why_and_nothing_is_left(here: Home) -
     with bankkit.Bank("read-write") as rival:
         with pytest.raises(ServerNotRunning) as failed:
             bankkit.Fleet(servers=2, redis=rival._engine.url, namespace="bank")
-        assert "server 1 did not start. Its last words:\nAnother server (read-write)" in str(
+        assert "server 1 did not start. Its last output:\nAnother server (read-write)" in str(
             failed.value
         )
         assert not [each for each in here.processes() if "bankkit serve" in each]
@@ -398,7 +401,7 @@ def test_gone_with_the_kernel_even_if_paused(place: Home, end: signal.Signals) -
 
 
 def test_two_servers_by_hand(place: Home) -> None:
-    """What a fleet does can be done in two terminals."""
+    """Two terminals can do the work of a fleet."""
     with closing(PrivateRedis()) as redis:
         shared = ["--redis", redis.url, "--concurrency", "redis-read-write", "--namespace", "ours"]
         with (
@@ -435,17 +438,18 @@ def test_several_names_are_not_numbers() -> None:
 
 @pytest.mark.elsewhere
 def test_a_short_soak() -> None:
-    """The long ones are `make soak`. The seed is in the text of a failure."""
+    """`make soak` runs the long ones. If this one fails, the message has the seed."""
     result = fleet_soak.run(1600, seed=20_000, kill_every=0.4)
     assert result.exact, str(result)
     assert result.kills >= 2
     assert result.acknowledged + result.never_told == 1600
 
 
-# What all of it stands on: commands under one supervisor
+# The processes below a fleet: commands under one supervisor
 
 
 def says(process: SupervisedProcess, text: str) -> bool:
+    """Whether the process has written exactly this text."""
     return process.log == text
 
 
@@ -453,7 +457,7 @@ def test_commands_share_a_supervisor(tmp_path: Path) -> None:
     with Supervisor() as supervisor:
         one, two = (
             SupervisedProcess(
-                # exec: a shell that is stopped while it starts a child does not count as stopped.
+                # We use exec: a shell that is stopped during a fork does not count as stopped.
                 ["/bin/sh", "-c", 'echo $SECRET $(cat note); trap "" TERM; exec sleep 600'],
                 directory=tmp_path / name,
                 env={"SECRET": f"secret of {name}"},
@@ -478,8 +482,8 @@ def test_commands_share_a_supervisor(tmp_path: Path) -> None:
         with pytest.raises(NotRunning, match="one is closed"):
             one.start()
         assert two.alive
-        (two.directory / "note").write_text("other note")  # and that is kept
-        two.stop(grace=0.05)  # it does not heed SIGTERM
+        (two.directory / "note").write_text("other note")  # a restart keeps the file
+        two.stop(grace=0.05)  # it ignores SIGTERM
         with pytest.raises(NotRunning, match=r"two is not running: killed by signal 9\. Its last"):
             two.status()
         two.command = ["/bin/sh", "-c", "cat note; exit 3"]
@@ -489,7 +493,7 @@ def test_commands_share_a_supervisor(tmp_path: Path) -> None:
         with pytest.raises(NotRunning, match=r"exit code 3\. Its last output: other note"):
             two.resume()
     assert list(tmp_path.iterdir()) == []
-    two.close()  # once more is no mistake
+    two.close()  # doing it again is allowed
 
 
 def test_a_command_that_is_none(tmp_path: Path) -> None:

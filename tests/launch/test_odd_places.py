@@ -1,4 +1,4 @@
-"""Where TMPDIR, the locale, the file system or the system's rules are not what one expects."""
+"""Banks with an unusual TMPDIR, locale, file system or security rules."""
 
 import os
 import sys
@@ -45,6 +45,7 @@ with bankkit.Bank(tls_cert=sys.argv[1], tls_key=sys.argv[2]) as bank:
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The paths of a certificate and its key."""
     return [str(path) for path in Authority(tmp_path_factory.mktemp("c")).issue("127.0.0.1")]
 
 
@@ -52,7 +53,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 def test_a_name_of_the_folder_for_temporary_files(
     place: Home, certificate: list[str], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A Redis and a bank with TLS have a socket there, a fleet finds that Redis."""
+    """Redis and a bank with TLS have their sockets in the folder, and a fleet finds that Redis."""
     folder = place.folder / name
     folder.mkdir()
     monkeypatch.setenv("TMPDIR", str(folder))
@@ -130,7 +131,7 @@ echo "Failed to configure LOCALE for invalid locale name." && exit 1
 def test_a_locale_that_is_not_installed(
     tmp_path: Path, kind: type[PrivateRedis | PrivateSentinel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Redis 7.4 and later do not start with it; one that is older must do as if."""
+    """Redis 7.4 and later do not start with such a locale. A script makes older ones fail, too."""
     real = find_binary().path
     (tmp_path / "redis-server").write_text(AS_REDIS_7_4.replace("REAL", str(real)))
     (tmp_path / "redis-server").chmod(0o755)
@@ -201,9 +202,9 @@ for start in (lambda: bankkit.Bank(redis="private-cluster"), bankkit.Fleet):
     ("failure", "port", "complaint"),
     [
         ("EACCES", 80, "Port 80 is reserved for the administrator. Choose one from 1024 up, or 0"),
-        ("EACCES", 50051, "This system keeps port 50051 for itself: its rules let no program"),
-        ("EACCES", 0, "The security rules of this system let no program listen on 127.0.0.1."),
-        ("ENOBUFS", 50051, "Port 50051 on 127.0.0.1 cannot be listened on: No buffer space"),
+        ("EACCES", 50051, "The security rules of this system forbid listening on port 50051."),
+        ("EACCES", 0, "The security rules of this system forbid listening on 127.0.0.1."),
+        ("ENOBUFS", 50051, "The server cannot listen on port 50051 on 127.0.0.1: No buffer space"),
     ],
 )
 def test_a_port_that_the_system_refuses(

@@ -1,7 +1,7 @@
-"""The lessons, the contract and Redis on the oldest and on the newest versions, on both servers.
+"""The lessons, the contract and Redis on the oldest and the newest versions, with Redis and Valkey.
 
-The oldest are those that pyproject.toml allows, on the oldest supported Python that is here; the
-newest are those that PyPI has today, on the newest Python: `make test-latest`.
+The oldest versions are the floors in pyproject.toml, on the oldest supported Python that this
+machine has. The newest are those on PyPI today, on the newest Python: `make test-latest`.
 """
 
 import shutil
@@ -18,7 +18,7 @@ PROGRAMS = ("redis-server", "valkey-server")
 
 
 def end(age: str) -> Path:
-    """The Python of an environment at one end."""
+    """The Python of the environment with the oldest or the newest versions."""
     version, python = list(pythons().items())[0 if age == "oldest" else -1]
     try:
         versions = resolved(

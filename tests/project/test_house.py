@@ -1,4 +1,4 @@
-"""The picture of the house in CONTRIBUTING.md is what the code's imports say."""
+"""The picture of the rooms in CONTRIBUTING.md matches the imports in the code."""
 
 import textwrap
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The rooms of bankkit: who may import whom, what a room loads, and one name for one thing."""
+"""The rooms of bankkit: what a room may import, what an import loads, and which names are used."""
 
 import ast
 import subprocess
@@ -11,7 +11,7 @@ from tests.support.paths import ROOT
 
 
 def fresh(code: str) -> str:
-    """What an interpreter that has imported nothing yet prints."""
+    """The output of this code in a new interpreter."""
     command = [sys.executable, "-c", code]
     return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
 
@@ -21,21 +21,21 @@ PACKAGE = ROOT / "bankkit"
 SOURCES = [path for path in PACKAGE.rglob("*.py") if "pb" not in path.parts]
 
 OF_THREADING = {"Lock", "RLock", "Condition", "Semaphore", "Event", "Barrier", "Thread"}
-"""The explorer's stand-ins have the names of what they stand for."""
+"""The explorer's replacements have the same names as the classes of `threading`."""
 
 LEARNERS_OWN = {"ReadWriteLock"}
-"""A lesson has its readers build what the package has."""
+"""Classes of the package that learners write themselves in a lesson."""
 
 RETIRED = {
     *("act_out", "befell", "beyond", "crashing", "first_look", "inside", "lifeline", "line"),
     *("numbers", "places", "remembering", "rush_hour", "watched", "words"),
     *("Patience", "Rivals", "Seen"),
 }
-"""Names of our own invention that the field has better words for."""
+"""Names that we invented, and for which the field has better words."""
 
 
 def test_a_room_imports_only_what_stands_below_it() -> None:
-    """In a process of its own: import-linter sets up logging, and so silences the bank's logger."""
+    """import-linter runs in a new process, because it sets up logging and silences our logger."""
     pytest.importorskip("importlinter", reason="needs import-linter: run make install")
     code = """
 import sys
@@ -52,7 +52,7 @@ sys.exit(lint_imports("pyproject.toml", no_cache=True))
     [("bankkit", set()), ("bankkit.locks", set()), ("bankkit.explorer", {"greenlet"})],
 )
 def test_what_an_import_loads(module: str, beside: set[str]) -> None:
-    """In a fresh interpreter: no gRPC, no Redis, no widgets, no pictures."""
+    """In a new interpreter, the import loads no gRPC, Redis, widgets or pictures."""
     code = f"""
 import sys
 before = set(sys.modules)
@@ -114,6 +114,6 @@ def test_no_module_or_public_name_is_retired() -> None:
 
 
 def test_no_module_hides_one_of_the_standard_library() -> None:
-    """Beside `bankkit` none is in the way; but whoever copies a file out of a room would wonder."""
+    """In `bankkit` such a name does no harm, but a user may copy the file to another folder."""
     names = {path.stem for path in SOURCES if not path.stem.startswith("__")}
     assert names & set(sys.stdlib_module_names) == set()

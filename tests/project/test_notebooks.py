@@ -1,4 +1,4 @@
-"""Each committed lesson is stored as `make notebooks` stores it, and needs no kernel to be read."""
+"""Each committed lesson is as `make notebooks` stores it, and is readable without a kernel."""
 
 import copy
 import re
@@ -31,17 +31,18 @@ OF_ONE_MACHINE = re.compile(
     r"|\b[A-Z]:\\\\?\w"
     r"|\bat 0x[0-9a-f]{6,}"
 )
-"""An address with its port, a path, an object's address: true on the author's machine alone."""
+"""An address with its port, a path, the address of an object: these differ on other machines."""
 
 every_lesson = pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.name)
 
 
 def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
+    """The code cells of a notebook."""
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
 def texts(cell: NotebookNode) -> Iterator[str]:
-    """All that a cell's outputs say, pictures left out."""
+    """The texts of a cell's outputs, without pictures."""
     for output in cell.outputs:
         yield output.get("text", "")
         yield from (v for k, v in output.get("data", {}).items() if not k.startswith("image/"))
@@ -49,7 +50,7 @@ def texts(cell: NotebookNode) -> Iterator[str]:
 
 @every_lesson
 def test_cells_were_run_once_from_top_to_bottom(path: Path) -> None:
-    """A cell without a count is compared with nothing by nbval."""
+    """nbval does not compare a cell that has no execution count."""
     counts = [cell.execution_count for cell in code_cells(read(path))]
     assert counts == list(range(1, len(counts) + 1))
 
@@ -80,7 +81,7 @@ def test_no_cell_failed(path: Path) -> None:
 def test_outputs_are_true_on_every_machine(path: Path) -> None:
     for cell in code_cells(read(path)):
         if is_ignored(cell):
-            continue  # it is ignored because it tells of this machine
+            continue  # nbval ignores it because it describes this machine
         for text in texts(cell):
             assert not OF_ONE_MACHINE.search(str(text)), cell.source
 
@@ -94,7 +95,7 @@ def test_cells_fit_a_screen_and_need_no_shell(path: Path) -> None:
 
 @every_lesson
 def test_no_two_dollar_signs_make_a_formula(path: Path) -> None:
-    """Outside code, what stands between two of them is typeset as TeX, escaped or not."""
+    """Outside code, text between two dollar signs is typeset as TeX, even if they are escaped."""
     for cell in read(path).cells:
         if cell.cell_type == "markdown":
             said = re.sub(r"```.*?```|`[^`]*`", "", cell.source, flags=re.S)
@@ -106,20 +107,23 @@ def test_nearly_every_cell_is_compared() -> None:
     assert sum(map(is_ignored, cells)) * 20 < len(cells)
 
 
-# What `make notebooks` itself promises.
+# The promises of `make notebooks`.
 
 
 def scratch(*cells: NotebookNode) -> NotebookNode:
+    """A new notebook with these cells."""
     notebook: NotebookNode = nbformat.v4.new_notebook(cells=list(cells))
     return notebook
 
 
 def write(path: Path, notebook: NotebookNode) -> Path:
+    """Writes the notebook, and returns the path."""
     path.write_text(nbformat.writes(notebook))
     return path
 
 
 def code(source: str, *tags: str) -> NotebookNode:
+    """A code cell with these tags."""
     metadata = {"tags": list(tags)} if tags else {}
     cell: NotebookNode = nbformat.v4.new_code_cell(source, metadata=metadata)
     return cell
@@ -197,7 +201,7 @@ print("done")
 
 
 def test_nothing_is_stored_of_a_progress_bar(tmp_path: Path) -> None:
-    """It comes on slow machines only."""
+    """A progress bar appears only on slow machines."""
     path = write(tmp_path / "lesson.ipynb", scratch(code(PROGRESS)))
     (cell,) = nbformat.reads(execute(path).decode(), as_version=4).cells
     assert [output.get("text") for output in cell.outputs] == ["done\n"]
@@ -209,6 +213,7 @@ def test_a_code_cell_without_code_is_refused(tmp_path: Path) -> None:
 
 
 def drawn(text: str, png: str) -> NotebookNode:
+    """A cell whose output is a picture with this text."""
     cell = code("draw()")
     cell.id = "same"
     cell.outputs = [

@@ -1,4 +1,4 @@
-"""What people install: the wheel, the conda environment, the Binder image, the make targets."""
+"""The ways to install: the wheel, the conda environment, the Binder image, the make targets."""
 
 import email
 import re
@@ -30,6 +30,7 @@ from tests.support.versions import (
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    """The wheel of this checkout."""
     folder = tmp_path_factory.mktemp("wheel")
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "--quiet"]
     done = subprocess.run(
@@ -85,7 +86,7 @@ def test_the_package_runs_without_what_only_lessons_need() -> None:
         *("matplotlib", "platformdirs"),
     }
     code = (
-        "import sys; from bankkit import *; "  # all names, as each is imported on demand
+        "import sys; from bankkit import *; "  # all names, because each is imported on first use
         "print(*{name.partition('.')[0] for name in sys.modules})"
     )
     imported = subprocess.check_output([sys.executable, "-c", code], text=True, cwd=ROOT).split()
@@ -109,7 +110,7 @@ def test_the_lock_has_what_pyproject_asks_for(python: str, platform: str) -> Non
 
 
 def test_the_lock_has_hashes_and_names_no_place() -> None:
-    """It is the same lock wherever its files come from: PyPI, a mirror of it, a folder."""
+    """The lock does not depend on the source of the files: PyPI, a mirror, or a folder."""
     for text in lock_entries().values():
         first, *others = text.splitlines()
         assert re.fullmatch(r"[a-z0-9-]+==[^ @]+( ; .*)? \\", first), first
@@ -146,7 +147,7 @@ def test_environment_yml_has_the_locks_versions() -> None:
 
 
 def test_environment_yml_leaves_nothing_to_chance() -> None:
-    """Of what a pin needs in turn, all is pinned, too. Asked is what is installed here."""
+    """All dependencies of a pinned package are pinned, too. We check the installed packages."""
     pinned, asked = pins(), system(environment_python(), "linux")
     for pin in pinned.values():
         if pin.marker is not None and not pin.marker.evaluate(asked):
@@ -165,7 +166,7 @@ def test_names_are_written_canonically() -> None:
 
 
 def test_binder_builds_from_our_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Chooses the build as mybinder.org does, and renders it; only Docker itself is left out."""
+    """Chooses and renders the build as mybinder.org does, but does not run Docker."""
     repo2docker = pytest.importorskip(
         "repo2docker.app", reason="no repo2docker: pip install 'bankkit[test]'"
     )
@@ -195,7 +196,7 @@ def test_binder_builds_from_our_environment(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_binder_starts_with_no_script_of_its_own() -> None:
-    """A `start` script runs in nobody's JupyterLab but Binder's, so no lesson may lean on one."""
+    """A `start` script runs only on Binder, so no lesson may depend on one."""
     folder = ROOT / "binder"
     assert {path.name for path in folder.iterdir()} == {"environment.yml", "postBuild"}
     assert (folder / "postBuild").stat().st_mode & 0o111

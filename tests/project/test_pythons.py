@@ -1,4 +1,4 @@
-"""The lessons, the contract and Redis on each other Python that this machine has."""
+"""The lessons, the contract and Redis on every other Python on this machine."""
 
 import subprocess
 
@@ -13,13 +13,13 @@ pytestmark = pytest.mark.elsewhere
 
 @pytest.mark.parametrize("version", [version for version in SUPPORTED if version != THIS])
 def test_the_lock_holds_on(version: str) -> None:
-    # Of rwlock there is no wheel, and it is only measured against.
+    # rwlock has no wheel, and is needed only for benchmarks.
     wanted = [text for entry, text in lock_entries().items() if entry.name != "rwlock"]
     assert_holds(venv(python(version), wanted), *HELD)
 
 
 def test_environment_yml_holds() -> None:
-    """With nothing but its pins the lessons pass, and no test file ends the run at its imports."""
+    """With only the pinned packages, the lessons pass, and no test file fails at its imports."""
     executable = venv(python(environment_python()), [str(pin) for pin in pins().values()])
     assert_holds(executable, *HELD)
     collected = subprocess.run(
@@ -34,7 +34,7 @@ def test_environment_yml_holds() -> None:
 
 
 def python(version: str) -> str:
-    """Where it is. Skips the test if this machine has none."""
+    """The path of this Python. Skips the test if this machine has none."""
     if version not in other_pythons():
         pytest.skip(
             f"no Python {version} here: `apt install python{version}-venv` where Debian has it,"

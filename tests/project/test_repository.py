@@ -1,4 +1,4 @@
-"""What a visitor and GitHub look for at the root is there, and says what pyproject.toml says."""
+"""The files that visitors and GitHub expect at the root exist, and agree with pyproject.toml."""
 
 import json
 import re
@@ -22,6 +22,7 @@ every_page = pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 
 
 def read(name: str) -> Any:
+    """The content of a YAML file of this checkout."""
     return yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))
 
 
@@ -84,8 +85,8 @@ def test_make_lab_works_in_the_container() -> None:
     text = (ROOT / ".devcontainer" / "devcontainer.json").read_text()
     container = json.loads(re.sub(r"^\s*//.*$", "", text, flags=re.MULTILINE))
     assert container["postCreateCommand"].endswith("&& make install")
-    assert container["forwardPorts"] == [8888]  # JupyterLab's own choice
-    assert container["remoteUser"] not in ("", "root")  # whom JupyterLab refuses
+    assert container["forwardPorts"] == [8888]  # JupyterLab's default
+    assert container["remoteUser"] not in ("", "root")  # JupyterLab refuses root
 
 
 @every_page

@@ -1,6 +1,6 @@
-"""A lesson that nobody has run shows its pictures and its texts: on GitHub, on nbviewer, on paper.
+"""A stored lesson shows its pictures and texts without a kernel: on GitHub, nbviewer, or paper.
 
-Stands in for such viewers: nbconvert, without a kernel and without a network.
+The tests use nbconvert in place of such viewers, without a kernel and without a network.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 
 LESSONS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 EACH_KIND = ("00", "07", "09")
-"""Those which have cards, timelines and schedules: each kind of thing that a lesson shows."""
+"""Lessons with cards, timelines and schedules: each kind of output that lessons have."""
 WITHOUT_PICTURES = {"01_create_account.ipynb"}
 
 OF_A_WIDGET = re.compile(
     r"\w\(children=|Error displaying widget|Loading widget|application/vnd\.|\bmodel_id\b"
     r"|<Figure size| object at 0x"
 )
-"""What stands where nothing better was stored for a reader without a kernel."""
+"""Texts that viewers show if no readable output was stored."""
 
 every_lesson = pytest.mark.parametrize(
     "path",
@@ -59,7 +59,7 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @cache
 def page(path: Path) -> str:
-    """The lesson as a page that needs no script from elsewhere."""
+    """The lesson as an HTML page without external scripts."""
     exporter = HTMLExporter(  # type: ignore[no-untyped-call]
         template_name="lab", mathjax_url="", require_js_url=""
     )
@@ -67,7 +67,7 @@ def page(path: Path) -> str:
 
 
 class Shown(HTMLParser):
-    """What of a page is to be seen: its text, and where its pictures come from."""
+    """The visible parts of a page: its text, and the sources of its pictures."""
 
     def __init__(self, source: str) -> None:
         super().__init__()
@@ -78,28 +78,32 @@ class Shown(HTMLParser):
 
     @property
     def text(self) -> str:
+        """The visible text."""
         return "".join(self._parts)
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        """Notes a picture, or the start of a hidden part."""
         self._hidden += tag in ("script", "style", "title")
         if tag == "img":
             self.pictures.append(dict(attributes).get("src") or "")
 
     def handle_endtag(self, tag: str) -> None:
+        """Notes the end of a hidden part."""
         self._hidden -= tag in ("script", "style", "title")
 
     def handle_data(self, data: str) -> None:
+        """Keeps visible text."""
         if not self._hidden:
             self._parts.append(data)
 
 
 def words(text: str) -> str:
-    """Without the white space, which every viewer sets as it likes."""
+    """The text without white space, which differs between viewers."""
     return "".join(text.split())
 
 
 def stored(path: Path, mime: str) -> list[str]:
-    """What the lesson's outputs hold of one kind."""
+    """The lesson's outputs of one MIME type."""
     notebook: Any = nbformat.read(path, as_version=4)
     outputs = (output for cell in notebook.cells for output in cell.get("outputs", []))
     return [output.data[mime] for output in outputs if mime in output.get("data", {})]
@@ -130,6 +134,7 @@ def test_its_cards_are_told_and_no_widget_is_left(path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """A browser that the tests of this file share."""
     with chromium() as browser:
         yield browser
 

@@ -1,4 +1,4 @@
-"""The type checker has nothing to say. It is a test so that others run beside it."""
+"""The type checker finds no errors. It is a test so that it runs in parallel with the others."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What a fork does to banks: the parent's are inert in the child, and it may have its own."""
+"""A fork: the parent's banks do nothing in the child, and the child may start its own."""
 
 import multiprocessing
 import multiprocessing.forkserver
@@ -29,6 +29,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has
 
 @pytest.fixture(scope="module")
 def bank() -> Iterator[bankkit.Bank]:
+    """A bank in which `alice` has 10 dollars."""
     with bankkit.Bank() as bank:
         bank.client.create_account("alice")
         bank.client.deposit("alice", 10)
@@ -37,12 +38,14 @@ def bank() -> Iterator[bankkit.Bank]:
 
 @pytest.fixture(scope="module")
 def fleet() -> Iterator[bankkit.Fleet]:
+    """A fleet of two servers."""
     with bankkit.Fleet(servers=2) as fleet:
         yield fleet
 
 
 @contextmanager
 def a_call_in_flight(bank: bankkit.Bank) -> Iterator[None]:
+    """Keeps a call waiting for the lock of `alice` during the block."""
     eventually_idle(bank)
     with bank.server.teller.locks.write("alice"):
         thread = threading.Thread(target=bank.stub.GetBalance, args=(ALICE,))
@@ -54,6 +57,7 @@ def a_call_in_flight(bank: bankkit.Bank) -> Iterator[None]:
 
 
 def refused(use: Callable[[], object]) -> str:
+    """The text of the RuntimeError that `use` raises."""
     with pytest.raises(RuntimeError) as error:
         use()
     return str(error.value)
@@ -152,7 +156,7 @@ def test_what_a_child_makes_itself(bank: bankkit.Bank) -> None:
 
 
 def test_a_child_right_after_a_call(bank: bankkit.Bank) -> None:
-    """The server's threads are still about the last one."""
+    """The server's threads may still be finishing the call."""
     for _ in range(5):
         bank.client.get_balance("alice")
         in_a_fork(lambda: bankkit.connect(bank.address).get_balance("alice"))
@@ -173,11 +177,11 @@ def test_a_child_beside_a_call(bank: bankkit.Bank) -> None:
     with a_call_in_flight(bank):
         in_a_fork(child)
     assert bank.client.get_balance("alice").balance == 10
-    in_a_fork(lambda: bankkit.connect(bank.address).get_balance("alice"))  # and all is well again
+    in_a_fork(lambda: bankkit.connect(bank.address).get_balance("alice"))  # gRPC works again
 
 
 def test_a_child_of_a_parent_without_fork_support(tmp_path: object) -> None:
-    """Nothing tells but that gRPC does not answer."""
+    """The only sign is that gRPC does not answer."""
     code = """
 import os, time, bankkit
 bank = bankkit.Bank()
@@ -198,6 +202,7 @@ bank.stop()
 
 
 def deposit(address: str) -> float:
+    """Deposits 1 dollar into the account `shared`; returns the new balance."""
     with bankkit.connect(address) as client:
         return client.deposit("shared", 1).balance
 
@@ -212,7 +217,7 @@ def test_multiprocessing(bank: bankkit.Bank, method: str) -> None:
         assert pool.apply_async(deposit, (bank.address,)).get(LONG_ENOUGH) == before + 1
     if method == "forkserver":
         server: Any = multiprocessing.forkserver._forkserver
-        server._stop()  # or it lives as long as this process
+        server._stop()  # otherwise it would live as long as this process
 
 
 ENDS = {
@@ -227,7 +232,7 @@ ENDS = {
 @needs_proc
 @pytest.mark.parametrize("method", ["os.fork", "multiprocessing"])
 def test_the_end_of_a_child_ends_nothing_of_its_parents(method: str) -> None:
-    """On a user's Redis there is more to lose: the namespace and the lease."""
+    """On the user's Redis, the child must not delete the namespace or the lease either."""
     code = f"""
 import multiprocessing, os, sys
 import bankkit
@@ -257,7 +262,7 @@ bank.stop()
             for number in range(1, len(ENDS) + 1):
                 assert parent.line() == f"0 True {number}.0", parent.errors()
             assert parent.wait() == 0
-            assert parent.errors() == ""  # no warning, neither of gRPC nor of Python
+            assert parent.errors() == ""  # no warning of gRPC or Python
         eventually(place.is_empty, LONG_ENOUGH)
 
 
@@ -277,7 +282,7 @@ def test_locks_on_redis(bank: bankkit.Bank) -> None:
 
 # Interrupted
 
-# A fork waits for a call that is in flight, and so long the Interrupt may come into its hook.
+# A fork waits for calls in flight. An Interrupt may come during that wait, in the fork hook.
 INTERRUPTED = """
 import os, signal, threading, time
 import bankkit

@@ -1,4 +1,4 @@
-"""Clients that open a call and say nothing keep no worker from the others, and stop no stop."""
+"""Clients that open a call and send nothing do not delay other calls, or the stop of a bank."""
 
 import threading
 import time
@@ -22,8 +22,8 @@ THREADS = 2
 MANY = 50
 GRACE = 60.0
 SOON = GRACE / 6
-"""Seconds within which a call is answered and a bank has stopped, however busy the machine is; one
-that is held up takes all of its grace."""
+"""Even on a busy machine, a call is answered and a bank stops within these seconds. A stop that
+is delayed takes the whole grace."""
 
 REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 WATCH = "/grpc.health.v1.Health/Watch"
@@ -42,7 +42,7 @@ def silence(ended: list[bool]) -> Iterator[bytes]:
 def open_streams(
     address: str, method: str, first: bytes | None, number: int
 ) -> Iterator[list[Any]]:
-    """So many streams of a method, each with one message or with none, over one connection."""
+    """Opens `number` streams over one connection, each with one message or none."""
     ended: list[bool] = []
 
     def messages() -> Iterator[bytes]:
@@ -70,34 +70,37 @@ HELD: dict[str, tuple[str, bytes | None]] = {
     "a health check without its message": (CHECK, None),
     "a health watch without its message": (WATCH, None),
 }
-"""Name -> method, and what each call says before it falls silent."""
+"""By name: the method, and the one message that the call sends, if any."""
 
 
 @pytest.fixture
 def bank() -> Iterator[bankkit.Bank]:
+    """A bank with few threads and an account `alice`."""
     with bankkit.Bank(threads=THREADS) as bank:
         bank.client.create_account("alice")
         yield bank
 
 
 def hold(bank: bankkit.Bank, *kinds: str, number: int = MANY) -> ExitStack:
-    """Returns once the server has all of these calls open."""
+    """Opens `number` calls of each kind; returns when the server has all of them."""
     stack = ExitStack()
     for kind in kinds:
         method, first = HELD[kind]
         stack.enter_context(open_streams(bank.address, method, first, number))
-    doors = bank.server._admission, bank.server._side_admission
-    eventually(lambda: sum(map(len, doors)) == number * len(kinds))
+    admissions = bank.server._admission, bank.server._side_admission
+    eventually(lambda: sum(map(len, admissions)) == number * len(kinds))
     return stack
 
 
 def duration(call: Callable[[], object]) -> float:
+    """How many seconds a call takes."""
     began = time.monotonic()
     call()
     return time.monotonic() - began
 
 
 def waiting_writers(bank: bankkit.Bank) -> int | None:
+    """How many writers wait for the lock of `alice`."""
     found = bank.server.teller.locks.statistics("alice")
     return found.waiting_writers if found else 0
 
@@ -117,7 +120,7 @@ def test_one_kind_alone(bank: bankkit.Bank, kind: str) -> None:
 
 
 def test_what_is_served_at_once_is_limited_all_the_same(bank: bankkit.Bank) -> None:
-    """Threads may be many; the bank works on as many calls as it was told."""
+    """There may be many threads, but the bank works on at most `threads` calls at once."""
     locks = bank.server.teller.locks
     request = bank_pb2.DepositRequest(account_id="alice", amount=1)
     with locks.write("alice"):
@@ -157,7 +160,7 @@ NOT_MESSAGES = [
     (method, sent)
     for method in (WATCH, CHECK, "/BankService/Deposit", REFLECTION)
     for sent in ([GARBAGE], [])
-][:-1]  # a stream of messages may be empty
+][:-1]  # for a stream of messages, an empty one is valid
 
 
 @pytest.mark.parametrize(("method", "sent"), NOT_MESSAGES)
@@ -192,7 +195,7 @@ def test_extra_threads_end_when_they_are_not_needed(monkeypatch: pytest.MonkeyPa
 def test_a_call_that_was_accepted_is_served_though_its_thread_runs_only_now(
     bank: bankkit.Bank, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A starved machine may start the thread of a call after the server has begun to stop."""
+    """On a busy machine, the thread of a call may start after the server has begun to stop."""
     answer = Admission._answer
     arrived = threading.Event()
 

@@ -1,4 +1,4 @@
-"""A proxy of the campus, which does not know the way to this machine, is not asked for it."""
+"""gRPC does not use the proxy of a campus for connections to this machine."""
 
 import pytest
 

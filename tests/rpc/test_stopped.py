@@ -1,4 +1,4 @@
-"""What is left of a bank that is stopped says so, in words that tell what to do."""
+"""Every use of a stopped bank raises an error that says what to do."""
 
 import threading
 from collections.abc import Callable
@@ -17,6 +17,7 @@ ALICE = bank_pb2.AccountRequest(account_id="alice")
 
 
 def said(use: Callable[[], object]) -> str:
+    """The text of the RuntimeError that `use` raises, with no other error in its traceback."""
     with pytest.raises(RuntimeError) as refused:
         use()
     assert not isinstance(refused.value, grpc.RpcError)
@@ -26,6 +27,7 @@ def said(use: Callable[[], object]) -> str:
 
 
 def uses(bank: bankkit.Bank | bankkit.Fleet) -> list[Callable[[], object]]:
+    """Every way to use a bank."""
     return [
         lambda: bank.client.get_balance("alice"),
         lambda: bank.client.deposit("alice", 1),
@@ -88,7 +90,7 @@ def test_a_client_that_was_closed() -> None:
         bank.channel.close()
         said_so = "This channel is closed: make a new one."
         assert said(lambda: bank.stub.GetBalance(ALICE)) == said_so
-        assert bank.client.get_balance("alice").balance == 0  # which has a channel of its own
+        assert bank.client.get_balance("alice").balance == 0  # the client has its own channel
 
 
 @pytest.mark.parametrize("by", ["client", "stub", "future"])

@@ -1,15 +1,15 @@
-"""Answers on file: wrong ones in `tests/wrongs/`, unusual right ones in `tests/rights/`.
+"""Reads the wrong answers in `tests/wrongs/` and the unusual right ones in `tests/rights/`.
 
-The answers to exercise 03.to_cents stand in `lesson_03/to_cents.py` of each folder, one cell each,
-in the percent format, whose cells editors show and run one by one:
+The answers to exercise 03.to_cents are in `lesson_03/to_cents.py` of each folder, one cell each.
+The files use the percent format: editors show its cells and run them one by one.
 
     # %% Cuts the fraction off
     # expects: a cent is gone
     def to_cents(dollars):
         return int(dollars * 100)
 
-The title says what is special about the answer. `# expects:` gives a part of the sentence that the
-check must say about it; a right answer has no such line. Below is what a learner's cell would hold.
+The title says what is special about the answer. `# expects:` gives a part of the message that the
+check must give for it; a right answer has no such line. The code below is a learner's cell.
 """
 
 import ast
@@ -29,7 +29,7 @@ _EXPECTS = re.compile(r"# expects:(.*)\n")
 
 @dataclass(frozen=True)
 class Answer:
-    """What a learner might write in answer to an exercise."""
+    """An answer to an exercise that a learner might write."""
 
     exercise: str
     """The exercise's id."""
@@ -37,7 +37,7 @@ class Answer:
     source: str
     """Python text that defines the name the id ends in."""
     expects: str = ""
-    """A part of the sentence that a wrong answer gets."""
+    """A part of the message for a wrong answer."""
 
     def __str__(self) -> str:
         return f"{self.exercise} {self.title}"
@@ -66,7 +66,7 @@ def _read(folder: Path, exercise: str) -> Iterator[Answer]:
 
 
 def parse(text: str, exercise: str, *, wrong: bool) -> Iterator[Answer]:
-    """The answers in the text of a file. ValueError names the cell that is not in order."""
+    """The answers in the text of a file. Raises ValueError that names a malformed cell."""
     above, *cells = _TITLE.split(text)
     if above.strip():
         raise ValueError(f"{exercise}: {above.splitlines()[0]!r} stands above the first '# %%'")

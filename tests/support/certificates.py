@@ -8,12 +8,14 @@ import trustme
 
 
 class Certificate(NamedTuple):
+    """The files of a certificate and its key."""
+
     cert: Path
     key: Path
 
 
 class Authority:
-    """A CA whose certificates are trusted by whoever trusts the file `ca`."""
+    """A CA, with its certificate in the file `ca`."""
 
     def __init__(self, folder: Path, name: str = "ours") -> None:
         self._ca = trustme.CA()
@@ -23,7 +25,7 @@ class Authority:
         self._ca.cert_pem.write_to_path(str(self.ca))
 
     def issue(self, *names: str, expired: bool = False) -> Certificate:
-        """For host names, addresses, or whoever else."""
+        """Makes a certificate for host names, addresses, or the name of a client."""
         yesterday = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
         issued = self._ca.issue_cert(*names, not_after=yesterday if expired else None)
         stem = f"{self._name}-{names[0]}{'-expired' if expired else ''}"

@@ -1,4 +1,4 @@
-"""A Redis with settings of its own, as a user may have one."""
+"""A Redis with special settings, as a user may have one."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,4 +17,5 @@ def server(settings: str) -> Iterator[redis_py.Redis]:
 
 
 def address(client: redis_py.Redis) -> str:
+    """`HOST:PORT` of the client's Redis."""
     return f"127.0.0.1:{client.connection_pool.connection_kwargs['port']}"

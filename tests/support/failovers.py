@@ -1,4 +1,4 @@
-"""What the tests of a Cluster and of Sentinels share: money on its way while servers die."""
+"""Shared by the tests of a Cluster and of Sentinels: deposits while Redis servers die."""
 
 import threading
 import uuid
@@ -14,9 +14,9 @@ from tests.support.waiting import eventually
 
 
 class Depositors:
-    """Threads that deposit one dollar at a time, each into an account of its own.
+    """Threads that deposit one dollar at a time, each into its own account.
 
-    What was not acknowledged is sent again under its request id until it is.
+    A deposit that was not acknowledged is sent again under its request id, until it is.
     """
 
     def __init__(self, bank: bankkit.Bank | bankkit.Fleet, accounts: list[str]) -> None:
@@ -24,9 +24,9 @@ class Depositors:
         self._stop = threading.Event()
         self.acknowledged = dict.fromkeys(accounts, 0)
         self.refused = 0
-        """Tries that the client gave up."""
+        """How many calls failed after the client's retries."""
         self.mistakes: list[grpc.RpcError] = []
-        """What no failover explains."""
+        """Errors that a failover does not explain."""
         self._threads = [threading.Thread(target=self._work, args=(name,)) for name in accounts]
         for account in accounts:
             bank.client.create_account(account)
@@ -51,7 +51,7 @@ class Depositors:
                         return
 
     def wait_for_more(self, *, or_refused: bool = False) -> None:
-        """Until each account has had another deposit from now on, or a try was given up."""
+        """Waits for another deposit on each account, or with `or_refused` for a failed call."""
         before, refused = dict(self.acknowledged), self.refused
 
         def is_more() -> bool:
@@ -62,16 +62,19 @@ class Depositors:
         eventually(is_more, LONG_ENOUGH)
 
     def stop(self) -> None:
+        """Ends the threads."""
         self._stop.set()
         for thread in self._threads:
             thread.join()
 
     def balances(self) -> dict[str, float]:
+        """The balance of each account, in dollars."""
         return {name: self._bank.client.get_balance(name).balance for name in self.acknowledged}
 
 
 @contextmanager
 def depositors(bank: bankkit.Bank | bankkit.Fleet, accounts: list[str]) -> Iterator[Depositors]:
+    """Runs depositors during the block; each account has had a deposit at its start."""
     at_work = Depositors(bank, accounts)
     try:
         at_work.wait_for_more()
@@ -81,7 +84,7 @@ def depositors(bank: bankkit.Bank | bankkit.Fleet, accounts: list[str]) -> Itera
 
 
 def cut_off(nodes: PrivateNodes, master: RedisNode) -> list[str]:
-    """Stops all replicas of a master, which does not know; they get nothing from it any more."""
+    """Pauses all replicas of a master. The master does not notice, but they get no more writes."""
     replicas = [node.name for node in nodes.nodes if node.master == master.name]
     for name in replicas:
         nodes.pause(name)
@@ -90,7 +93,7 @@ def cut_off(nodes: PrivateNodes, master: RedisNode) -> list[str]:
 
 
 def make_whole(nodes: PrivateNodes) -> None:
-    """All nodes run again, and the set-up is healthy."""
+    """Restarts or resumes all nodes, and waits until the set-up is healthy."""
     for node in nodes.nodes:
         if node.state == "paused":
             nodes.resume(node.name)

@@ -1,7 +1,7 @@
-"""A Redis full of somebody else's data, which no bank may touch.
+"""A Redis with the data of other programs, which no bank may touch.
 
-As a plugin of pytest (`-p tests.support.foreign_data`, as in `make test`) it is the Redis that
-every lesson meets, over TCP with a password. After each lesson all of it must be as it was.
+This file is also a pytest plugin (`-p tests.support.foreign_data`, as in `make test`): all lessons
+then use this Redis, over TCP with a password. After each lesson, the data must be unchanged.
 """
 
 import os
@@ -18,7 +18,7 @@ from bankkit.redis_backend.connection import connect
 from tests.support.processes import LONG_ENOUGH, redis_on_tcp
 from tests.support.waiting import eventually
 
-# jsonschema, which nbval asks for, does without it, and it takes two seconds to import.
+# It takes two seconds to import, and jsonschema, which nbval uses, works without it.
 sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
 PASSWORD = "open-sesame"
@@ -35,10 +35,11 @@ FOREIGN: dict[str, dict[str, Any]] = {
     "zset": {"scores": {"ann": 1.5, "bob": 2}},
     "stream": {"events": {"kind": "login"}},
 }
-"""By type, keys that are somebody else's, some with names much like ours."""
+"""Keys of other programs, by type; some have names much like ours."""
 
 
 def fill(client: Any) -> None:
+    """Stores the keys of other programs in this Redis."""
     for key, text in FOREIGN["string"].items():
         client.set(key, text)
     for key, fields in FOREIGN["hash"].items():
@@ -55,7 +56,7 @@ def fill(client: Any) -> None:
 
 
 def dump(client: Any) -> dict[str, tuple[str, Any, int]]:
-    """Every key: its type, its value, when it expires."""
+    """By key: its type, its value, and when it expires."""
     found = {}
     for key in client.scan_iter(count=1000):
         kind = client.type(key)
@@ -73,7 +74,7 @@ def dump(client: Any) -> dict[str, tuple[str, Any, int]]:
 
 
 def assert_untouched(client: Any, before: dict[str, tuple[str, Any, int]]) -> None:
-    """All is as `dump` had it before, soon nothing has come to it, and nobody has flushed."""
+    """Compares with an earlier `dump`: no key has changed, new keys are soon gone, no flush ran."""
     eventually(lambda: dump(client).keys() == before.keys(), LONG_ENOUGH)
     after = dump(client)
     changed = {key: (before[key], after[key]) for key in before if before[key] != after[key]}
@@ -106,7 +107,7 @@ def _is_lesson(item: pytest.Item | None) -> bool:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> Outcome:
-    """A lesson's kernel starts in here, and takes the variable from this process."""
+    """Sets the variable: a lesson's kernel starts here and inherits it."""
     if not _is_lesson(item):
         return (yield)
     if not _url:
@@ -120,7 +121,7 @@ def pytest_runtest_setup(item: pytest.Item) -> Outcome:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Outcome:
-    """Its kernel ends in here, after the last cell."""
+    """Checks the data after the last cell of a lesson, when its kernel has ended."""
     result = yield
     if _is_lesson(item) and (nextitem is None or nextitem.path != item.path):
         assert_untouched(_client, _before)
@@ -128,4 +129,5 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 
 def pytest_sessionfinish() -> None:
+    """Stops the Redis at the end of the run."""
     _open.close()

@@ -1,4 +1,4 @@
-"""A child by fork for a test, with its errors."""
+"""Runs code in a forked child, and reports its errors."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ from tests.support.waiting import eventually
 
 
 def in_a_fork(work: Callable[[], object]) -> None:
-    """Do it in a forked child, and raise AssertionError with the child's traceback if it raises."""
+    """Runs `work` in a forked child. If it raises, raises AssertionError with the traceback."""
     if not hasattr(os, "fork"):
         pytest.skip("this system has no fork")
     answer, question = os.pipe()

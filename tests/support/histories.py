@@ -1,4 +1,4 @@
-"""Histories that nobody recorded: as large as a picture has to bear."""
+"""Artificial histories: some are as large as a picture must be able to show."""
 
 import random
 
@@ -7,16 +7,16 @@ from bankkit.lab.recording.history import History
 
 
 def crowded(clients: int, spans: int, *, with_lock: bool = True) -> History:
-    """Deposits and reads of many clients at one account, each a wait and a hold: two spans a call.
+    """Deposits and reads of many clients on one account. Each call has two spans: wait and hold.
 
-    With a lock, many readers or one writer hold it at a time; without, everybody goes at once, and
-    updates get lost. Times are those of a quick machine: holds take some 50 µs.
+    With a lock, many readers or one writer hold it at a time. Without it, all calls run at once,
+    and updates are lost. Times are those of a fast machine: a hold takes about 50 µs.
     """
     dice = random.Random(spans)
     events: list[RecordedEvent] = []
-    free = [0] * clients  # from when on each client is
+    free = [0] * clients  # the time from which each client is free
     last_write = last_read = 0
-    touches: list[tuple[int, bool, str]] = []  # when, whether it is a commit, and whose
+    touches: list[tuple[int, bool, str]] = []  # time, whether it is a commit, client
 
     def add(at: int, kind: EventKind, value: int | None = None, note: str = "") -> None:
         events.append(RecordedEvent(at, call, kind, "alice", value, note))
@@ -59,7 +59,7 @@ MS = 1_000_000
 
 
 def killed() -> History:
-    """A server is killed with the lock in its hands; another one waits for the lease to run out."""
+    """A server is killed while it holds the lock; another one waits until the lease has expired."""
     return History(
         [
             *_call("client 1#1", "server 1", 0, 1, read=(2, 0)),
@@ -73,7 +73,7 @@ def killed() -> History:
 
 
 def paused(*, fencing: bool) -> History:
-    """A server is paused past its lease, and wakes up after another one has written."""
+    """A server is paused until after its lease, and resumed after another one has written."""
     history = [
         *_call("client 1#1", "server 1", 0, 1, read=(2, 0)),
         RecordedEvent(60 * MS, "", "paused", server="server 1"),
@@ -107,7 +107,7 @@ def _call(
     wrote: tuple[float, int] | None = None,
     ends: float | None = None,
 ) -> list[RecordedEvent]:
-    """A deposit in a server, in milliseconds and cents, as far as it comes."""
+    """The events of a deposit in a server, up to where it ends; in milliseconds and cents."""
 
     def event(
         at: float, kind: EventKind, value: int | None = None, note: str = ""

@@ -1,6 +1,6 @@
-"""A lesson's questions, small: the machinery is tested on it, and it shows how to write one.
+"""A small lesson that tests the course machinery, and shows how to write a lesson.
 
-Its wrong answers stand in `tests/wrongs/lesson_99/`, its unusual right ones in `tests/rights/`.
+Its wrong answers are in `tests/wrongs/lesson_99/`, its unusual right ones in `tests/rights/`.
 """
 
 from typing import Any
@@ -23,6 +23,7 @@ PREDICTIONS = (
 
 
 def check_to_cents(to_cents: Any) -> None:
+    """Raises `Wrong` if an amount is converted wrongly."""
     for dollars, cents in ((1.0, 100), (0.29, 29), (1.15, 115)):
         got = to_cents(dollars)
         if type(got) is not int:
@@ -34,6 +35,7 @@ def check_to_cents(to_cents: Any) -> None:
 
 
 def check_open(open: Any, bank: Any) -> None:
+    """Raises `Wrong` if the answer's `open` does not open an account once."""
     if open(bank.stub, "7") != "OK":
         raise Wrong("Opening account 7 in an empty bank must give `OK`.")
     if not bank.peek("7"):

@@ -1,4 +1,4 @@
-"""Where this checkout and its parts are."""
+"""The paths of this checkout and its parts."""
 
 from pathlib import Path
 

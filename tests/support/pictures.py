@@ -1,4 +1,4 @@
-"""What holds for every picture of the lab: readable text, and one line that says the same."""
+"""Checks for every picture of the lab: its text is readable, and one line says the same."""
 
 import io
 
@@ -18,12 +18,12 @@ from bankkit.lab.drawing.figures import (
 
 
 def check(picture: Picture) -> None:
-    """Fails unless the picture can be read by everybody, and at the size at which it is shown."""
+    """Fails unless everybody can read the picture, at the size at which it is shown."""
     figure = picture.figure
     width, height = figure.get_size_inches()
     assert width <= MAX_WIDTH
     written = list(sizes(figure))
-    assert written, "a picture without words says nothing"
+    assert written, "the picture has no text"
     assert min(size for size, _ in written) >= MIN_POINTS
     assert picture.line.endswith(".")
     assert "\n" not in picture.line
@@ -32,7 +32,7 @@ def check(picture: Picture) -> None:
     assert png.size == (round(width * DPI * SHARPNESS), round(height * DPI * SHARPNESS))
     with plain_style():
         FigureCanvasAgg(figure).draw()  # type: ignore[no-untyped-call]
-    # Beyond an axis there may be ticks that are never drawn.
+    # An axis may have ticks beyond its ends, which are never drawn.
     ticks = {label for axes in figure.axes for label in axes.get_xticklabels()}
     for text in set(figure.findobj(Text)) - ticks:
         assert isinstance(text, Text)

@@ -1,4 +1,4 @@
-"""A C library that answers for the kernel: some faults cannot be had on every machine."""
+"""A C library that fakes answers of the kernel, for faults that not every machine can produce."""
 
 import shutil
 import subprocess
@@ -8,7 +8,7 @@ import pytest
 
 
 def preloaded(folder: Path, source: str) -> str:
-    """What to put into LD_PRELOAD; skips the test where there is no compiler."""
+    """Compiles the library; returns the value for LD_PRELOAD. Skips the test without a compiler."""
     compiler = shutil.which("gcc") or shutil.which("cc")
     if compiler is None:
         pytest.skip("needs a C compiler: apt install gcc libc6-dev")

@@ -1,4 +1,4 @@
-"""Real processes for tests: where they live, whether any is left, what they said."""
+"""Real processes for tests: their folder, whether any is left, and their output."""
 
 import os
 import queue
@@ -21,44 +21,44 @@ from tests.support.paths import ROOT
 from tests.support.waiting import eventually
 
 LONG_ENOUGH = 120
-"""Seconds that no step of a test needs, however busy the machine is."""
+"""A timeout in seconds that no step of a test reaches, even on a busy machine."""
 
 needs_proc = pytest.mark.skipif(
-    not Path("/proc/self/environ").exists(), reason="needs /proc to see who is left"
+    not Path("/proc/self/environ").exists(), reason="needs /proc to find processes that are left"
 )
 
 
 class Home:
-    """A folder for temporary files, by which all processes that a test starts are known."""
+    """A folder for temporary files that also identifies all processes that a test starts."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.environ = os.environ | {"TMPDIR": str(folder), "PYTHONPATH": str(ROOT)}
 
     def processes(self) -> list[str]:
-        """Those alive: each has this folder in its environment or on its command line.
+        """The living processes that have this folder in their environment or command line.
 
-        Redis writes its title over its environment, but the title holds the socket's path.
+        Redis overwrites its environment with its title, but the title has the path of the socket.
         """
         mark, found = os.fsencode(self.folder), []
         for process in Path("/proc").glob("[0-9]*"):
             try:
                 command = (process / "cmdline").read_bytes()
                 environ = (process / "environ").read_bytes()
-            except OSError:  # it has ended meanwhile, or is somebody else's
+            except OSError:  # it has just ended, or belongs to another user
                 continue
             if int(process.name) != os.getpid() and mark in command + environ:
                 found.append(f"{process.name} {command.replace(bytes(1), b' ').decode()}")
         return found
 
     def is_empty(self) -> bool:
-        """No process, no socket, no file."""
+        """Whether it has no process, no socket and no file left."""
         return not self.processes() and not any(self.folder.glob("bankkit-*"))
 
 
 @contextmanager
 def home() -> Iterator[Home]:
-    """Its folder has a short name, for a path below it becomes that of a unix socket."""
+    """A new home. Its path is short, because unix sockets in it must have short paths."""
     folder = Path(tempfile.mkdtemp(prefix="home-", dir="/tmp"))
     try:
         yield Home(folder)
@@ -67,9 +67,9 @@ def home() -> Iterator[Home]:
 
 
 class Child:
-    """A process whose output is read line by line. It leads a process group of its own.
+    """A process whose output is read line by line. It leads its own process group.
 
-    A context manager that kills what is left of it.
+    A context manager that kills the process if it still runs.
     """
 
     def __init__(
@@ -96,31 +96,32 @@ class Child:
             reader.start()
 
     def line(self) -> str:
-        """The next line of its output, without its end; empty once there is none."""
+        """The next line of output without the newline; empty at the end of the output."""
         return self._lines.get(timeout=LONG_ENOUGH).removesuffix("\n")
 
     def line_starting(self, start: str) -> str:
-        """What follows `start` in the first line from here that starts so."""
+        """The rest of the next line that begins with `start`."""
         while line := self.line():
             if line.startswith(start):
                 return line.removeprefix(start)
-        raise AssertionError(f"no line {start!r}; it said: {self.errors()}")
+        raise AssertionError(f"no line starts with {start!r}; stderr: {self.errors()}")
 
     def wait(self) -> int:
-        """Its exit status; negative for the signal that killed it."""
+        """Waits for the end. Returns the exit status, negative for the signal that killed it."""
         return self._process.wait(LONG_ENOUGH)
 
     def errors(self) -> str:
-        """All it wrote to stderr; waits for its end."""
+        """Waits for the end. Returns all that the process wrote to stderr."""
         self.wait()
         self._readers[1].join(LONG_ENOUGH)
         return "".join(self._errors)
 
     def send(self, number: int) -> None:
+        """Sends a signal to the process."""
         self._process.send_signal(number)
 
     def send_to_group(self, number: int) -> None:
-        """As a terminal does for Ctrl-C."""
+        """Sends a signal to the process group, as a terminal does for Ctrl-C."""
         os.killpg(self.pid, number)
 
     def __enter__(self) -> Self:
@@ -147,28 +148,28 @@ class Child:
 
 
 def python(code: str, environ: Mapping[str, str]) -> Child:
-    """A Python that runs this code."""
+    """Starts a Python process that runs this code."""
     return Child([sys.executable, "-c", code], environ)
 
 
 def command(*arguments: str, environ: Mapping[str, str] | None = None) -> Child:
-    """`python -m bankkit` with these arguments."""
+    """Starts `python -m bankkit` with these arguments."""
     return Child([sys.executable, "-m", "bankkit", *arguments], environ)
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody had a moment ago."""
+    """A port of 127.0.0.1 that was free a moment ago."""
     with closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def accepts(address: str) -> bool:
-    """Whether somebody listens at `HOST:PORT`."""
+    """Whether a server listens at `HOST:PORT`."""
     host, _, port = address.rpartition(":")
     try:
         with socket.create_connection((host, int(port)), timeout=5) as connection:
-            # A port that nobody has may be given to this very connection, which then meets itself.
+            # The system may give the free port to this very connection, which then meets itself.
             return bool(connection.getsockname() != connection.getpeername())
     except OSError:
         return False
@@ -176,13 +177,13 @@ def accepts(address: str) -> bool:
 
 @contextmanager
 def redis_server(settings: str, port_setting: str = "port") -> Iterator[int]:
-    """Starts a Redis that is nobody's bank and saves nothing. Yields its port on 127.0.0.1.
+    """Starts a Redis outside of any bank, which saves nothing. Yields its port on 127.0.0.1.
 
     `settings` are lines of its configuration. With TLS, `port_setting` is `tls-port`.
     """
     (port,) = free_ports(1)  # the port of a Cluster's bus is free, too
     server = subprocess.Popen(
-        [find_binary().path, "-"],  # settings from stdin: no password on a command line
+        [find_binary().path, "-"],  # from stdin, so that no password is on a command line
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,
@@ -201,6 +202,6 @@ def redis_server(settings: str, port_setting: str = "port") -> Iterator[int]:
 
 @contextmanager
 def redis_on_tcp(password: str) -> Iterator[str]:
-    """The URL of a Redis that is nobody's bank, on a port of 127.0.0.1."""
+    """The URL of a Redis outside of any bank, on a port of 127.0.0.1."""
     with redis_server(f"requirepass {password}") as port:
         yield f"redis://:{password}@127.0.0.1:{port}/0"

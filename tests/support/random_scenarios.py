@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 Scenario = Callable[[Any], None]
-Statement = tuple[str, int, tuple["Statement", ...]]  # what it does, which object, its block
+Statement = tuple[str, int, tuple["Statement", ...]]  # operation, number of the object, inner block
 
 SIMPLE = (
     "read", "write", "add", "locked", "give", "take", "try", "try for a while", "set", "clear",
@@ -54,7 +54,7 @@ def _statement(rng: random.Random, kinds: list[str], depth: int) -> Statement:
 
 
 class _World:
-    """What the threads of a program share."""
+    """The objects that the threads of a program share."""
 
     def __init__(self, threading: Any) -> None:
         self.choose = threading.choose

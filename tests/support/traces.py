@@ -1,4 +1,4 @@
-"""The traces of a scenario: its schedules without the order of unrelated steps.
+"""The traces of a scenario: its schedules without the order of independent steps.
 
 Two schedules of the same trace are equivalent, and a reduction may run only one of them. This file
 does not use the explorer's own notion of a trace, so that tests can compare the two.
@@ -49,9 +49,9 @@ def source_dpor(scheduler: Scheduler) -> DepthFirst:
 def traces(
     scenario: Callable[[Any], object], make: MakeSearch, most: int = 1_000_000
 ) -> tuple[set[Hashable], int]:
-    """All traces that the search meets, also failing ones, and how many schedules it ran.
+    """All traces that the search finds, including failing ones, and how many schedules it ran.
 
-    If it ran `most` schedules, there may be more of both.
+    If it ran `most` schedules, there may be more traces and schedules.
     """
     found: set[Hashable] = set()
 
@@ -70,7 +70,7 @@ def traces(
 
 
 def trace(search: Search) -> Hashable:
-    """What each thread did, and the order in which each object was used.
+    """The steps of each thread, and the order in which each object was used.
 
     Reads with no write between them have no order.
     """

@@ -1,4 +1,4 @@
-"""Environments for tests that need other versions than the ones pytest runs on.
+"""Virtual environments for tests that need other versions than those of this environment.
 
 They are made on demand and kept in `.cache/venvs`, one for each Python and list of requirements.
 """
@@ -27,17 +27,17 @@ THIS = f"{sys.version_info.major}.{sys.version_info.minor}"
 UNREACHABLE = re.compile(
     r"Retrying \(Retry\(|NewConnectionError|NameResolutionError|ConnectTimeout"
 )
-"""What pip says when it cannot reach a registry, and not when a version does not exist."""
+"""Texts that pip prints if it cannot reach a registry, but not if a version does not exist."""
 
 NO_REGISTRY = "needs a package registry, and none can be reached: connect and try again"
 
 
 def venv(python: str, wanted: Sequence[str]) -> Path:
-    """The Python of an environment with this in it, built on `python` if it is not there yet.
+    """The Python of an environment with the `wanted` packages; made with `python` if it is missing.
 
-    `wanted` are entries of a requirements file. If they have hashes, all must have, and nothing
-    else is installed. Tests that run at the same time and want the same environment build it once.
-    Skips the calling test when the registry cannot be reached; any other trouble fails it.
+    `wanted` are entries of a requirements file. Either all or none have hashes; with hashes,
+    nothing else is installed. If several tests need it at the same time, one of them builds it.
+    Skips the calling test if the registry cannot be reached; any other error fails it.
     """
     version = subprocess.check_output([python, "-VV"], text=True)
     key = hashlib.sha256("\n".join([version, *sorted(wanted)]).encode()).hexdigest()[:16]
@@ -47,8 +47,8 @@ def venv(python: str, wanted: Sequence[str]) -> Path:
     with _alone(folder.with_suffix(".lock")):
         if complete.exists():
             return executable
-        # The pip of this environment fills the other: it is newer than the one that would come
-        # with an old Python, and twice as fast.
+        # We use the pip of this environment: it is newer than the one that comes with an old
+        # Python, and twice as fast.
         subprocess.run([python, "-m", "venv", "--clear", "--without-pip", folder], check=True)
         listed = folder / "wanted.txt"
         listed.write_text("\n".join(wanted))
@@ -64,7 +64,7 @@ def venv(python: str, wanted: Sequence[str]) -> Path:
 
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """While no other process is in here with the same file."""
+    """Holds a lock on the file, so that other processes wait."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
         flock(file, LOCK_EX)
@@ -73,13 +73,13 @@ def _alone(path: Path) -> Iterator[None]:
 
 @cache
 def other_pythons() -> dict[str, str]:
-    """Where each other supported Python is that runs on this machine; by version."""
+    """The path of each supported Python on this machine except this one; by version."""
     others = (version for version in SUPPORTED if version != THIS)
     return {version: path for version in others if (path := _interpreter(version))}
 
 
 def _interpreter(version: str) -> str | None:
-    """A Python of this version that runs: from PATH, else from pyenv, whose shims may not."""
+    """The path of a working Python of this version: from PATH, or from pyenv if its shim fails."""
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     installed = map(str, sorted(pyenv.glob(f"{version}.*/bin/python")))
     for candidate in (f"python{version}", *installed):
@@ -94,20 +94,20 @@ def _interpreter(version: str) -> str | None:
 
 
 def pythons() -> dict[str, str]:
-    """Where each supported Python is that this machine has, this one included; by version."""
+    """The path of each supported Python on this machine, including this one; by version."""
     every = {**other_pythons(), THIS: sys.executable}
     return {version: every[version] for version in SUPPORTED if version in every}
 
 
 def for_lessons() -> list[Requirement]:
-    """What the lessons and the tests of `HELD` need."""
+    """The requirements of the lessons and of the tests in `HELD`."""
     beside = {"hypothesis", "nbval", "packaging", "pytest", "pyyaml", "trustme"}
     every = requirements(*EXTRAS)
     return [every[name] for name in sorted(requirements("lab", "embedded").keys() | beside)]
 
 
 def environment(**changes: str) -> dict[str, str]:
-    """This process's environment without what would tie a child to this Python."""
+    """The environment variables of this process, except those that tie a child to this Python."""
     dropped = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
     return {k: v for k, v in os.environ.items() if k not in dropped} | changes
 
@@ -118,7 +118,7 @@ HELD = (
     *("tests/redis_backend/test_private.py", "tests/redis_backend/test_url.py"),
     *("tests/redis_backend/test_user.py", "tests/locks/test_redis_lock.py"),
 )
-"""What is tried again on other versions: the lessons, the contract, the rules, Redis."""
+"""The tests that also run on other versions: the lessons, the contract, the rules, Redis."""
 
 
 def assert_holds(python: Path, *paths: str, hide: Sequence[str] = ()) -> None:

@@ -1,4 +1,4 @@
-"""Which versions this project says it needs, has locked, and pins: read from its files."""
+"""The versions that this project requires, locks and pins, read from its files."""
 
 import re
 import tomllib
@@ -14,17 +14,17 @@ ENVIRONMENT = ROOT / "environment.yml"
 
 SUPPORTED = ("3.11", "3.12", "3.13", "3.14", "3.15")
 EXTRAS = ("lab", "embedded", "test", "bench")
-"""What `make install` installs beside the bank itself."""
+"""The extras that `make install` installs."""
 
 BESIDE_LESSONS = ("hatchling", "nbval", "pytest")
-"""What environment.yml has beyond the lessons: it installs bankkit and runs `pytest --nbval`."""
+"""Packages in environment.yml that the lessons do not need: for the installation and the tests."""
 
 SYSTEMS = {
     "linux": {"os_name": "posix", "platform_system": "Linux", "platform_machine": "x86_64"},
     "darwin": {"os_name": "posix", "platform_system": "Darwin", "platform_machine": "arm64"},
     "win32": {"os_name": "nt", "platform_system": "Windows", "platform_machine": "AMD64"},
 }
-"""What the markers of a requirement may ask, by `sys_platform`."""
+"""The variables that markers of a requirement use, by `sys_platform`."""
 
 
 def project() -> dict[str, object]:
@@ -34,7 +34,7 @@ def project() -> dict[str, object]:
 
 
 def required(*extras: str) -> list[Requirement]:
-    """What bankkit requires by itself, and with the given extras, as pyproject.toml has it."""
+    """The requirements in pyproject.toml: those of bankkit, and of the given extras."""
     table = project()
     lines = list(table["dependencies"])  # type: ignore[call-overload]
     for extra in extras:
@@ -43,7 +43,7 @@ def required(*extras: str) -> list[Requirement]:
 
 
 def requirements(*extras: str) -> dict[str, Requirement]:
-    """The same by name, for a supported Python on Linux."""
+    """The requirements by name, for a supported Python on Linux."""
     here = system(SUPPORTED[0], "linux")
     return {
         entry.name: entry
@@ -76,16 +76,16 @@ def system(python: str, platform: str) -> dict[str, str]:
 
 @cache
 def lock_entries() -> dict[Requirement, str]:
-    """Each entry of the lock, and its text with the hashes; a name may have several, by marker."""
+    """Each entry of the lock, with its text and hashes. A name may have several, by marker."""
     texts = re.split(r"^(?=\w)", LOCK.read_text(), flags=re.MULTILINE)[1:]
     return {Requirement(text.partition("\n")[0].rstrip(" \\")): text.rstrip() for text in texts}
 
 
 @cache
 def locked(python: str, platform: str) -> dict[str, str]:
-    """The version that the lock has for a Python and a `sys_platform`; by name.
+    """The locked version of each package, by name, for a Python and a `sys_platform`.
 
-    Raises ValueError if it has two of one name.
+    Raises ValueError if the lock has two versions of one name.
     """
     versions: dict[str, str] = {}
     for entry in lock_entries():
@@ -105,7 +105,7 @@ def environment_python() -> str:
 
 
 def pins() -> dict[str, Requirement]:
-    """What the `pip:` section of environment.yml installs; by name."""
+    """The requirements in the `pip:` section of environment.yml, by name."""
     (section,) = (entry["pip"] for entry in _environment() if isinstance(entry, dict))
     return {parsed.name: parsed for parsed in map(Requirement, section)}
 

@@ -1,4 +1,4 @@
-"""Waiting for a condition instead of sleeping and hoping."""
+"""Waits for a condition, instead of sleeping for a fixed time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def eventually(condition: Callable[[], bool], seconds: float = 5.0) -> None:
-    """Returns once the condition holds; fails if it does not within so many seconds."""
+    """Returns when the condition holds; fails if it does not within `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds} s"
@@ -19,9 +19,9 @@ def eventually(condition: Callable[[], bool], seconds: float = 5.0) -> None:
 
 
 def eventually_idle(bank: Bank) -> None:
-    """Returns once the server has nothing to do.
+    """Returns when the server has nothing to do.
 
-    A call counts as its load until a moment after the caller has the answer. A test that waits for
-    a load must wait for this first, or it may see the call before.
+    A call counts as load until a moment after the caller has the reply. A test that waits for a
+    load must call this function first, or it may see the previous call.
     """
     eventually(lambda: bank.server.load == 0, 60)

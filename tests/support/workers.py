@@ -1,4 +1,4 @@
-"""Threads that do what a test tells them, one call at a time, so that the test is the schedule."""
+"""Threads that run one call at a time for a test, so that the test determines the schedule."""
 
 import queue
 import threading
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 PATIENCE = 10.0
-"""Seconds after which something that should have happened counts as a hang."""
+"""Seconds after which a call that has not returned counts as a hang."""
 
 
 class Worker:
@@ -22,18 +22,22 @@ class Worker:
 
     @property
     def ident(self) -> int:
+        """The identifier of the thread."""
         assert self._thread.ident is not None
         return self._thread.ident
 
     def ask(self, call: Callable[..., Any], *args: Any) -> Future[Any]:
+        """Hands the thread a call, and returns a future of its result."""
         future: Future[Any] = Future()
         self._calls.put((future, lambda: call(*args)))
         return future
 
     def do(self, call: Callable[..., Any], *args: Any) -> Any:
+        """Hands the thread a call, and waits for its result."""
         return self.ask(call, *args).result(PATIENCE)
 
     def dismiss(self) -> None:
+        """Ends the thread. Fails if it hangs in its last call."""
         self._calls.put(None)
         self._thread.join(PATIENCE)
         assert not self._thread.is_alive(), "a worker hangs in its last call"
@@ -49,7 +53,7 @@ class Worker:
 
 @contextmanager
 def workers(count: int) -> Iterator[list[Worker]]:
-    """So many workers, sent home at the end."""
+    """Starts `count` workers, and ends them at the end of the block."""
     team = [Worker() for _ in range(count)]
     try:
         yield team
