@@ -230,7 +230,7 @@ def _check_payload(got: Any, payload: bytes, data: bytes, shown: str) -> None:
 EXERCISES = (
     Exercise(
         id="02.balance_or_none",
-        title="No account is not no money",
+        title="A missing account is not an empty one",
         task="Write `balance_or_none(stub, account_id)`: the balance of the account, or `None` if "
         "there is no such account.\n\n"
         "Every other error must reach the caller as it is.",
@@ -277,7 +277,7 @@ def balance_or_none(stub, account_id):
         ),
         answer='''\
 def read_varint(data, at):
-    """The number that begins at data[at], and where the next thing begins."""
+    """Return the number that begins at data[at], and the position after it."""
     number = shift = 0
     while True:
         byte = data[at]

@@ -266,7 +266,7 @@ def _name(error: grpc.RpcError) -> str:
 EXERCISES = (
     Exercise(
         id="03.to_cents",
-        title="The door",
+        title="From dollars to cents",
         task="Write `to_cents(dollars)`: the whole cents of an amount, as an `int`. "
         "`to_cents(0.29)` is `29`.\n\n"
         "Raise ValueError for what is no amount of money: zero, less than zero, NaN, infinity, and "
