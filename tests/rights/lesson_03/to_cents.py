@@ -25,7 +25,7 @@ from fractions import Fraction
 
 
 def to_cents(dollars):
-    cents = Fraction(repr(dollars)) * 100  # of "nan" and "inf" it makes a ValueError
+    cents = Fraction(repr(dollars)) * 100  # raises ValueError for "nan" and "inf"
     if cents <= 0 or cents.denominator != 1:
         raise ValueError("not an amount of money")
     return cents.numerator

@@ -29,7 +29,7 @@ def decode_field(data):
 
 
 # %% Decodes the payload
-# expects: must stay bytes
+# expects: must be bytes, but is text
 def read_varint(data, at):
     """Return the number that begins at data[at], and the position after it."""
     number = shift = 0

@@ -57,7 +57,7 @@ def rounds_to_double(stub, account_id, percent):
 
 
 # %% Calculates without the bank
-# expects: you did not ask the bank
+# expects: you did not call the bank
 from bankkit.pb import bank_pb2
 
 
