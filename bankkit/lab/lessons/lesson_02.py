@@ -15,10 +15,10 @@ TITLE = "Get balance"
 
 
 def message_type(name: str, fields: str) -> type[Message]:
-    """A message type from its fields, written as in a proto3 file: `string id = 1; double x = 2;`.
+    """Make a message type from proto3 fields, such as `string id = 1; double x = 2;`.
 
-    It lives in a pool of its own: in the default one, a second `BalanceResponse` would clash with
-    the bank's. ValueError for what is no list of string and double fields.
+    Each type gets its own descriptor pool: in the default pool, a second `BalanceResponse` would
+    clash with the bank's. Raises ValueError unless `fields` is a list of string and double fields.
     """
     found = re.findall(r"\s*(string|double)\s+(\w+)\s*=\s*(\d+)\s*;", fields)
     if "".join(f"{kind}{field}={number};" for kind, field, number in found) != re.sub(
@@ -43,7 +43,7 @@ def message_type(name: str, fields: str) -> type[Message]:
 PREDICTIONS = (
     Prediction(
         id="02.unknown",
-        question="Nobody has opened account `bob`. What does `GetBalance` of `bob` give?",
+        question="Nobody has opened account `bob`. What does `GetBalance` return for `bob`?",
         options={
             "0.0": "`0.0`: no account, no money.",
             "NOT_FOUND": "An error, `NOT_FOUND`.",
@@ -52,22 +52,22 @@ PREDICTIONS = (
         expects="NOT_FOUND",
         why="An empty account and no account are two different answers, so the bank gives two: "
         "`0.0` and `NOT_FOUND`.\n\n"
-        "`INVALID_ARGUMENT` would be untrue: the request is well formed. Open the account, and the "
-        "very same request succeeds.",
+        "`INVALID_ARGUMENT` would be wrong: the request is well formed. Once you open the account, "
+        "the same request succeeds.",
     ),
     Prediction(
         id="02.readers",
         question="Now the bank uses its read–write lock, and the same five clients read the same "
-        "account. How many hold the lock at the same time, at most?",
+        "account. How many of them hold the lock at the same time, at most?",
         options={
             "5": "5: all of them.",
-            "2": "2: one reads and the next is let in early.",
+            "2": "2: one reads, and the lock lets in the next one early.",
             "1": "1: a lock lets in one at a time.",
         },
         expects="5",
         why="A read changes nothing, so readers cannot disturb one another. The read lock lets in "
         "any number of them.\n\n"
-        "Each reader here waited until all five were inside. Had the lock kept even one of them "
+        "Each reader here waited until all five were inside. If the lock had kept even one of them "
         "out, the cell would have failed.",
     ),
     Prediction(
@@ -81,38 +81,38 @@ PREDICTIONS = (
         },
         expects="0",
         why="In proto3 a plain field that has its default value (0, an empty text) is not sent. "
-        "The reader finds no such field and shows the default.\n\n"
-        "So nothing in the bytes tells an empty account from a balance that somebody forgot to "
-        "fill in. One more reason why `no such account` must be a status, not a zero.",
+        "The reader finds no such field and uses the default.\n\n"
+        "So the bytes do not distinguish an empty account from a balance that somebody forgot to "
+        "set. This is another reason why `no such account` must be a status, not a zero.",
     ),
     Prediction(
         id="02.old_reader",
-        question="An old client gets a reply with a field it has never heard of, and passes the "
+        question="An old client gets a reply with a field that it does not know, and passes the "
         "message on. What happens to the new field?",
         options={
             "error": "The old client cannot parse the message at all.",
-            "kept": "The old client reads the rest and hands on the new field, too.",
+            "kept": "The old client reads the rest and passes on the new field, too.",
             "lost": "The old client reads the rest; the new field is lost.",
         },
         expects="kept",
-        why="Each field begins with its number and its wire type. The type tells even a stranger "
-        "how long the field is, so the old client can step over it.\n\n"
-        "It keeps the bytes it did not understand, and sends them along when it sends the message.",
+        why="Each field begins with its number and its wire type. The wire type says how long the "
+        "field is, so the old client can skip a field that it does not know.\n\n"
+        "It keeps the bytes of unknown fields, and sends them when it sends the message.",
     ),
     Prediction(
         id="02.reused",
-        question="The new server has no field `balance = 2` any more; number 2 is `fee` now, also "
-        "a double. It sends a fee of 1.5. What does the old client show as the balance?",
+        question="The new server no longer has the field `balance = 2`; number 2 is now `fee`, "
+        "also a double. It sends a fee of 1.5. What does the old client show as the balance?",
         options={
             "error": "Nothing: it gets an error.",
             "0.0": "`0.0`: there is no balance in the message.",
             "1.5": "`1.5`.",
         },
         expects="1.5",
-        why="Names do not travel, only numbers. For the old client number 2 is the balance, and "
-        "the fee has the same wire type.\n\n"
-        "No error, no warning, a wrong number on the screen. Hence the rule: a field number is "
-        "never used twice. In a `.proto` file `reserved 2;` makes the compiler watch over it.",
+        why="Only field numbers are sent, not names. For the old client number 2 is the balance, "
+        "and the fee has the same wire type.\n\n"
+        "There is no error and no warning, only a wrong number on the screen. So never use a field "
+        "number twice. With `reserved 2;` in the `.proto` file, the compiler enforces this.",
     ),
 )
 
@@ -121,34 +121,36 @@ PREDICTIONS = (
 
 
 def check_balance_or_none(balance_or_none: Any, bank: Any) -> None:
+    """Raise `Wrong` unless only NOT_FOUND becomes `None`, and an empty account gives 0.0."""
     bank.client.create_account("rich")
     bank.client.deposit("rich", 7.25)
     bank.client.create_account("empty")
     got = balance_or_none(bank.stub, "rich")
     if got != 7.25:
-        raise Wrong(f"Account `rich` has 7.25 dollars, and your function says {_short(got)}.")
+        raise Wrong(f"Account `rich` has 7.25 dollars, but your function returns {_short(got)}.")
     got = balance_or_none(bank.stub, "empty")
     if got is None:
         raise Wrong(
-            "Account `empty` exists and holds 0.0; your function says `None`, as if there were no "
-            "such account. Zero counts as false in Python: do not use `or` or a bare `if balance`."
+            "Account `empty` exists and holds 0.0, but your function returns `None`, as if there "
+            "were no such account. Zero counts as false in Python: do not use `or` or a bare "
+            "`if balance`."
         )
     if isinstance(got, bool) or got != 0.0:
-        raise Wrong(f"Account `empty` has 0.0 dollars, and your function says {_short(got)}.")
+        raise Wrong(f"Account `empty` has 0.0 dollars, but your function returns {_short(got)}.")
     got = balance_or_none(bank.stub, "nobody")
     if got is not None:
         raise Wrong(
-            f"There is no account `nobody`, so the answer must be `None`, and is {_short(got)}. "
-            "No account is not the same as no money."
+            f"There is no account `nobody`, so the result must be `None`, but it is {_short(got)}. "
+            "A missing account is not an empty one."
         )
     try:
         got = balance_or_none(bank.stub, "not an id!")
     except grpc.RpcError:
         return
     raise Wrong(
-        f"For the id `not an id!` the bank says INVALID_ARGUMENT; your function hides that and "
-        f"says {_short(got)}. Only NOT_FOUND may become `None`: send every other error on with "
-        "`raise`."
+        f"For the id `not an id!` the bank answers INVALID_ARGUMENT; your function hides that and "
+        f"returns {_short(got)}. Only NOT_FOUND may become `None`: raise every other error again "
+        "with `raise`."
     )
 
 
@@ -161,6 +163,7 @@ def _short(value: Any) -> str:
 
 
 def check_decode_field(decode_field: Any) -> None:
+    """Raise `Wrong` unless each message's first field is decoded, large numbers included."""
     for message, number, payload in (
         (bank_pb2.AccountRequest(account_id="alice"), 1, b"alice"),
         (bank_pb2.AccountRequest(account_type="savings"), 2, b"savings"),
@@ -173,7 +176,7 @@ def check_decode_field(decode_field: Any) -> None:
         got = decode_field(data)
         if not isinstance(got, tuple | list) or len(got) != 2:
             raise Wrong(
-                f"For {shown} the answer must be a pair `(number, payload)`, and is {_short(got)}."
+                f"For {shown} the result must be a pair `(number, payload)`, but is {_short(got)}."
             )
         _check_number(got[0], number, data, shown)
         _check_payload(got[1], payload, data, shown)
@@ -181,65 +184,65 @@ def check_decode_field(decode_field: Any) -> None:
 
 def _check_number(got: Any, number: int, data: bytes, shown: str) -> None:
     if not isinstance(got, int) or isinstance(got, bool):
-        raise Wrong(f"In {shown} the field number must be a whole number, and is {_short(got)}.")
+        raise Wrong(f"In {shown} the field number must be a whole number, but is {_short(got)}.")
     if got == number:
         return
     if got == data[0]:
         raise Wrong(
-            f"In {shown} you say field {got}: that is the whole tag. Its lowest three bits are the "
-            "wire type; shift them out with `tag >> 3`."
+            f"In {shown} you return field {got}: that is the whole tag. Its lowest three bits are "
+            "the wire type; remove them with `tag >> 3`."
         )
     if got == data[1]:
         raise Wrong(
-            f"In {shown} you say field {got}: that is the length, the second byte. The field "
+            f"In {shown} you return field {got}: that is the length, the second byte. The field "
             "number is in the tag, which comes first."
         )
     if got == data[0] & 7:
         raise Wrong(
-            f"In {shown} you say field {got}: that is the wire type, the lowest three bits of the "
-            "tag. The field number is what stands above them."
+            f"In {shown} you return field {got}: that is the wire type, the lowest three bits of "
+            "the tag. The field number is in the bits above them."
         )
     if number > 15:
         raise Wrong(
-            f"In {shown} the field number is {number}, and you say {got}. So large a number makes "
-            "a tag of two bytes: read it with `read_varint`, as you read the length."
+            f"In {shown} the field number is {number}, but you return {got}. A number above 15 "
+            "needs a tag of two bytes: read it with `read_varint`, as you read the length."
         )
-    raise Wrong(f"In {shown} the field number is {number}, and you say {got}.")
+    raise Wrong(f"In {shown} the field number is {number}, but you return {got}.")
 
 
 def _check_payload(got: Any, payload: bytes, data: bytes, shown: str) -> None:
     if isinstance(got, str):
-        raise Wrong(f"For {shown} the payload must stay bytes, and is text: do not decode it yet.")
+        raise Wrong(f"For {shown} the payload must be bytes, but is text: do not decode it yet.")
     if not isinstance(got, bytes):
-        raise Wrong(f"For {shown} the payload must be bytes, and is {_short(got)}.")
+        raise Wrong(f"For {shown} the payload must be bytes, but is {_short(got)}.")
     if got == payload:
         return
     if len(payload) > 127:
         raise Wrong(
-            f"{shown} carries {len(payload)} bytes, and you return {len(got)}. A length past 127 "
+            f"{shown} carries {len(payload)} bytes, but you return {len(got)}. A length above 127 "
             "needs two bytes: read it with `read_varint`."
         )
     if data.endswith(got) and len(got) > len(payload):
         raise Wrong(
-            f"For {shown} you return all the rest, {_short(got)}. Stop after as many bytes as the "
-            "length says: another field may follow."
+            f"For {shown} you return all the rest, {_short(got)}. Return only the number of bytes "
+            "that the length gives: another field may follow."
         )
-    raise Wrong(f"For {shown} the payload is {payload!r}, and you return {_short(got)}.")
+    raise Wrong(f"For {shown} the payload is {payload!r}, but you return {_short(got)}.")
 
 
 EXERCISES = (
     Exercise(
         id="02.balance_or_none",
-        title="No account is not no money",
-        task="Write `balance_or_none(stub, account_id)`: the balance of the account, or `None` if "
-        "there is no such account.\n\n"
-        "Every other error must reach the caller as it is.",
+        title="A missing account is not an empty one",
+        task="Write `balance_or_none(stub, account_id)`: it returns the balance of the account, or "
+        "`None` if there is no such account.\n\n"
+        "Every other error must reach the caller unchanged.",
         stub="def balance_or_none(stub, account_id):\n    pass\n",
         hints=(
             "Call `stub.GetBalance(bank_pb2.AccountRequest(account_id=account_id))` in a `try`, "
             "and `except grpc.RpcError as error`.",
             "`error.code()` is a `grpc.StatusCode`. Compare it with `grpc.StatusCode.NOT_FOUND`.",
-            "For every other code, a bare `raise` sends the same error on.",
+            "For every other code, a bare `raise` raises the same error again.",
         ),
         answer="""\
 import grpc
@@ -256,28 +259,28 @@ def balance_or_none(stub, account_id):
         raise
 """,
         check=check_balance_or_none,
-        right="A missing account, an empty one and a failed call are three things, and your caller "
-        "can tell them apart.",
+        right="A missing account, an empty account and a failed call are three different results, "
+        "and your caller can tell them apart.",
         bank=Bank,
     ),
     Exercise(
         id="02.decode_field",
         title="Read a message byte by byte",
-        task="Write `decode_field(data)`: the first field of a message's bytes, as a pair "
-        "`(number, payload)`.\n\n"
-        "The field is a text (wire type 2), so it is made of a tag, a length and that many bytes; "
+        task="Write `decode_field(data)`: it returns the first field of a message's bytes, as a "
+        "pair `(number, payload)`.\n\n"
+        "The field is a text (wire type 2), so it consists of a tag, a length and that many bytes; "
         "both tag and length are varints. Return the payload as bytes. For "
-        "`0a 05 61 6c 69 63 65` the answer is `(1, b'alice')`.",
+        "`0a 05 61 6c 69 63 65` the result is `(1, b'alice')`.",
         stub="def decode_field(data):\n    pass\n",
         hints=(
-            "First `tag, at = read_varint(data, 0)`, then the same once more from `at` for the "
-            "length.",
+            "Begin with `tag, at = read_varint(data, 0)`. Then read the length in the same way, "
+            "from `at`.",
             "The tag is `number << 3 | wire_type`. To get the number, shift the other way.",
-            "`data[at : at + length]` is the payload, and nothing that follows it.",
+            "The payload is `data[at : at + length]`, without the bytes that follow.",
         ),
         answer='''\
 def read_varint(data, at):
-    """The number that begins at data[at], and where the next thing begins."""
+    """Return the number that begins at data[at], and the position after it."""
     number = shift = 0
     while True:
         byte = data[at]
@@ -293,6 +296,6 @@ def decode_field(data):
     return tag >> 3, data[at : at + length]
 ''',
         check=check_decode_field,
-        right="Tag, length, bytes: you have read what every gRPC server of the world reads.",
+        right="You decoded tag, length and bytes, as every gRPC server in the world does.",
     ),
 )

@@ -20,73 +20,75 @@ TITLE = "Withdraw"
 PREDICTIONS = (
     Prediction(
         id="04.two_looks",
-        question="100 dollars are there. Two clerks each pay out 70, step by step in turn: both "
-        "look, both check, both pay and write. What is paid, and what does the ledger say?",
+        question="The account has 100 dollars. Two clerks each pay out 70 and take their steps in "
+        "turn: both look, both check, both pay and write. How much is paid, and what does the "
+        "ledger say?",
         options={
             "70 paid, 30 left": "70 paid, 30 left: the second clerk is refused.",
             "140 paid, 30 left": "140 paid, 30 left.",
             "140 paid, -40 left": "140 paid, -40 left: the account is overdrawn, and it shows.",
-            "100 paid, 0 left": "100 paid, 0 left: the second clerk gets what is still there.",
+            "100 paid, 0 left": "100 paid, 0 left: the second clerk pays only the remaining 30.",
         },
         expects="140 paid, 30 left",
-        why="Each clerk did everything right, with a number that was no longer true. The second "
-        "one writes 100 - 70 over the first one's 100 - 70.\n\n"
-        "The worst of it: the ledger looks healthy. 40 dollars more than there ever were have left "
-        "the house, and no line of it says so.",
+        why="Each clerk followed the rules, but with a balance that was no longer true. The second "
+        "clerk overwrites the first clerk's 100 - 70 with another 100 - 70.\n\n"
+        "The ledger looks correct: the clerks paid 40 dollars more than the account ever had, and "
+        "no entry in the ledger shows it.",
     ),
     Prediction(
         id="04.after_the_look",
-        question="At the real bank. Two programs have asked for the balance and both know: 100 "
-        "dollars. The first one withdraws 70. Now the second one withdraws 70. What does it get?",
+        question="At the real bank, two programs have asked for the balance, and both have seen "
+        "100 dollars. The first one withdraws 70. Now the second one withdraws 70. What status "
+        "code does the second one get?",
         options={
             "OK": "OK: it has looked, and there was enough.",
-            "FAILED_PRECONDITION": "FAILED_PRECONDITION: the bank looks again for itself.",
+            "FAILED_PRECONDITION": "FAILED_PRECONDITION: the bank reads the balance again itself.",
             "INVALID_ARGUMENT": "INVALID_ARGUMENT: 70 is too much now, so the amount is wrong.",
-            "DEADLINE_EXCEEDED": "It waits for a deposit until its time is up: DEADLINE_EXCEEDED.",
+            "DEADLINE_EXCEEDED": "DEADLINE_EXCEEDED: it waits for a deposit until the deadline.",
         },
         expects="FAILED_PRECONDITION",
-        why="What a client saw does not matter to the bank. It takes the account's lock, reads the "
-        "balance, compares, and writes, and lets go of the lock after that. Nobody can get between "
-        "the check and the act.\n\n"
+        why="The bank does not rely on what a client saw. It takes the account's lock, reads the "
+        "balance, compares and writes, and only then releases the lock. No other call can come "
+        "between the check and the act.\n\n"
         "So your own look before the call protects nothing. It can only make a refusal rarer.",
     ),
     Prediction(
         id="04.untouched",
-        question="30 dollars are there, and a withdrawal of 500 under the request id `rent-1` is "
-        "refused. What has changed in Redis?",
+        question="The account has 30 dollars, and the bank refuses a withdrawal of 500 under the "
+        "request id `rent-1`. What has changed in Redis?",
         options={
             "nothing": "Nothing, not one byte.",
-            "balance 0": "The balance is 0: what was there is paid out.",
-            "a key more": "The balance is the same, but the refusal is remembered under `rent-1`.",
+            "balance 0": "The balance is 0: the bank paid out the 30 dollars.",
+            "a key more": "The balance is the same, but the refusal is stored under `rent-1`.",
             "no account": "The account is blocked until somebody deposits.",
         },
         expects="nothing",
-        why="The rule comes before the write, so a refused withdrawal never gets as far as "
-        "writing. It happens as a whole or not at all.\n\n"
-        "Nor does the bank remember the refusal: `rent-1` stays free. You may send it again "
-        "when there is money, and it will be judged afresh.",
+        why="The rule is applied before the write, so a refused withdrawal writes nothing. A "
+        "withdrawal happens as a whole or not at all.\n\n"
+        "The bank does not store the refusal either: `rent-1` stays free. You may send the request "
+        "again when there is money, and the bank will apply the rule again.",
     ),
     Prediction(
         id="04.same_again",
-        question="Two requests have been refused: one asks for 500 dollars of 30, one for -5. "
-        "Then 1000 dollars come in, and both are sent again, unchanged. What now?",
+        question="Two requests have been refused: one asks for 500 dollars when the balance is 30, "
+        "one for -5. Then 1000 dollars are deposited, and both are sent again, unchanged. What do "
+        "they get now?",
         options={
-            "OK, OK": "Both work: there is plenty of money now.",
+            "OK, OK": "Both work: there is enough money now.",
             "OK, INVALID_ARGUMENT": "500 works, -5 is refused as before.",
             "FAILED_PRECONDITION, INVALID_ARGUMENT": "Both are refused as before: a request that "
-            "failed stays failed.",
-            "OK, OUT_OF_RANGE": "500 works, -5 is refused with another code than before.",
+            "failed once always fails.",
+            "OK, OUT_OF_RANGE": "500 works, -5 is refused with a different code.",
         },
         expects="OK, INVALID_ARGUMENT",
-        why="`FAILED_PRECONDITION`: the request is fine, the account is not ready for it. Change "
-        "the account, and the very same request works.\n\n"
-        "`INVALID_ARGUMENT`: the request is senseless whatever the account. No deposit will ever "
-        "mend it.",
+        why="`FAILED_PRECONDITION`: the request is valid, but the account is not ready for it. "
+        "Once the account has changed, the same request works.\n\n"
+        "`INVALID_ARGUMENT`: the request is invalid for every account. No deposit can change that.",
     ),
     Prediction(
         id="04.everything_twice",
         question="You withdraw everything, under a request id. It works, but the reply gets lost. "
-        "So you send the very same request again, to an account that is empty. What comes back?",
+        "So you send the same request again, and the account is now empty. What comes back?",
         options={
             "OK 0.0": "OK, balance 0.",
             "FAILED_PRECONDITION": "FAILED_PRECONDITION: there is nothing left to withdraw.",
@@ -94,10 +96,10 @@ PREDICTIONS = (
             "OK -530.0": "OK, and the account is overdrawn.",
         },
         expects="OK 0.0",
-        why="The bank looks for a reply under the request id first and applies the rule "
-        "only if there is none. It finds the reply of the first time, and gives it again.\n\n"
-        "The other way round you would read FAILED_PRECONDITION about a withdrawal that worked. "
-        "You would think you have no money, and have it in your hand.",
+        why="The bank first looks for a reply under the request id, and applies the rule only if "
+        "there is none. Here it finds the first reply and sends it again.\n\n"
+        "In the other order you would get FAILED_PRECONDITION for a withdrawal that worked: you "
+        "would believe that it failed, although the money was paid out.",
     ),
 )
 
@@ -106,9 +108,9 @@ PREDICTIONS = (
 
 
 class BusyLine(grpc.UnaryUnaryClientInterceptor):
-    """A line to the bank on which somebody else is always a moment ahead.
+    """A line to the bank on which another client is always a moment ahead.
 
-    After a look at the balance and after a refused withdrawal the next of the rivals acts.
+    The next rival acts after each GetBalance and after each refused call.
     """
 
     def __init__(self, *rivals: Callable[[], object]) -> None:
@@ -118,6 +120,7 @@ class BusyLine(grpc.UnaryUnaryClientInterceptor):
     def intercept_unary_unary(
         self, continuation: Callable[[Any, Any], Any], details: Any, request: Any
     ) -> Any:
+        """Make the call, then let the next rival act if the call looked or was refused."""
         call = continuation(details, request)
         looks = details.method.endswith("/GetBalance")
         self.looked |= looks
@@ -127,11 +130,12 @@ class BusyLine(grpc.UnaryUnaryClientInterceptor):
 
 
 class GermanLine(grpc.UnaryUnaryClientInterceptor):
-    """A line to a bank that shows refusals in German."""
+    """A line to a bank whose error texts are in German."""
 
     def intercept_unary_unary(
         self, continuation: Callable[[Any, Any], Any], details: Any, request: Any
     ) -> Any:
+        """Make the call, and replace the text of an error."""
         call = continuation(details, request)
         status = rpc_status.from_call(call)
         if status is not None:
@@ -144,21 +148,22 @@ class GermanLine(grpc.UnaryUnaryClientInterceptor):
 
 @contextmanager
 def _by(line: grpc.UnaryUnaryClientInterceptor, bank: Bank) -> Iterator[Client]:
-    """A client that calls the bank by this line, with its methods or with its stub."""
+    """Yield a client whose methods and stub call the bank through `line`."""
     with connect(bank.address) as client:
         client.stub = bank_pb2_grpc.BankServiceStub(grpc.intercept_channel(client.channel, line))
         yield client
 
 
 def check_withdraw_or_less(withdraw_or_less: Any, bank: Any) -> None:
+    """Raise `Wrong` unless it pays what it can, even when other clients use the account."""
     client = bank.client
     _open(client, "carol", 50)
     _expect_paid(bank, withdraw_or_less(client, "carol", 20), "carol", asked=20, had=50, paid=20)
     got = _unless_refused(
         lambda: withdraw_or_less(client, "carol", 100),
         lambda: (
-            "30 dollars are there and 100 are wanted: FAILED_PRECONDITION got through to the "
-            "caller. Catch it, and withdraw what there is."
+            "The balance is 30 dollars and the call asks for 100: your function raised "
+            "FAILED_PRECONDITION. Catch it, and withdraw what there is."
         ),
     )
     _expect_paid(bank, got, "carol", asked=100, had=30, paid=30)
@@ -166,27 +171,28 @@ def check_withdraw_or_less(withdraw_or_less: Any, bank: Any) -> None:
         got = withdraw_or_less(client, "carol", 10)
     except grpc.RpcError as error:
         raise Wrong(
-            f"The account is empty now, and {_name(error)} got through. Nothing can be paid "
-            "out then: return 0, and do not ask the bank for 0 dollars."
+            f"The account is empty now, and your function raised {_name(error)}. Nothing can be "
+            "paid out then: return 0, and do not ask the bank for 0 dollars."
         ) from None
     _expect_paid(bank, got, "carol", asked=10, had=0, paid=0)
     _open(client, "dave", 50)
     for account_id, dollars, code in (("nobody", 5, "NOT_FOUND"), ("dave", -5, "INVALID_ARGUMENT")):
         if _code_of(partial(withdraw_or_less, client, account_id, dollars)) != code:
             raise Wrong(
-                f"For {dollars} dollars of {account_id} the bank answers {code}, and your function "
-                "hides it. Catch FAILED_PRECONDITION alone and let every other error through, with "
-                "`raise`."
+                f"For {dollars} dollars from account {account_id} the bank answers {code}, and "
+                "your function hides it. Catch only FAILED_PRECONDITION, and raise every other "
+                "error again with `raise`."
             )
     busy = BusyLine(*[lambda: client.withdraw("dave", 10)] * 2)
     looked_first = (
-        "You looked at the balance, and before your withdrawal arrived somebody else took 10 "
-        "dollars of it: FAILED_PRECONDITION got through. A look protects nothing; let the bank "
-        "refuse, and try again with what it says."
+        "Your function looked at the balance, and before its withdrawal arrived, somebody else "
+        "withdrew 10 dollars: your function raised FAILED_PRECONDITION. A look protects nothing; "
+        "let the bank refuse, and try again with the balance in its refusal."
     )
     tried_twice = (
-        "Between the refusal and your next withdrawal somebody else took 10 dollars, so you were "
-        "refused again, and FAILED_PRECONDITION got through. Try until it works: a loop."
+        "Between the refusal and your next withdrawal somebody else withdrew 10 dollars, so the "
+        "bank refused again, and your function raised FAILED_PRECONDITION. Try in a loop until a "
+        "withdrawal works."
     )
     with _by(busy, bank) as busy_client:
         got = _unless_refused(
@@ -199,8 +205,8 @@ def check_withdraw_or_less(withdraw_or_less: Any, bank: Any) -> None:
         got = _unless_refused(
             lambda: withdraw_or_less(german_client, "erin", 60),
             lambda: (
-                "At a bank that says the same in German (`Das Guthaben reicht nicht.`), your "
-                "function lets FAILED_PRECONDITION through. Texts are for people and may change: "
+                "At a bank whose error text is German (`Das Guthaben reicht nicht.`), your "
+                "function raised FAILED_PRECONDITION. Texts are for people and may change: "
                 "compare the code, `error.code()`."
             ),
         )
@@ -218,7 +224,7 @@ def _cents(bank: Bank, account_id: str) -> int:
 
 
 def _code_of(call: Callable[[], object]) -> str | None:
-    """The name of the status code that a call fails with, or None."""
+    """Return the name of the status code that a call fails with; None if it succeeds."""
     try:
         call()
     except grpc.RpcError as error:
@@ -227,7 +233,7 @@ def _code_of(call: Callable[[], object]) -> str | None:
 
 
 def _unless_refused(call: Callable[[], Any], complaint: Callable[[], str]) -> Any:
-    """What the call returns; `Wrong` with the complaint when FAILED_PRECONDITION gets through."""
+    """Return the call's result; raise `Wrong` with the complaint for FAILED_PRECONDITION."""
     try:
         return call()
     except grpc.RpcError as error:
@@ -237,13 +243,13 @@ def _unless_refused(call: Callable[[], Any], complaint: Callable[[], str]) -> An
 
 
 def _name(error: Any) -> str:
-    """Of the status code, whether the client or its stub has raised the error."""
+    """Return the name of the error's status code; client and stub raise different types."""
     name: str = error.code().name
     return name
 
 
 def _expect_paid(bank: Bank, got: Any, account_id: str, *, asked: int, had: int, paid: int) -> None:
-    story = f"{had} dollars were there and {asked} wanted"
+    story = f"The balance was {had} dollars and the call asked for {asked}"
     if got is None:
         raise Wrong("`withdraw_or_less` must return the dollars that were paid out.")
     if hasattr(got, "balance"):
@@ -254,19 +260,22 @@ def _expect_paid(bank: Bank, got: Any, account_id: str, *, asked: int, had: int,
     taken = had * 100 - left
     if round(got * 100) == left != taken:
         raise Wrong(
-            f"{story}: you return {float(got):g}, which is the balance that is left. Wanted are "
-            "the dollars that were paid out."
+            f"{story}: you return {float(got):g}, which is the balance that is left. Return the "
+            "dollars that were paid out."
         )
     if taken != paid * 100:
-        raise Wrong(f"{story}: {taken / 100:g} dollars left the account. It should be {paid}.")
+        raise Wrong(
+            f"{story}: your function withdrew {taken / 100:g} dollars. It should withdraw {paid}."
+        )
     if round(got * 100) != taken:
-        raise Wrong(f"{story}: {paid} dollars were paid out, and you return {float(got):g}.")
+        raise Wrong(f"{story}: {paid} dollars were paid out, but you return {float(got):g}.")
 
 
 # --- pay -----------------------------------------------------------------------------------------
 
 
 def check_pay(pay: Any, bank: Any) -> None:
+    """Raise `Wrong` unless a payment moves the money, or changes nothing and raises the error."""
     client = bank.client
     _open(client, "ann", 100)
     _open(client, "ben", 0)
@@ -275,24 +284,24 @@ def check_pay(pay: Any, bank: Any) -> None:
     ann, ben = _cents(bank, "ann"), _cents(bank, "ben")
     if (ann, ben) != (7000, 3000):
         raise Wrong(
-            f"ann had 100 dollars, ben none. After ann has paid ben 30, ann has {ann / 100:g} and "
-            f"ben {ben / 100:g}. It should be 70 and 30."
+            f"ann had 100 dollars and ben had none. After ann has paid ben 30, ann has "
+            f"{ann / 100:g} and ben has {ben / 100:g}. It should be 70 and 30."
         )
     code = _code_of(partial(pay, client, "ann", "ben", 500))
     if _cents(bank, "ben") != 3000:
         raise Wrong(
-            "ann has 70 dollars and pays 500: the withdrawal is refused, and ben has "
-            f"{_cents(bank, 'ben') / 100:g} dollars all the same, made of nothing. Take the money "
-            "first, then give it."
+            "ann has 70 dollars and pays 500: the withdrawal is refused, but ben has "
+            f"{_cents(bank, 'ben') / 100:g} dollars all the same, created from nothing. Withdraw "
+            "first, then deposit."
         )
     if code != "FAILED_PRECONDITION":
         raise Wrong(
-            "ann has 70 dollars and pays 500: nothing moves, and your function returns as if it "
-            "had. Let the bank's FAILED_PRECONDITION through to the caller."
+            "ann has 70 dollars and pays 500: no money moves, but your function does not raise "
+            "FAILED_PRECONDITION. Let the bank's error reach the caller."
         )
     for receiver, wanted, trouble in (
         ("nobody", "NOT_FOUND", "there is no such account"),
-        ("rich", "OUT_OF_RANGE", "that account is as full as can be"),
+        ("rich", "OUT_OF_RANGE", "that account has the largest possible balance"),
     ):
         code = _code_of(partial(pay, client, "ann", receiver, 20))
         story = f"ann pays 20 dollars to {receiver}, whose deposit is refused with {wanted}"
@@ -304,14 +313,18 @@ def check_pay(pay: Any, bank: Any) -> None:
                 "the deposit is refused, put the money back."
             )
         if left != 7000:
-            raise Wrong(f"{story}: she had 70 dollars before, and has {left / 100:g} after it.")
+            raise Wrong(
+                f"{story}: she had 70 dollars before the call and has {left / 100:g} after it."
+            )
         if code is None:
             raise Wrong(
-                f"{story}. You hide it, so the caller believes that it is paid. Once the money is "
-                "back, let the error go on, with `raise`."
+                f"{story}. Your function hides it, so the caller believes that the payment "
+                "succeeded. Once the money is back, raise the error again with `raise`."
             )
         if code != wanted:
-            raise Wrong(f"{story}, and your function raises {code}. Let the bank's error through.")
+            raise Wrong(
+                f"{story}, but your function raises {code}. Let the bank's error reach the caller."
+            )
 
 
 EXERCISES = (
@@ -319,17 +332,17 @@ EXERCISES = (
         id="04.withdraw_or_less",
         title="As much as there is",
         task="Write `withdraw_or_less(client, account_id, dollars)` for a cash machine: it pays "
-        "out `dollars`, or all that is there if that is less, and returns the dollars paid out. "
-        "That is 0 if the account is empty.\n\n"
-        "Other programs use the same account while yours runs. Every error that is not about too "
-        "little money goes through to the caller.",
+        "out `dollars`, or the whole balance if that is less, and returns the dollars paid out. "
+        "It returns 0 if the account is empty.\n\n"
+        "Other programs use the same account while yours runs. Let every error that is not about "
+        "too little money reach the caller.",
         stub="def withdraw_or_less(client, account_id, dollars):\n    pass  # your code\n",
         hints=(
-            "Do not look first. Withdraw, and catch `bankkit.CallError` where `error.code()` is "
+            "Do not look first. Withdraw, and catch `bankkit.CallError` if `error.code()` is "
             "`grpc.StatusCode.FAILED_PRECONDITION`.",
-            "The refusal itself tells what there is: `int(error.metadata['balance_cents'])`.",
-            "The second attempt can be refused as well, if somebody was faster. `while True:` "
-            "around the `try` goes on until the bank has said yes, or there is nothing left.",
+            "The refusal contains the balance: `int(error.metadata['balance_cents'])`.",
+            "The second attempt can be refused as well, if somebody was faster. Put `while True:` "
+            "around the `try`, and try until a withdrawal works or nothing is left.",
         ),
         answer="""\
 import bankkit
@@ -349,21 +362,21 @@ def withdraw_or_less(client, account_id, dollars):
             return 0
 """,
         check=check_withdraw_or_less,
-        right="You let the bank check, under its lock, and go by what it says. That works however "
-        "many others are at the account.",
+        right="You let the bank check under its lock, and use its answer. That works no matter how "
+        "many others use the account.",
         bank=Bank,
     ),
     Exercise(
         id="04.pay",
         title="From one account to another",
-        task="Write `pay(client, sender, receiver, dollars)`: take the dollars from one account "
-        "and put them on the other. When it cannot be done, both accounts are as before, and the "
-        "bank's error goes through to the caller.",
+        task="Write `pay(client, sender, receiver, dollars)`: withdraw the dollars from the "
+        "sender's account and deposit them in the receiver's. If this fails, leave both balances "
+        "as they were, and let the bank's error reach the caller.",
         stub="def pay(client, sender, receiver, dollars):\n    pass  # your code\n",
         hints=(
             "Which of the two calls goes first? Think of a sender who has too little.",
-            "The deposit can be refused after the withdrawal has worked. Then the money is in your "
-            "hands: `client.deposit(sender, dollars)` puts it back.",
+            "The bank can refuse the deposit after the withdrawal has worked. Then put the money "
+            "back with `client.deposit(sender, dollars)`.",
             "Catch `bankkit.CallError` around the deposit alone, and end that block with `raise`.",
         ),
         answer="""\
@@ -379,9 +392,9 @@ def pay(client, sender, receiver, dollars):
         raise
 """,
         check=check_pay,
-        right="To undo an operation by a second one is called compensation. "
-        "One hole is left: after UNAVAILABLE nobody knows whether the receiver has the money, and "
-        "putting it back might pay twice. Lesson 06 closes it.",
+        right="To undo an operation with a second one is called compensation. "
+        "One problem is left: after UNAVAILABLE nobody knows whether the receiver has the money, "
+        "and putting it back might pay twice. Lesson 06 solves it.",
         bank=Bank,
     ),
 )

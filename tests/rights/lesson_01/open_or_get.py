@@ -1,4 +1,4 @@
-# %% Looks first, and is ready for somebody faster
+# %% Looks first, and handles a faster client
 import grpc
 
 from bankkit.pb import bank_pb2
@@ -54,7 +54,7 @@ def open_or_get(stub, account_id):
     return number == 0
 
 
-# %% A decorator that makes False of one code
+# %% A decorator that turns one code into False
 import functools
 
 import grpc

@@ -11,7 +11,7 @@ def balance_or_none(stub, account_id):
     return call.result().balance
 
 
-# %% match, and falling off the end
+# %% match, and an implicit None
 import grpc
 
 from bankkit.pb import bank_pb2

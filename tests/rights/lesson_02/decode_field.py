@@ -39,7 +39,7 @@ def decode_field(data):
     return divmod(tag, 8)[0], data[at:][:length]
 
 
-# %% An empty message type, which keeps what it does not know
+# %% An empty message type, which keeps unknown fields
 from google.protobuf import empty_pb2, unknown_fields
 
 

@@ -45,7 +45,7 @@ def deposit_once(stub, account_id, amount):
             return reply.balance
 
 
-# %% Numbers of its own, and a generator of calls
+# %% Ids from a counter, and a generator of calls
 import itertools
 import os
 

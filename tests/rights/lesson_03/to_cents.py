@@ -2,7 +2,7 @@
 from bankkit.money import to_cents
 
 
-# %% Rounds, and looks whether it was exact
+# %% Rounds, and tests whether it was exact
 def to_cents(dollars):
     if not 0 < dollars < float("inf"):
         raise ValueError(dollars)
@@ -12,7 +12,7 @@ def to_cents(dollars):
     return cents
 
 
-# %% Text all the way
+# %% Works on the text
 def to_cents(dollars):
     whole, _, fraction = f"{dollars:.2f}".partition(".")
     if not (whole.isdigit() and float(f"{whole}.{fraction}") == dollars > 0):
@@ -25,7 +25,7 @@ from fractions import Fraction
 
 
 def to_cents(dollars):
-    cents = Fraction(repr(dollars)) * 100  # of "nan" and "inf" it makes a ValueError
+    cents = Fraction(repr(dollars)) * 100  # raises ValueError for "nan" and "inf"
     if cents <= 0 or cents.denominator != 1:
         raise ValueError("not an amount of money")
     return cents.numerator

@@ -1,4 +1,4 @@
-# %% A stack of what is to be undone
+# %% A stack of undo steps
 import contextlib
 
 
@@ -22,7 +22,7 @@ def pay(client, sender, receiver, dollars):
             client.deposit(sender, dollars)
 
 
-# %% Looks at both first, and puts the money back all the same
+# %% Looks at both accounts first, and still puts the money back
 import bankkit
 
 

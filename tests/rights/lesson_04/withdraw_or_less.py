@@ -1,4 +1,4 @@
-# %% Looks each time, and tries again when somebody was faster
+# %% Looks each time, and tries again if another client was faster
 import grpc
 
 import bankkit

@@ -1,4 +1,4 @@
-# %% Whole cents, and a for
+# %% Whole cents, and a for loop
 import itertools
 
 from bankkit.pb import bank_pb2
@@ -58,7 +58,7 @@ def rounds_to_double(stub, account_id, percent):
     return len(balances) - 1
 
 
-# %% Knows beforehand that half a cent rounds to nothing
+# %% Tests beforehand whether the interest rounds to 0
 from bankkit.pb import bank_pb2
 
 

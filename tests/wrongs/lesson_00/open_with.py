@@ -26,7 +26,7 @@ def open_with(client, account_id, dollars):
     return reply.balance
 
 
-# %% Opens an account of its own choice
+# %% Opens a fixed account
 # expects: Redis has no account carol
 def open_with(client, account_id, dollars):
     client.create_account("alice")
@@ -34,7 +34,7 @@ def open_with(client, account_id, dollars):
 
 
 # %% Deposits nothing
-# expects: nothing in it yet
+# expects: its balance is still 0
 def open_with(client, account_id, dollars):
     client.create_account(account_id)
     return dollars

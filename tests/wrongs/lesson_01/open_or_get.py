@@ -52,7 +52,7 @@ def open_or_get(stub, account_id):
 
 
 # %% Catches nothing
-# expects: that is no failure
+# expects: that is not a failure
 from bankkit.pb import bank_pb2
 
 

@@ -1,4 +1,4 @@
-# %% The text in place of the reason
+# %% The text instead of the reason
 # expects: text for people
 import grpc
 
@@ -10,7 +10,7 @@ def refusal(stub, request):
         return error.code().name, error.details()
 
 
-# %% The code object in place of its name
+# %% The code object instead of its name
 # expects: take its `.name`
 import grpc
 
@@ -24,7 +24,7 @@ def refusal(stub, request):
         return error.code(), bankkit.error_info(error).reason
 
 
-# %% A reason even where nobody answered
+# %% Reads a reason even if no bank answered
 # expects: there is no ErrorInfo in it
 import grpc
 

@@ -13,7 +13,7 @@ def balance_or_none(stub, account_id):
 
 
 # %% Takes a missing account for an empty one
-# expects: No account is not the same as no money
+# expects: A missing account is not an empty one
 import grpc
 
 from bankkit.pb import bank_pb2

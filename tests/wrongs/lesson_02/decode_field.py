@@ -29,9 +29,9 @@ def decode_field(data):
 
 
 # %% Decodes the payload
-# expects: must stay bytes
+# expects: must be bytes, but is text
 def read_varint(data, at):
-    """The number that begins at data[at], and where the next thing begins."""
+    """Return the number that begins at data[at], and the position after it."""
     number = shift = 0
     while True:
         byte = data[at]
@@ -50,7 +50,7 @@ def decode_field(data):
 # %% A tag of one byte
 # expects: a tag of two bytes
 def read_varint(data, at):
-    """The number that begins at data[at], and where the next thing begins."""
+    """Return the number that begins at data[at], and the position after it."""
     number = shift = 0
     while True:
         byte = data[at]

@@ -1,5 +1,5 @@
 # %% No request id
-# expects: Without a `request_id` it cannot do otherwise
+# expects: without a `request_id`
 import grpc
 
 from bankkit.pb import bank_pb2
@@ -37,7 +37,7 @@ def deposit_once(stub, account_id, amount):
 
 
 # %% The same request id for equal deposits
-# expects: taken for a retry of the first
+# expects: for a retry of the first
 import grpc
 
 from bankkit.pb import bank_pb2

@@ -1,5 +1,5 @@
-# %% Cuts the fraction off
-# expects: `28.999999999999996`. Cut that
+# %% Truncates the fraction
+# expects: `28.999999999999996`. If you truncate it
 def to_cents(dollars):
     if not dollars > 0:
         raise ValueError("not an amount of money")
@@ -7,7 +7,7 @@ def to_cents(dollars):
 
 
 # %% Rounds what has more than two decimals
-# expects: A tenth of a cent vanished
+# expects: drops a tenth of a cent or rounds it up
 def to_cents(dollars):
     if not dollars > 0:
         raise ValueError("not an amount of money")
@@ -15,7 +15,7 @@ def to_cents(dollars):
 
 
 # %% Returns a float
-# expects: and is a `float`
+# expects: but is a `float`
 def to_cents(dollars):
     if not dollars > 0:
         raise ValueError("not an amount of money")
@@ -23,7 +23,7 @@ def to_cents(dollars):
 
 
 # %% Accepts zero
-# expects: A deposit of nothing is no deposit.
+# expects: A deposit of 0 is not a deposit.
 def to_cents(dollars):
     cents = round(dollars * 100)
     if cents / 100 != dollars:
@@ -32,7 +32,7 @@ def to_cents(dollars):
 
 
 # %% Compares with a fixed tolerance
-# expects: `to_cents(131125.36)` raised ValueError, and 131125.36 is an honest amount.
+# expects: `to_cents(131125.36)` raised ValueError, but 131125.36 is a valid amount.
 def to_cents(dollars):
     if not dollars > 0 or dollars == float("inf"):
         raise ValueError("not an amount of money")
@@ -43,7 +43,7 @@ def to_cents(dollars):
 
 
 # %% Counts the digits of the text
-# expects: Python writes it `1e-05`
+# expects: Python writes it as `1e-05`
 def to_cents(dollars):
     if not dollars > 0 or dollars == float("inf"):
         raise ValueError("not an amount of money")
@@ -53,7 +53,7 @@ def to_cents(dollars):
 
 
 # %% The float itself as a Decimal
-# expects: `Decimal(repr(0.1))` what was typed
+# expects: `Decimal(repr(0.1))` shows what was typed
 from decimal import Decimal
 
 
@@ -65,7 +65,7 @@ def to_cents(dollars):
 
 
 # %% Looks at the exponent of NaN
-# expects: a TypeError got out, by accident
+# expects: raised TypeError, by accident
 from decimal import Decimal
 
 

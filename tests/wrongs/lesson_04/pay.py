@@ -1,5 +1,5 @@
-# %% Gives before it takes
-# expects: made of nothing
+# %% Deposits before it withdraws
+# expects: created from nothing
 def pay(client, sender, receiver, dollars):
     client.deposit(receiver, dollars)
     client.withdraw(sender, dollars)
@@ -21,7 +21,7 @@ def pay(client, sender, receiver, dollars):
 
 
 # %% Hides the error
-# expects: You hide it
+# expects: Your function hides it
 import bankkit
 
 
@@ -34,7 +34,7 @@ def pay(client, sender, receiver, dollars):
 
 
 # %% Looks at the balance and does nothing
-# expects: returns as if it had
+# expects: no money moves
 def pay(client, sender, receiver, dollars):
     if client.get_balance(sender).balance >= dollars:
         client.withdraw(sender, dollars)

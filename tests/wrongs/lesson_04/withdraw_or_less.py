@@ -10,7 +10,7 @@ def withdraw_or_less(client, account_id, dollars):
 
 
 # %% Tries only twice
-# expects: Try until it works: a loop
+# expects: Try in a loop until a withdrawal works
 import grpc
 
 import bankkit

@@ -8,13 +8,13 @@ def add_interest(cents, percent):
 
 
 # %% Floats
-# expects: A float of 1.1 is a hair more
+# expects: The float 1.1 is slightly more
 def add_interest(cents, percent):
     return cents + round(cents * percent / 100)
 
 
-# %% Cuts the new balance
-# expects: Round it, do not cut it.
+# %% Truncates the new balance
+# expects: Round it, do not truncate it.
 def add_interest(cents, percent):
     return int(cents * (1 + percent / 100))
 
@@ -39,7 +39,7 @@ def add_interest(cents, percent):
 
 
 # %% Does not round
-# expects: and is a `Decimal`
+# expects: but is a `Decimal`
 from decimal import Decimal
 
 

@@ -1,4 +1,4 @@
-# %% Goes on where nothing is added
+# %% Goes on although a round adds nothing
 # expects: Return `None` once a round adds nothing
 from bankkit.pb import bank_pb2
 
@@ -22,7 +22,7 @@ def rounds_to_double(stub, account_id, percent):
     return math.ceil(math.log(2) / math.log(1 + percent / 100))
 
 
-# %% Wants more than twice as much
+# %% Waits for more than twice as much
 # expects: twice as much is enough
 from bankkit.pb import bank_pb2
 
@@ -57,7 +57,7 @@ def rounds_to_double(stub, account_id, percent):
 
 
 # %% Calculates without the bank
-# expects: you did not ask the bank
+# expects: you did not call the bank
 from bankkit.pb import bank_pb2
 
 
