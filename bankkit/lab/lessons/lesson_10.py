@@ -15,8 +15,8 @@ PREDICTIONS = (
         id="10.border",
         question="Two servers use the same Redis, each with the read–write lock of lesson 08, "
         "which was right in every schedule. Two clients deposit $100 each into an empty account "
-        "at the same moment, one at each server. Each deposit stops between its read and its commit. "
-        "What is the balance?",
+        "at the same moment, one at each server. Each deposit stops between its read and its "
+        "commit. What is the balance?",
         options={
             "$200": "$200: the lock lets them in one after the other.",
             "$100": "$100: one deposit is lost.",

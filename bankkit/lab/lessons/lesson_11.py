@@ -212,13 +212,13 @@ EXERCISES = (
         title="In which slot?",
         task="Write `slot_of(key)`: the number of the slot in which a Cluster keeps this key.\n\n"
         "If the key has a `{` and a `}` somewhere after it, look at the text between the first "
-        "`{` and the first `}` after it. If this text is not empty, it is the tag, and only the tag "
-        "counts. Otherwise the whole key counts. The slot is the `crc_hqx` of the part that "
+        "`{` and the first `}` after it. If this text is not empty, it is the tag, and only the "
+        "tag counts. Otherwise the whole key counts. The slot is the `crc_hqx` of the part that "
         "counts, modulo 16384, as in the cell above. `crc_hqx` needs bytes: `text.encode()`.",
         stub="def slot_of(key):\n    pass  # your code\n",
         hints=(
-            '`key.find("{")` is the index of the first brace, or -1. `key.find("}", start)` searches '
-            "from the index `start`.",
+            '`key.find("{")` is the index of the first brace, or -1. `key.find("}", start)` '
+            "searches from the index `start`.",
             "Check two conditions before you cut: there is a `{`, and the `}` is at least two "
             "places after it.",
         ),
