@@ -264,7 +264,7 @@ def check_release_write(release_write: Any) -> None:
         together(threading, **{"write-1": write, "write-2": write})
 
     inside = "The mutex was released too early."
-    raises = "`notify_all` needs the condition's lock: keep it inside the `with` block."
+    raises = "Notify only while you hold the condition's lock: inside the `with` block."
     hold(
         one_of_each,
         "One writer and one reader",

@@ -17,7 +17,7 @@ def release_write(self):
 
 
 # %% Notifies without the lock
-# expects: needs the condition's lock: keep it inside
+# expects: Notify only while you hold
 def release_write(self):
     self._writer = None
     self._changed.notify_all()
