@@ -1,4 +1,4 @@
-"""The questions of notebooks/06_error_codes.ipynb."""
+"""Predictions and exercises of notebooks/06_error_codes.ipynb."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,59 +18,60 @@ TITLE = "Error codes"
 PREDICTIONS = (
     Prediction(
         id="06.held_lock",
-        question="You hold alice's lock and do not let go. Somebody deposits 10 dollars. After "
-        "half a second the bank gives up waiting; then you let go. What did the caller get, and "
-        "what is the balance?",
+        question="You hold alice's lock and do not release it. A client deposits 10 dollars. After "
+        "half a second the bank stops waiting; then you release the lock. Which status does the "
+        "client get, and what is the balance?",
         options={
-            "OK, 110.0": "OK, and 110: the deposit comes through in the end.",
+            "OK, 110.0": "OK, and 110: the deposit succeeds in the end.",
             "DEADLINE_EXCEEDED, 100.0": "DEADLINE_EXCEEDED, and 100.",
             "DEADLINE_EXCEEDED, 110.0": "DEADLINE_EXCEEDED, and 110: the deposit is still queued, "
-            "and goes on when you let go.",
+            "and runs when you release the lock.",
             "UNAVAILABLE, 100.0": "UNAVAILABLE, and 100.",
         },
         expects="DEADLINE_EXCEEDED, 100.0",
-        why="The bank gave up in front of the lock, before it had even read the balance. So it "
-        "knows that nothing was done, and says so.\n\n"
-        "That was the bank's patience. A deadline of your own is another matter, as you will see "
+        why="The bank was still waiting for the lock and had not even read the balance. So it "
+        "knows that nothing was applied, and says so.\n\n"
+        "That was the bank's time limit. A deadline of your own is different, as you will see "
         "in a moment.",
     ),
     Prediction(
         id="06.bug",
         question="The server has a bug: it divides by zero while it works on your call. What do "
-        "you get to see?",
+        "you see?",
         options={
-            "INTERNAL": "INTERNAL, and a text that gives nothing away.",
+            "INTERNAL": "INTERNAL, and a text without details.",
             "ZeroDivisionError": "ZeroDivisionError: Python errors travel as they are.",
             "UNAVAILABLE": "UNAVAILABLE: the server has crashed.",
             "DEADLINE_EXCEEDED": "Nothing, until your deadline passes.",
         },
         expects="INTERNAL",
-        why="The server survives, and the error stays in the house: its log has the traceback, the "
-        "client has a code. A text from the inside would help nobody but a burglar.\n\n"
-        "There is nothing for you to fix. Give up, and tell those who run the bank.",
+        why="The server goes on running. Its log has the traceback, and the client gets only a "
+        "code: details of the server's code would help nobody but an attacker.\n\n"
+        "You cannot fix this. Give up, and tell the people who run the bank.",
     ),
     Prediction(
         id="06.two_gifts",
-        question="Two deposits of 10 dollars to alice, who has 100. Redis stops before the first "
-        "one is read. It goes on, and stops again when the second one is just about to be written. "
-        "Both callers get the same UNAVAILABLE. Redis goes on for good. What has alice?",
+        question="alice has 100 dollars. Two clients deposit 10 dollars each. Redis stops before "
+        "the bank reads for the first deposit. It resumes, and stops again just before the bank "
+        "writes the second deposit. Both clients get the same UNAVAILABLE. Redis resumes and keeps "
+        "running. How much does alice have?",
         options={
             "100.0": "100: both calls failed.",
             "110.0": "110: one of the two was applied.",
             "120.0": "120: both were applied.",
         },
         expects="110.0",
-        why="A stopped Redis loses nothing: what was sent to it waits in its socket. The first "
-        "deposit had sent only a question. The second one had sent its write, and "
-        "Redis carried that out when it woke, long after the bank had given up.\n\n"
-        "The same code, the same text, the same reason, and two different truths. UNAVAILABLE does "
+        why="A stopped Redis loses nothing: the commands that were sent to it wait in its socket. "
+        "The first deposit had sent only its read. The second one had sent its write, and Redis "
+        "carried that out when it resumed, long after the bank had stopped waiting.\n\n"
+        "The code, the text and the reason are the same, but the outcomes differ. UNAVAILABLE does "
         "not say no. It says: I do not know.",
     ),
     Prediction(
         id="06.attempts",
-        question="Now `bank.client`'s channel, with the retry policy. Redis is stopped, you make "
-        "one call to deposit 10 dollars, and Redis goes on when the bank sees the second attempt. "
-        "How many copies reach the bank, and how much is added?",
+        question="Now you use `bank.client`'s channel, with the retry policy. Redis is stopped. "
+        "You make one call to deposit 10 dollars, and Redis resumes when the second attempt "
+        "reaches the bank. How many copies of the call reach the bank, and how much is added?",
         options={
             "one copy, 10.0 more": "One copy and 10 dollars: the bank waits for its Redis.",
             "several copies, 10.0 more": "More than one, and 10 dollars.",
@@ -78,9 +79,8 @@ PREDICTIONS = (
             "one copy, 0.0 more": "One copy and nothing: your call fails, and you must try again.",
         },
         expects="several copies, 10.0 more",
-        why="gRPC itself tried again, and your code saw one call that took a little longer. All "
-        "copies carried the same request id, so the money could move once at most, whatever became "
-        "of the first one.",
+        why="gRPC tried again, and your code saw one call that took a little longer. All copies "
+        "had the same request id, so at most one of them could change the balance.",
     ),
 )
 
@@ -88,39 +88,39 @@ PREDICTIONS = (
 # --- whose_move ----------------------------------------------------------------------------------
 
 _MOVES = ("fix the request", "fix the state", "retry", "give up")
-_MET = tuple(code for code in MEANINGS if code != "ABORTED")  # which takes two servers: lesson 10
-_UNHEARD_OF = ("DATA_LOSS", "UNIMPLEMENTED")
+_SEEN = tuple(code for code in MEANINGS if code != "ABORTED")  # lesson 10
+_UNSEEN = ("DATA_LOSS", "UNIMPLEMENTED")
 
 _COMPLAINTS = {
-    ("fix the request", "retry"): "sent again unchanged, this request fails again, for ever",
-    ("fix the state", "retry"): "trying again changes nothing about the account: you would loop "
-    "until somebody deposits",
-    ("fix the state", "fix the request"): "there is nothing wrong with the request: after a "
-    "deposit the very same one works",
-    ("retry", "give up"): "the next moment may be better, and under the same request id trying "
-    "again is safe",
+    ("fix the request", "retry"): "this request fails every time if you send it again unchanged",
+    ("fix the state", "retry"): "a retry does not change the account: you would loop until "
+    "somebody deposits",
+    ("fix the state", "fix the request"): "the request is fine: after a deposit the very same "
+    "request works",
+    ("retry", "give up"): "a later attempt may succeed, and under the same request id a retry is "
+    "safe",
     ("retry", "fix the request"): "the request was fine; the bank was busy, late or away",
-    ("retry", "fix the state"): "it is not the account that is wrong; the bank was busy, late or "
-    "away",
-    ("give up", "retry"): "either you hung up yourself, or the server has a mistake in it that the "
-    "next try meets again",
+    ("retry", "fix the state"): "the account is fine; the bank was busy, late or away",
+    ("give up", "retry"): "either you hung up yourself, or the server has a bug and the next "
+    "attempt fails in the same way",
 }
 
 
 def check_whose_move(whose_move: Any) -> None:
-    for code in (*_MET, *_UNHEARD_OF):
+    """Ask for the ten codes of the lesson and two others; raise `Wrong` at the first wrong move."""
+    for code in (*_SEEN, *_UNSEEN):
         wanted = meaning(code).move
         try:
             got = whose_move(code)
         except (KeyError, ValueError):
             raise Wrong(
                 f"For {code} your function raises an error. There are more codes than you list: "
-                "what you do not know is `'give up'`. With a dictionary: `.get(code, 'give up')`."
+                "return `'give up'` for the others. With a dictionary: `.get(code, 'give up')`."
             ) from None
-        if got is None and code in _UNHEARD_OF:
+        if got is None and code in _UNSEEN:
             raise Wrong(
-                f"For {code}, which this bank never sends, you return nothing. Some day a code "
-                "comes that nobody thought of: answer `'give up'` for all that you do not know."
+                f"For {code}, which this bank never sends, you return nothing. A server may send "
+                "any code one day: return `'give up'` for all codes that you do not list."
             )
         if not isinstance(got, str) or got not in _MOVES:
             raise Wrong(
@@ -128,18 +128,18 @@ def check_whose_move(whose_move: Any) -> None:
                 f"{', '.join(f'`{move}`' for move in _MOVES)}."
             )
         if got != wanted:
-            why = _COMPLAINTS.get((wanted, got), f"remember what it says: {meaning(code).what}")
-            raise Wrong(f"{code} is not for `{got}`: {why}.")
+            why = _COMPLAINTS.get((wanted, got), f"the code means: {meaning(code).what}")
+            raise Wrong(f"For {code}, `{got}` is wrong: {why}.")
 
 
 # --- deposit_once --------------------------------------------------------------------------------
 
 
 class UnsureStore:
-    """Stands for the store of a teller, and fails when it writes, as a Redis does that goes away.
+    """A teller's store whose next commits raise StoreUnavailable, as if Redis had stopped.
 
-    Of the next writes each has one of these fates: `lost` is never carried out, `late` is, and the
-    teller learns of neither. With every one that is lost, somebody else deposits as much.
+    Each of these commits has a fate. A `lost` one is not carried out, and another client deposits
+    the same amount instead. A `late` one is carried out.
     """
 
     def __init__(self, store: Store, cents: int, fates: list[str]) -> None:
@@ -151,6 +151,7 @@ class UnsureStore:
         return getattr(self._store, name)
 
     def commit(self, account_id: str, *rest: Any) -> int:
+        """Raise StoreUnavailable while fates are left; then commit as the store does."""
         if not self._fates:
             return self._store.commit(account_id, *rest)
         if self._fates.pop(0) == "late":
@@ -162,7 +163,7 @@ class UnsureStore:
 
 @contextmanager
 def unsure(bank: Bank, cents: int, *fates: str) -> Iterator[None]:
-    """While the block runs, the bank's writes have these fates."""
+    """Give the bank's next commits these fates while the block runs."""
     teller = bank.server.teller
     plain = teller.store
     teller.store = cast(Store, UnsureStore(plain, cents, list(fates)))
@@ -173,6 +174,7 @@ def unsure(bank: Bank, cents: int, *fates: str) -> Iterator[None]:
 
 
 def check_deposit_once(deposit_once: Any, bank: Any) -> None:
+    """Let the bank fail in several ways, and raise `Wrong` if a balance or an error is wrong."""
     for account_id in ("carol", "dave", "erin", "frank"):
         bank.client.create_account(account_id)
     got = deposit_once(bank.stub, "carol", 10)
@@ -180,23 +182,23 @@ def check_deposit_once(deposit_once: Any, bank: Any) -> None:
         raise Wrong("You return the whole reply. Return its field `balance`.")
     if isinstance(got, bool) or not isinstance(got, int | float):
         raise Wrong("`deposit_once` must return a number: the balance that the bank replies.")
-    _expect(bank, "carol", 10, "carol was empty and got 10 dollars, with nothing in the way")
+    _expect(bank, "carol", 10, "carol had nothing and got 10 dollars, and the bank did not fail")
     deposit_once(bank.stub, "carol", 10)
     _expect(
         bank, "carol", 20, "carol gets 10 dollars a second time, which is a second deposit. Each "
-        "one needs a request id of its own, such as `uuid.uuid4().hex`",
+        "deposit needs a new request id, such as `uuid.uuid4().hex`",
     )  # fmt: skip
     with unsure(bank, 1000, "late"):
         _try(deposit_once, bank, "dave")
     _expect(
         bank, "dave", 10, "the first attempt was applied, and UNAVAILABLE came back. The bank "
-        "knows your next attempt for the same deposit only by the same request id: make it once, "
-        "before the loop",
+        "recognises your next attempt as the same deposit only by its request id: make the id "
+        "once, before the loop",
     )  # fmt: skip
     with unsure(bank, 1000, "lost", "late"):
         _try(deposit_once, bank, "erin")
     _expect(
-        bank, "erin", 20, "the first attempt was lost, and in the same moment somebody else "
+        bank, "erin", 20, "the first attempt was lost, and at the same moment another client "
         "deposited 10 dollars. So the balance says nothing about your own deposit: do not compare "
         "balances, send the request again under its id",
     )  # fmt: skip
@@ -206,16 +208,16 @@ def check_deposit_once(deposit_once: Any, bank: Any) -> None:
         pass
     else:
         raise Wrong(
-            "There is no account `nobody`, and your function hides that. Try again after "
-            "UNAVAILABLE alone, and let every other error through, with `raise`."
+            "There is no account `nobody`, and your function hides that. Try again only "
+            "after UNAVAILABLE, and raise every other error again, with `raise`."
         )
     with unsure(bank, 1000, *["lost"] * 4):
         try:
             deposit_once(bank.stub, "frank", 10)
         except grpc.RpcError:
             raise Wrong(
-                "The bank failed four times in a row, and would have taken the fifth try. Your "
-                "function gave up before it: five times in all."
+                "The bank failed four times in a row, and would have taken the fifth attempt. Your "
+                "function gave up before that: it must make up to five attempts."
             ) from None
     with unsure(bank, 1000, *["lost"] * 5):
         try:
@@ -223,8 +225,8 @@ def check_deposit_once(deposit_once: Any, bank: Any) -> None:
         except grpc.RpcError:
             return
     raise Wrong(
-        "The bank failed five times in a row, and your function did not say so. After the fifth "
-        "try let the error through: the caller must know that the outcome is unknown."
+        "The bank failed five times in a row, and your function raised no error. After the fifth "
+        "attempt raise the error again: the caller must know that the outcome is unknown."
     )
 
 
@@ -234,8 +236,8 @@ def _try(deposit_once: Any, bank: Bank, account_id: str) -> None:
     except grpc.RpcError as error:
         if isinstance(error, grpc.Call) and error.code() is grpc.StatusCode.UNAVAILABLE:
             raise Wrong(
-                "The bank was away for one attempt, and UNAVAILABLE got through at once. It may "
-                "have the deposit or not: try again, under the same request id."
+                "The bank was away for one attempt, and your function raised UNAVAILABLE at once. "
+                "The deposit may or may not have happened: try again, under the same request id."
             ) from None
         raise
 
@@ -252,13 +254,13 @@ EXERCISES = (
         title="Whose move is it?",
         task="Write `whose_move(code)`: it takes the name of a status code, such as `'NOT_FOUND'`, "
         "and returns one of `'fix the request'`, `'fix the state'`, `'retry'` and `'give up'`.\n\n"
-        "Ten codes have been on this page. Of the others a program should say `'give up'` as well.",
+        "You have seen ten codes on this page. For every other code, return `'give up'` as well.",
         stub="def whose_move(code):\n    pass  # your code\n",
         hints=(
             "Four of the ten say that the request itself is wrong: its id, its amount. Only one "
-            "says that it is fine and the account is not ready.",
-            "Three codes may be gone in the next moment: too busy, too late, away.",
-            "A dictionary `{code: move}` and `moves.get(code, 'give up')` is all it takes.",
+            "says that the request is fine and the account is not ready.",
+            "Three codes name a problem that may soon pass: the bank is busy, late or away.",
+            "A dictionary `{code: move}` and `moves.get(code, 'give up')` is enough.",
         ),
         answer="""\
 def whose_move(code):
@@ -275,23 +277,23 @@ def whose_move(code):
     return moves.get(code, "give up")
 """,
         check=check_whose_move,
-        right="Ten codes, four moves, and a default for what nobody has thought of yet.",
+        right="Your function knows ten codes and four moves, and has a default for all others.",
     ),
     Exercise(
         id="06.deposit_once",
         title="Once, whatever happens",
         task="Write `deposit_once(stub, account_id, dollars)`: deposit the dollars exactly once "
-        "and return the balance that the bank replies. When UNAVAILABLE comes, try again, five "
-        "times in all; then let the error through. Every other error goes through at once.\n\n"
+        "and return the balance that the bank replies. After UNAVAILABLE, try again, up to five "
+        "attempts in all; then raise the error again. Raise every other error at once.\n\n"
         "The stub is the plain one: it retries nothing, and makes no request ids. (A real client "
-        "would wait between two tries. Leave that out here.)",
+        "would wait between two attempts. Leave that out here.)",
         stub="def deposit_once(stub, account_id, dollars):\n    pass  # your code\n",
         hints=(
             "Make the request, with its `request_id`, once, and send it again as it is.",
             "`uuid.uuid4().hex` is a text that nobody has used before. Each deposit needs a new "
-            "one, and each attempt at the same deposit the same.",
+            "id, and all attempts at the same deposit share it.",
             "`for tries_left in (4, 3, 2, 1, 0):` around a `try`; in its `except grpc.RpcError as "
-            "error:` a `raise` if it is another code, or if no tries are left.",
+            "error:`, a `raise` if the code is another one, or if no tries are left.",
         ),
         answer="""\
 import uuid
@@ -312,8 +314,8 @@ def deposit_once(stub, account_id, dollars):
                 raise
 """,
         check=check_deposit_once,
-        right="You never asked whether it had happened. You made sure that it happens, and that it "
-        "happens once: such a request is called idempotent.",
+        right="You never asked whether the deposit had happened. You made sure that it happens "
+        "once, however often the request is sent: such a request is called idempotent.",
         bank=Bank,
     ),
 )

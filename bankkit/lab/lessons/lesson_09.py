@@ -1,4 +1,4 @@
-"""The questions of notebooks/09_find_the_bug.ipynb."""
+"""Predictions and exercises of notebooks/09_find_the_bug.ipynb."""
 
 import linecache
 import re
@@ -22,68 +22,67 @@ TITLE = "Find the bug that no test finds"
 PREDICTIONS = (
     Prediction(
         id="09.stress",
-        question="2,000 times a fresh lock, one thread that writes and one that reads, as fast as "
-        "they can. One of the two may wait for ever, and then that round hangs. How many rounds "
+        question="In each of 2,000 rounds, one thread writes and one reads on a fresh lock, as "
+        "fast as they can. If one of the two waits forever, that round hangs. How many rounds "
         "will hang?",
         options={
             "none": "None.",
             "a few": "A few, up to 20.",
-            "many": "More than 20, so over 1 in 100.",
+            "many": "More than 20: over 1 in 100.",
             "all": "All of them.",
         },
         expects="none",
-        why="Nothing, and so it goes on: 20,000 rounds, nothing. Whoever tests like that says that "
-        "the lock is good, puts it into a bank, and some night an account is shut for ever.\n\n"
-        "The bug is there all the same. A test by chance shows what is likely, not what is "
-        "possible.",
+        why="No round hangs, and none hangs in 20,000 rounds. If you trust this test, you put the "
+        "lock into a bank, and one night an account is locked forever.\n\n"
+        "The bug is there all the same. A test that relies on chance shows what is likely, not "
+        "what is possible.",
     ),
     Prediction(
         id="09.doomed",
-        question="The table has ten rows. At which row is it decided? Until then the reader might "
-        "still get in, if the writer hurried; after it nothing can help it any more. Which row?",
+        question="The table has ten rows. Before one of them, the reader could still get in if the "
+        "writer hurried; after that row, nothing can help the reader. Which row decides it?",
         options={
-            "row 5": "Row 5: the writer notifies, and nobody waits yet.",
+            "row 5": "Row 5: the writer notifies, but nobody waits yet.",
             "row 7": "Row 7: the reader gets between two steps of the writer.",
             "row 8": "Row 8: the reader looks, and sees the mutex locked.",
             "row 9": "Row 9: the reader begins to wait.",
         },
         expects="row 8",
-        why="After row 7 there is still hope: if the writer releases the mutex now, the reader "
-        "looks, finds it free and goes in. Once it has looked it acts on what it saw, and that is "
-        "about to become untrue.\n\n"
-        "You know this. It is check-then-act: the look in row 8, the act in row 9, and the world "
-        "is free to change in between, because the writer changes it outside of the lock under "
-        "which the reader looks.",
+        why="After row 7 the reader can still get in: if the writer releases the mutex now, the "
+        "reader looks, finds it free and enters. Once the reader has looked, it acts on what it "
+        "saw, and that is about to become untrue.\n\n"
+        "This is check-then-act: the check is row 8, the act is row 9. The mutex can change in "
+        "between, because the writer releases it outside the lock under which the reader looks.",
     ),
     Prediction(
         id="09.how_many",
-        question="One write and one read: at the steps of this lock there are 23 different "
-        "schedules. In how many of them does the reader wait for ever?",
+        question="With one write and one read, the steps of this lock have 23 different "
+        "schedules. In how many of them does the reader wait forever?",
         options={
-            "0": "0: the test has shown that.",
+            "0": "0: the stress test has shown that.",
             "1": "1: it needs very bad luck.",
             "8": "8: that is one in three.",
             "22": "22: nearly all.",
         },
         expects="8",
-        why="A third of all schedules hang, and 2,000 rounds have not shown one. The bug is not "
-        "rare. A real computer just hardly ever leaves the few schedules that it likes.\n\n"
-        "Who counts schedules instead of rounds finds it at once.",
+        why="A third of all schedules hang, and 2,000 rounds have not shown one. The bad schedules "
+        "are not rare. But a real computer nearly always runs the same few schedules.\n\n"
+        "If you try every schedule once, you find the bug at once.",
     ),
     Prediction(
         id="09.no_preemption",
-        question="`first-draft` once more, the broken one. This time the explorer may never take "
-        "the turn from a thread that could go on: `preemptions=0`. What does it say?",
+        question="Back to `first-draft`, the broken lock. This time the explorer may not "
+        "interrupt a thread that could go on: `preemptions=0`. What does it say?",
         options={
             "ok": "ok: every such schedule ends well.",
-            "bug": "bug: the lock is broken, whatever the explorer may do.",
-            "unknown": "unknown: it was not allowed to try everything.",
+            "bug": "bug: the lock is broken, and the explorer finds that with any bound.",
+            "unknown": "unknown: it may not try every schedule.",
         },
         expects="ok",
         why="Every schedule within the bound ends well. The one that hangs needs one "
-        "preemption, in row 7, and you had forbidden it.\n\n"
-        "So never say only ok. Say: ok with no bound, or ok with at most two preemptions. Two find "
-        "most bugs, experience says; each one more costs a lot of time.",
+        "preemption, in row 7, and the bound did not allow it.\n\n"
+        "So never say only ok. Say: ok with no bound, or ok with at most two preemptions. In "
+        "practice two find most bugs, and each further one costs a lot of time.",
     ),
     Prediction(
         id="09.counter",
@@ -91,42 +90,42 @@ PREDICTIONS = (
         "schedule, with no bound. What does it say?",
         options={
             "ok": "ok: they count to 2 under every schedule.",
-            "bug": "bug: under one they count to 1.",
-            "unknown": "unknown: without a lock it cannot tell.",
+            "bug": "bug: under one schedule they count to 1.",
+            "unknown": "unknown: it cannot tell without a lock.",
         },
         expects="ok",
-        why="There was one schedule. The explorer switches threads where they use something of "
-        "`threading`, and these two never do: each runs to its end in one go.\n\n"
-        "What is shared without a lock has to be named: `threading.shared(...)`, or "
+        why="There was only one schedule. The explorer switches threads where they use something "
+        "of `threading`, and these two never do: each runs to its end without a switch.\n\n"
+        "You must name data that is shared without a lock: use `threading.shared(...)`, or "
         "`threading.track(...)` for an object of your own.",
     ),
     Prediction(
         id="09.scenario",
-        question="Back to `first-draft`, now inside the bank. Three scenarios: two deposits, two "
-        "looks at the balance, a deposit and a look. In which of them can the explorer find the "
-        "lost wakeup?",
+        question="Back to `first-draft`, now inside the bank. There are three scenarios: two "
+        "deposits, two looks at the balance, and a deposit with a look. In which of them can the "
+        "explorer find the lost wakeup?",
         options={
-            "deposit+deposit, look+look, deposit+look": "In each: the lock is broken.",
+            "deposit+deposit, look+look, deposit+look": "In all three: the lock is broken.",
             "deposit+deposit, deposit+look": "In the two with a deposit: deposits write.",
             "deposit+look": "Only in the one with a deposit and a look.",
             "": "In none: two preemptions are not enough inside the bank.",
         },
         expects="deposit+look",
-        why="It takes a reader that goes to sleep and a writer that wakes too early. Two deposits "
-        "are two writers, two looks are two readers: both are ok, under a lock that is as broken "
-        "as before.\n\n"
-        "An ok is about one scenario. Think first of who could meet whom.",
+        why="The bug needs a reader that goes to sleep and a writer that notifies too early. Two "
+        "deposits are two writers, two looks are two readers: the explorer says ok for both, "
+        "although the lock is still broken.\n\n"
+        "An ok is about one scenario. Think first about which calls can run at the same time.",
     ),
 )
 
-MENDED_FILE = "WritersFirst"
-"""The file that the mended class of the second exercise claims to stand in."""
+FIXED_FILE = "WritersFirst"
+"""The file name under which the fixed class of the second exercise is compiled."""
 
 INSIDE = "two were inside at the same time"
 
 
 def together(threading: Any, **targets: Callable[[], object]) -> None:
-    """Run these at the same time, to their ends, in threads of these names."""
+    """Run each target in a thread of its name, all at the same time, and wait for their ends."""
     threads = [threading.Thread(target=target, name=name) for name, target in targets.items()]
     for thread in threads:
         thread.start()
@@ -137,33 +136,34 @@ def together(threading: Any, **targets: Callable[[], object]) -> None:
 def hold(
     scenario: Scenario, who: str, advice: dict[str, str], patch: Iterable[ModuleType] = ()
 ) -> None:
-    """Have each schedule of two preemptions end well, or raise `Wrong` with one that does not.
+    """Explore the scenario with at most two preemptions, and raise `Wrong` at the first bug.
 
-    `advice` is for how it ends: "waits", "inside", "raises" or, with a message of its own,
-    "asserts". `patch` is for the explorer.
+    `advice` has a sentence for each kind of bug: "waits" (a thread waits forever), "inside" (two
+    were inside), "raises" (an exception) or "asserts" (another assertion). `patch` is passed to
+    `explore`.
     """
     try:
         result = explore(scenario, preemptions=2, seconds=6.0, steps=1000, patch=patch)
     except Stuck:
         raise Wrong(
-            "A thread of yours goes round in a loop, or waits at something that it did not get "
-            "from the `threading` it was given, so no other thread ever gets a turn. Wait on the "
+            "A thread runs in an endless loop, or waits on something that does not come from the "
+            "`threading` that your code was given, so no other thread can run. Wait on the "
             "condition: `self._changed.wait()`."
         ) from None
     if result.verdict == "unknown":
         raise Wrong(
-            f"{who}: it goes on and on. The explorer gave up after 6 seconds. Look for a loop in "
-            "which threads keep waking each other, and keep it as simple as it was."
+            f"{who}: the explorer did not finish within 6 seconds. Look for a loop in which "
+            "threads keep waking each other, and keep the code as simple as it was."
         )
     if result.bug is not None:
         how, what = _ending(result.bug)
         raise Wrong(
-            f"{who}: {what}. {advice.get(how, '')} The schedule below does it.", _table(result.bug)
+            f"{who}: {what}. {advice.get(how, '')} The schedule below shows it.", _table(result.bug)
         )
 
 
 def _ending(bug: Outcome) -> tuple[str, str]:
-    """How it ended, as a word and in words."""
+    """The kind of bug (a key of `advice`), and a phrase that describes it."""
     if bug.kind == "exception":
         assert bug.error is not None
         name = type(bug.error).__name__
@@ -173,11 +173,11 @@ def _ending(bug: Outcome) -> tuple[str, str]:
         return ("inside" if text == INSIDE else "asserts"), text or "an assertion fails"
     names = [f"`{name}`" for name in bug.waiting if name != "main"] or ["the main thread"]
     verb = "waits" if len(names) == 1 else "wait"
-    return "waits", f"{' and '.join(names)} {verb} for ever"
+    return "waits", f"{' and '.join(names)} {verb} forever"
 
 
 def _table(bug: Outcome) -> str:
-    """The schedule, with the lines of the learner's own code where it is at these."""
+    """The schedule as a table, with line numbers of the learner's code."""
     moves = tuple(
         replace(move, does=f"{move.does}{_comma(_place(move.at))}", file="")
         for move in bug.schedule.moves
@@ -193,11 +193,11 @@ def _table(bug: Outcome) -> str:
 
 
 def _place(at: str) -> str:
-    """`line 7` of the learner's code, `first_draft:46`, nothing for a place in this module."""
+    """`line 7` for the learner's code, `first_draft:46` for a lock, empty for this module."""
     name, _, line = at.rpartition(":")
     if name in ("", Path(__file__).name):
         return ""
-    if name in ("first_draft.py", MENDED_FILE):
+    if name in ("first_draft.py", FIXED_FILE):
         return f"{name.removesuffix('.py')}:{line}"
     return f"line\N{NO-BREAK SPACE}{line}"
 
@@ -214,10 +214,11 @@ def _in(place: str) -> str:
 
 
 def check_release_write(release_write: Any) -> None:
-    mended = type("Mended", (FirstDraftLock,), {"__slots__": (), "release_write": release_write})
+    """Explore three scenarios of `FirstDraftLock` with this method; raise `Wrong` at a bug."""
+    fixed = type("Fixed", (FirstDraftLock,), {"__slots__": (), "release_write": release_write})
 
     def one_of_each(threading: Any) -> None:
-        lock = mended(threading=threading)
+        lock = fixed(threading=threading)
         page = threading.shared(written=False)
 
         def read() -> None:
@@ -233,10 +234,10 @@ def check_release_write(release_write: Any) -> None:
 
         together(threading, write=write, read=read)
         writer = lock.statistics().writer
-        assert writer is None, "all have gone, and `statistics()` still names a writer"
+        assert writer is None, "all have left, and `statistics()` still names a writer"
 
-    def two_who_meet(threading: Any) -> None:
-        lock = mended(threading=threading)
+    def two_readers_meet(threading: Any) -> None:
+        lock = fixed(threading=threading)
         both_read = threading.Barrier(2)
         lock.acquire_write()
 
@@ -247,8 +248,8 @@ def check_release_write(release_write: Any) -> None:
 
         together(threading, write=lock.release_write, **{"read-1": read, "read-2": read})
 
-    def two_who_ask(threading: Any) -> None:
-        lock = mended(threading=threading)
+    def two_writers_ask(threading: Any) -> None:
+        lock = fixed(threading=threading)
 
         def write() -> None:
             lock.acquire_write()
@@ -262,33 +263,33 @@ def check_release_write(release_write: Any) -> None:
 
         together(threading, **{"write-1": write, "write-2": write})
 
-    inside = "The mutex went to the next one too early."
-    raises = "What belongs to the condition needs its lock: keep it inside the `with` block."
+    inside = "The mutex was released too early."
+    raises = "Notify only while you hold the condition's lock: inside the `with` block."
     hold(
         one_of_each,
         "One writer and one reader",
         {
-            "waits": "Whoever waits on `changed` looks at the writers' mutex under the lock of "
-            "`changed`. So the mutex must be free before that lock is, and somebody has to notify.",
+            "waits": "A thread that waits on `changed` looks at the writers' mutex under the lock "
+            "of `changed`. So release the mutex before that lock, and notify.",
             "inside": inside,
             "raises": raises,
-            "asserts": "Keep the line that says that nobody writes.",
+            "asserts": "Keep the line that records that nobody writes.",
         },
     )
     hold(
-        two_who_meet,
-        "One writer, and two readers who want to read together",
-        {"waits": "`notify` wakes one of them, and the other sleeps on. Notify all.",
+        two_readers_meet,
+        "One writer, and two readers that want to read together",
+        {"waits": "`notify` wakes one of them, and the other goes on sleeping. Notify all.",
          "inside": inside, "raises": raises},
     )  # fmt: skip
     hold(
-        two_who_ask,
+        two_writers_ask,
         "One reader and one writer are fine. Now two writers, and each asks who writes",
         {
-            "asserts": "The mutex was free before it was noted that nobody writes, so that note "
-            "came too late and wiped out the next writer's. There is a place for your line where "
-            "both are settled together.",
-            "waits": "Nobody frees the mutex for the next one.",
+            "asserts": "The mutex was free before `self._writer` was cleared, so clearing it came "
+            "too late and overwrote the next writer's name. There is a place for your line where "
+            "both happen as one step.",
+            "waits": "No thread releases the mutex for the next writer.",
             "inside": inside,
             "raises": raises,
         },
@@ -307,6 +308,8 @@ def release_write(self):
 
 
 def check_mutex(mutex: Any) -> None:
+    """Explore two and then three threads that enter the lock; raise `Wrong` at a bug."""
+
     def visits(names: str) -> Scenario:
         def scenario(threading: Any) -> None:
             lock = mutex(threading)
@@ -323,15 +326,15 @@ def check_mutex(mutex: Any) -> None:
         return scenario
 
     waits = (
-        "The lock is free, or nobody says so any more. Who leaves must say that it is free, and "
-        "wake one who waits."
+        "The lock is free, but a thread still waits. A thread that leaves must record that the "
+        "lock is free, and wake a waiting thread."
     )
     hold(
         visits("AB"),
         "Two threads, A and B",
         {
-            "inside": "The second one found the lock free. Who goes in must write down that it is "
-            "taken, before anybody else can look.",
+            "inside": "The second thread found the lock free. A thread that enters must record "
+            "that the lock is taken before another thread can look.",
             "waits": waits,
         },
     )
@@ -339,8 +342,8 @@ def check_mutex(mutex: Any) -> None:
         visits("ABC"),
         "Three threads, A, B and C",
         {
-            "inside": "Who is woken has not got the lock yet: a third one may be faster. So the "
-            "one who wakes up must look again.",
+            "inside": "A woken thread does not hold the lock yet: a third thread may be faster. So "
+            "a thread that wakes up must look again.",
             "waits": waits,
         },
     )
@@ -368,6 +371,8 @@ class Mutex:
 
 
 def check_writers_first(writers_first: Any) -> None:
+    """Explore small crowds; raise `Wrong` at a bug, or if a reader overtakes a waiting writer."""
+
     def crowd(readers: int, writers: int) -> Scenario:
         def scenario(threading: Any) -> None:
             lock = writers_first(threading)
@@ -391,10 +396,10 @@ def check_writers_first(writers_first: Any) -> None:
         return scenario
 
     waits = (
-        "`notify` wakes one, and you cannot say whom. Here it is a reader, which looks, sees that "
-        "a writer waits, and goes back to sleep. The writer was never told."
+        "`notify` wakes one thread, and you cannot choose which. Here it is a reader, which looks, "
+        "sees that a writer waits, and goes back to sleep. The writer was never woken."
     )
-    inside = "Who writes must be alone: look at who is inside before you go in."
+    inside = "A writer must be alone: check who is inside before you enter."
     for readers, writers, who in (
         (2, 1, "Two readers and one writer"),
         (1, 2, "One reader and two writers"),
@@ -402,16 +407,16 @@ def check_writers_first(writers_first: Any) -> None:
         hold(crowd(readers, writers), who, {"waits": waits, "inside": inside})
     if not _goes_behind_a_writer(writers_first):
         raise Wrong(
-            "Nobody waits for ever now, but writers do not go first any more: while one reads and "
-            "a writer waits, another reader comes and walks in. Keep `or self._waiting`, and mend "
-            "what wakes."
+            "No thread waits forever now, but writers no longer go first: while one thread reads "
+            "and a writer waits, another reader comes and enters. Keep `or self._waiting`, and "
+            "change how the lock wakes threads."
         )
 
 
 def _goes_behind_a_writer(
     writers_first: Any, acquire: str = "acquire_write", patch: Iterable[ModuleType] = ()
 ) -> bool:
-    """Whether a reader waits that comes while one reads and a writer waits, in this method."""
+    """Whether a reader waits if it comes while one reads and a writer waits in `acquire`."""
     seconds = (1.0,) if acquire == "acquire_in_time" else ()
 
     def scenario(threading: Any) -> None:
@@ -444,7 +449,7 @@ def _goes_behind_a_writer(
 
 
 def _is_by(move: Move, name: str) -> bool:
-    """Whether it is this thread's, and no end of its patience."""
+    """Whether the move is of this thread and is not a timeout."""
     return move.thread == name and not move.does.endswith("timed out")
 
 
@@ -454,7 +459,7 @@ class WritersFirst:
         self._changed = threading.Condition()
         self._readers = 0
         self._writing = False
-        self._waiting = 0  # writers that wait
+        self._waiting = 0  # waiting writers
 
     def acquire_read(self):
         with self._changed:
@@ -480,13 +485,14 @@ class WritersFirst:
             self._writing = False
             self._changed.notify()
 """
-WRITERS_FIRST_MENDED = WRITERS_FIRST.replace("notify()", "notify_all()")
+WRITERS_FIRST_FIXED = WRITERS_FIRST.replace("notify()", "notify_all()")
 
 # --- acquire_in_time -----------------------------------------------------------------------------
 
 
 def check_acquire_in_time(acquire_in_time: Any) -> None:
-    patient = type("Patient", (_mended_writers_first(),), {"acquire_in_time": acquire_in_time})
+    """Explore four scenarios with timeouts; raise `Wrong` at a bug, or if a reader overtakes."""
+    patient = type("Patient", (_fixed_writers_first(),), {"acquire_in_time": acquire_in_time})
     notebook = _notebook_of(acquire_in_time)
 
     def scenario(threading: Any) -> None:
@@ -509,7 +515,7 @@ def check_acquire_in_time(acquire_in_time: Any) -> None:
 
         together(threading, **{"read-1": read, "write": write, "read-2": read})
 
-    def reader_who_stays(threading: Any) -> None:
+    def reader_that_stays(threading: Any) -> None:
         lock = patient(threading)
         writer_answered = threading.Event()
 
@@ -526,7 +532,7 @@ def check_acquire_in_time(acquire_in_time: Any) -> None:
 
         together(threading, read=read, write=write)
 
-    def writer_who_stays(threading: Any) -> None:
+    def writer_that_stays(threading: Any) -> None:
         lock = patient(threading)
         page = threading.shared(written=False)
         other_answered = threading.Event()
@@ -551,7 +557,7 @@ def check_acquire_in_time(acquire_in_time: Any) -> None:
 
         together(threading, write=write, hurry=hurry, read=read)
 
-    def two_who_meet(threading: Any) -> None:
+    def two_readers_meet(threading: Any) -> None:
         lock = patient(threading)
         both_read = threading.Barrier(2)
 
@@ -567,8 +573,8 @@ def check_acquire_in_time(acquire_in_time: Any) -> None:
         together(threading, **{"read-1": read, "write": write, "read-2": read})
 
     hold(
-        reader_who_stays,
-        "A reader who stays until the writer has given up",
+        reader_that_stays,
+        "A reader that stays until the writer has given up",
         {"waits": "The writer waits longer than its `timeout`."},
         patch=notebook,
     )
@@ -576,58 +582,60 @@ def check_acquire_in_time(acquire_in_time: Any) -> None:
         scenario,
         "Two readers, and a writer that may give up",
         {
-            "waits": "The writer has given up and gone, and is still counted as one who waits or "
-            "writes. Who gives up must leave as if they had never come.",
-            "inside": "Say `True` only if you found the lock free, and write it down only then.",
+            "waits": "The writer has given up, and is still counted as waiting or writing. A "
+            "writer that gives up must undo all its changes.",
+            "inside": "Return `True` only if you found the lock free, and set `self._writing` only "
+            "then.",
         },
         patch=notebook,
     )
     hold(
-        writer_who_stays,
-        "A writer who stays until another one has given up, and a reader",
+        writer_that_stays,
+        "A writer that stays until another one has given up, and a reader",
         {
-            "waits": "Who gives up must leave as if they had never come.",
-            "inside": "Say `True` only if you found the lock free, and write it down only then.",
+            "waits": "A writer that gives up must undo all its changes.",
+            "inside": "Return `True` only if you found the lock free, and set `self._writing` only "
+            "then.",
         },
         patch=notebook,
     )
     hold(
-        two_who_meet,
-        "Two readers who want to read together, and a writer that gives up",
+        two_readers_meet,
+        "Two readers that want to read together, and a writer that gives up",
         {
-            "waits": "The second one waited because of that writer, and slept on when the writer "
-            "left: nobody told it. Who leaves and was in the way must say so."
+            "waits": "The second reader waited because of that writer, and went on sleeping when "
+            "the writer gave up. A writer that gives up must notify the threads that it blocked."
         },
         patch=notebook,
     )
     if not _goes_behind_a_writer(patient, "acquire_in_time", notebook):
         raise Wrong(
-            "Nobody waits for ever now, but this writer does not go first any more: while one "
-            "reads and it waits, another reader comes and walks in. Count it in `self._waiting` "
+            "No thread waits forever now, but this writer no longer goes first: while one thread "
+            "reads and it waits, another reader comes and enters. Count it in `self._waiting` "
             "as long as it waits."
         )
 
 
 class _Names:
-    """The names that a function knows, as attributes, as a module has them."""
+    """The globals of a function, as attributes like those of a module."""
 
     def __init__(self, function: Any) -> None:
         self.__dict__ = getattr(function, "__globals__", {})
 
 
 def _notebook_of(function: Any) -> list[ModuleType]:
-    """Where a learner who keeps a deadline has `time` from, which must be the explorer's then."""
+    """The notebook's globals, so that the explorer can replace `time` in the learner's code."""
     return [cast(ModuleType, _Names(function))]
 
 
-def _mended_writers_first() -> type[Any]:
-    """With its source where the explorer looks for what a lock is called."""
-    lines = WRITERS_FIRST_MENDED.splitlines(keepends=True)
-    linecache.cache[MENDED_FILE] = len(WRITERS_FIRST_MENDED), None, lines, MENDED_FILE
+def _fixed_writers_first() -> type[Any]:
+    """The fixed class, with its source in `linecache`, where the explorer looks up lock names."""
+    lines = WRITERS_FIRST_FIXED.splitlines(keepends=True)
+    linecache.cache[FIXED_FILE] = len(WRITERS_FIRST_FIXED), None, lines, FIXED_FILE
     namespace: dict[str, Any] = {}
-    exec(compile(WRITERS_FIRST_MENDED, MENDED_FILE, "exec"), namespace)
-    mended: type[Any] = namespace["WritersFirst"]
-    return mended
+    exec(compile(WRITERS_FIRST_FIXED, FIXED_FILE, "exec"), namespace)
+    fixed: type[Any] = namespace["WritersFirst"]
+    return fixed
 
 
 ACQUIRE_IN_TIME = """\
@@ -646,16 +654,16 @@ EXERCISES = (
     Exercise(
         id="09.release_write",
         title="One line moves",
-        task="This is the lock's `release_write`. Move one line, so that under no schedule "
-        "anybody waits for ever.\n\n"
-        "All else stays as good as it was: whoever writes is alone, and `statistics()` says who.",
+        task="This is the lock's `release_write`. Move one line, so that no thread "
+        "waits forever under any schedule.\n\n"
+        "Everything else must still hold: a writer is alone, and `statistics()` names it.",
         stub=RELEASE_WRITE,
         hints=(
             "In row 8 of the schedule the reader looks at the writers' mutex. Which lock does it "
             "hold while it looks?",
-            "If the mutex becomes free while the *writer* holds that lock, no reader can look in "
+            "If the mutex becomes free while the *writer* holds that lock, no reader can look at "
             "the wrong moment.",
-            "Where could a line stand so that it comes after `self._writer = None`, and before the "
+            "Where can you put a line so that it comes after `self._writer = None`, and before the "
             "end of the `with` block?",
         ),
         answer="""\
@@ -667,59 +675,59 @@ def release_write(self):
 """,
         check=check_release_write,
         right="A reader looks and begins to wait under the lock of `changed`, as one step. Now "
-        "the writer too changes what it looks at and tells of it as one step. Nobody can "
-        "come in between any more, in any schedule: of one writer with one or two readers, and of "
-        "two writers, with at most two preemptions.",
+        "the writer also releases the mutex and notifies as one step. No thread can come in "
+        "between, in any schedule of one writer with one or two readers, or of two writers, with "
+        "at most two preemptions.",
     ),
     Exercise(
         id="09.Mutex",
         title="First broken lock: one at a time",
         task="`Mutex` should let in one thread at a time. Under some schedule two are inside. Find "
-        "it, and mend the class.",
+        "it, and fix the class.",
         stub=MUTEX,
         hints=(
             "Raise the bound: `lab.explore(three_visits, preemptions=2).bug`. Who is inside, and "
             "what did it see last?",
-            "Look at the thread that was notified. Between the notification and its waking up, "
-            "who came in?",
+            "Look at the thread that was notified. Which thread entered between the notification "
+            "and the wakeup?",
             "`if` looks once. Which word looks again?",
         ),
         answer=MUTEX.replace("if self._taken", "while self._taken"),
         check=check_mutex,
-        right="To overtake one who has been notified is called barging, and every condition of "
-        "every language allows it. So a wait stands in a `while`, always.",
+        right="Overtaking a notified thread is called barging, and the conditions of every "
+        "language allow it. So always put a `wait` inside a `while`.",
     ),
     Exercise(
         id="09.WritersFirst",
         title="Second broken lock: writers first",
-        task="`WritersFirst` lets many read together or one write alone, and a writer that waits "
-        "goes before every reader that comes after it. Under some schedule somebody waits for "
-        "ever. Find it, and mend the class. Writers still go first.",
+        task="`WritersFirst` lets many read together or one write alone, and a waiting writer "
+        "goes before every reader that comes after it. Under some schedule a thread waits "
+        "forever. Find it, and fix the class. Writers must still go first.",
         stub=WRITERS_FIRST,
         hints=(
-            "One reader and one writer are not enough of a crowd. Try `crowd(2, 1)` and "
-            "`crowd(1, 2)`.",
-            "In the schedule, find the last `notify`. Who was woken, and what did it do then?",
-            "Those who wait here wait for different things. Then it is not enough to wake one.",
+            "One reader and one writer are not enough. Try `crowd(2, 1)` and `crowd(1, 2)`.",
+            "In the schedule, find the last `notify`. Which thread did it wake, and what did that "
+            "thread do then?",
+            "The threads here wait for different things. Then it is not enough to wake one.",
         ),
-        answer=WRITERS_FIRST_MENDED,
+        answer=WRITERS_FIRST_FIXED,
         check=check_writers_first,
-        right="`notify` is for those who all wait for the same thing, and of whom one is enough. "
-        "In all other cases: `notify_all`. It costs a few needless looks, and nobody sleeps "
-        "for ever.",
+        right="Use `notify` only if all threads wait for the same thing and one of them is enough. "
+        "In all other cases use `notify_all`. It wakes a few threads for nothing, but no thread "
+        "sleeps forever.",
     ),
     Exercise(
         id="09.acquire_in_time",
         title="Third broken lock: one that gives up",
-        task="`acquire_in_time(self, timeout)` is a method for `WritersFirst` (mended). It "
-        "waits `timeout` seconds at most, and returns whether it may write now. Under some "
-        "schedule somebody waits for ever. Find it, and mend the method.",
+        task="`acquire_in_time(self, timeout)` is a method for the fixed `WritersFirst`. "
+        "It waits at most `timeout` seconds, and returns whether it may write now. Under some "
+        "schedule a thread waits forever. Find it, and fix the method.",
         stub=ACQUIRE_IN_TIME,
         hints=(
             "Allow the timeout to fire: leave out `timeouts=0`.",
-            "Read the way out, `return False`. What has this writer changed until then, and who "
-            "looks at that?",
-            "A reader may be asleep only because this writer was in the way. Nobody else "
+            "Look at `return False`. What has this writer changed before it, and which threads "
+            "look at that?",
+            "A reader may be asleep only because this writer was waiting. No other thread "
             "will wake it.",
         ),
         answer="""\
@@ -737,8 +745,8 @@ def acquire_in_time(self, timeout):
         return free
 """,
         check=check_acquire_in_time,
-        right="Whoever gives up leaves without a trace, and tells those who waited because of "
-        "them. The bank's own lock does both, in `_withdraw`. No test by hand would have waited at "
-        "just that moment; the explorer's clock does not tick, it is one more choice.",
+        right="A writer that gives up undoes its changes and notifies the threads that it blocked. "
+        "The bank's own lock does both, in `_withdraw`. A test by hand would hardly let the "
+        "timeout fire at that moment; for the explorer, whether it fires is one more choice.",
     ),
 )

@@ -1,4 +1,4 @@
-"""The questions of notebooks/11_when_one_machine_is_not_enough.ipynb."""
+"""Predictions and exercises of notebooks/11_when_one_machine_is_not_enough.ipynb."""
 
 from binascii import crc_hqx
 from collections.abc import Callable
@@ -14,79 +14,80 @@ TITLE = "When one machine is not enough"
 PREDICTIONS = (
     Prediction(
         id="11.crossslot",
-        question="Three keys of alice's, for once without braces. Two of them, `bank:alice:lock` "
-        "and `bank:alice:request:7`, happen to live on the same node. May one script use both?",
+        question="Look at alice's three keys without braces. Two of them, `bank:alice:lock` and "
+        "`bank:alice:request:7`, happen to be on the same node. May one script use both?",
         options={
             "runs": "Yes: the node has both, and runs the script.",
             "refused": "No: they are in different slots, and the script is refused.",
-            "moved": "Yes: the Cluster moves one of them to the slot of the other first.",
+            "moved": "Yes: the Cluster first moves one of them to the slot of the other.",
         },
         expects="refused",
-        why="To a Cluster the slot counts, not the node. The two are neighbours today; tomorrow "
-        "somebody adds a fourth machine, one of the two slots moves there, and the script would "
-        "run no more. So it is refused from the first day on.\n\n"
-        "Braces are how you say: these belong together, always.",
+        why="For a Cluster the slot counts, not the node. Today both keys are on one node. "
+        "Tomorrow somebody adds a fourth machine, one of the two slots moves there, and the script "
+        "could not run. So it is refused from the start.\n\n"
+        "With braces you say that keys always belong together.",
     ),
     Prediction(
         id="11.neighbours",
-        question="alice, bob and dora deposit all the time, each at another node. Then node 1 is "
-        "killed, which has alice's account. What do bob and dora notice?",
+        question="alice, bob and dora deposit all the time, each on a different node. Then node 1, "
+        "which has alice's account, is killed. What do bob and dora notice?",
         options={
             "everybody": "Their calls fail, too: a Cluster without one of its masters stops.",
-            "slower": "A call fails here and there, until a new master is chosen.",
-            "nothing": "Nothing: not one call of theirs fails.",
+            "slower": "Some of their calls fail, until a new master is chosen.",
+            "nothing": "Nothing: none of their calls fails.",
         },
         expects="nothing",
-        why="Their accounts are in other slots, on other nodes, and whoever calls for bob talks to "
-        "node 2 alone. There is no middle man to fail.\n\n"
-        "(It is a setting. This Cluster has `cluster-require-full-coverage no`. With the default, "
-        "`yes`, the others refuse as well while any slot is without a master.)",
+        why="Their accounts are in other slots, on other nodes, and a call for bob goes only to "
+        "node 2. There is no proxy that could fail.\n\n"
+        "(This is a setting. This Cluster has `cluster-require-full-coverage no`. With the "
+        "default, `yes`, the other nodes also refuse calls while any slot has no master.)",
     ),
     Prediction(
         id="11.promised",
-        question="The replica of alice's master hears nothing any more. Five deposits of $100 "
+        question="The replica of alice's master no longer receives anything. Five deposits of $100 "
         "arrive, and each is acknowledged: OK. Then the master is killed, and the replica takes "
         "over. How much of the $500 is in the account?",
         options={
-            "$500": "$500: OK means that it is in.",
-            "$400": "$400: the last one was still on its way.",
+            "$500": "$500: OK means that the money is there.",
+            "$400": "$400: the last one was not copied yet.",
             "$0": "$0: all five are gone.",
         },
         expects="$0",
-        why="The master made the changes, said OK, and could pass them on to nobody. It had not "
-        "waited for that: replication is asynchronous. Usually the copy is there within a "
-        "millisecond. Usually.\n\n"
-        "What is gone is whatever was acknowledged and not yet copied: nothing on a good day, "
-        "everything since the line broke on a bad one. And no client will ask again, because each "
-        "was told OK.",
+        why="The master made the changes and said OK, but could not copy them to its replica. It "
+        "did not wait for that: replication is asynchronous. Usually, but not always, the copy "
+        "arrives within a millisecond.\n\n"
+        "A failover loses the deposits that were acknowledged and not yet copied. Usually there "
+        "are none. Here it was all deposits since the connection broke. And no client will retry, "
+        "because each got OK.",
     ),
     Prediction(
         id="11.old_master",
-        question="node 4 was killed, but its disk is well, and on it are all five deposits. It is "
-        "started again. How much of the $500 comes back?",
+        question="node 4 was killed, but its disk is intact and has all five deposits. node 4 "
+        "restarts. How much of the $500 comes back?",
         options={
-            "$500": "$500: it reads them from its disk and tells the others.",
-            "$0": "Nothing: it throws them away.",
+            "$500": "$500: it reads them from its disk and sends them to the others.",
+            "$0": "Nothing: it discards them.",
         },
         expects="$0",
-        why="node 1 is the master now, and may have taken other deposits since. Two histories of "
-        "one account cannot both be true, and nobody is there to put them together. So the node "
-        "that comes back takes over the new master's data, all of it, and forgets its own.",
+        why="node 1 is the master now, and may have accepted other deposits since. Two histories "
+        "of one account cannot both be true, and Redis does not merge them. So the node that comes "
+        "back copies all data of the new master, and discards its own.",
     ),
     Prediction(
         id="11.not_acknowledged",
-        question="Again the replica hears nothing. This time the bank waits for one replica before "
-        "it says OK, waits in vain, and says UNAVAILABLE. Is the $100 in the account, right now?",
+        question="Again the replica receives nothing. This time the bank waits for one replica "
+        "before it says OK. No replica answers in time, so the bank says UNAVAILABLE. Is the $100 "
+        "in the account now?",
         options={
-            "$0": "No: not acknowledged, so not done.",
+            "$0": "No: it was not acknowledged, so it was not done.",
             "$100": "Yes.",
         },
         expects="$100",
-        why="The master had made the change before it began to wait, and Redis takes nothing back. "
-        "All that the bank knows is: this is not safe yet. It may be in, it may be gone after the "
-        "next failover, so it says what is true: outcome unknown.\n\n"
-        "Not acknowledged does not mean not done. It means: nobody has promised you anything. Ask "
-        "again, under the same request id.",
+        why="The master made the change before the bank began to wait, and Redis does not undo it. "
+        "The bank only knows that the change is not safe yet. The next failover may lose it or "
+        "not, so the bank says that the outcome is unknown.\n\n"
+        "Not acknowledged does not mean not done. It means that the bank has promised nothing. "
+        "Retry under the same request id.",
     ),
 )
 
@@ -94,24 +95,24 @@ PREDICTIONS = (
 # --- slot_of --------------------------------------------------------------------------------------
 
 _KEYS = (
-    ("bank:servers", "This key has no braces, so all of it counts."),
-    ("bank:{alice}:account", "Only what stands between the braces counts: `alice`."),
+    ("bank:servers", "This key has no braces, so the whole key counts."),
+    ("bank:{alice}:account", "Only the text between the braces counts: `alice`."),
     (
         "bank:{alice}:request:{7}",
         "Only the first pair of braces counts: from the first `{` to the first `}` after it. "
         "In this key that is `alice`. (A client may well put braces into a request id.)",
     ),
-    ("bank:{alice", "A brace that is never closed means nothing: all of the key counts."),
+    ("bank:{alice", "A brace that is never closed means nothing: the whole key counts."),
     ("a}b{alice}", "The pair begins with the first `{`; a `}` before it means nothing."),
     (
         "bank:{}:account",
-        "Nothing stands between the braces, so there is no tag: all of the key counts. Else all "
-        "keys with `{}` in them would sit in slot 0.",
+        "There is no text between the braces, so there is no tag: the whole key counts. Otherwise "
+        "all keys with `{}` in them would be in slot 0.",
     ),
     (
         "bank:{}:{alice}",
-        "The first pair is the one that counts, and it is empty, so all of the key counts. A later "
-        "pair does not come into it.",
+        "Only the first pair counts, and it is empty, so the whole key counts. A later pair does "
+        "not matter.",
     ),
     (
         "bank:{{alice}}",
@@ -122,6 +123,7 @@ _KEYS = (
 
 
 def check_slot_of(slot_of: Callable[[str], Any]) -> None:
+    """Ask for keys with odd braces; raise `Wrong` at the first wrong slot."""
     for key, reason in _KEYS:
         got, right = slot_of(key), key_slot(key.encode())
         if got == right and isinstance(got, int):
@@ -129,15 +131,15 @@ def check_slot_of(slot_of: Callable[[str], Any]) -> None:
         if got is None:
             raise Wrong("Your function returned `None`. Return the number of the slot.")
         if not isinstance(got, int) or isinstance(got, bool):
-            raise Wrong(f"A slot is an `int`, and for `{key}` you return `{type(got).__name__}`.")
+            raise Wrong(f"A slot is an `int`, but for `{key}` you return `{type(got).__name__}`.")
         if got % 16384 == right:
             raise Wrong(
-                f"For `{key}` your number is {got}, and there are only the slots 0 to 16383: "
-                "take what is left after a division by 16384."
+                f"For `{key}` your number is {got}, but there are only the slots 0 to 16383: "
+                "take the remainder of the division by 16384."
             )
         whole = crc_hqx(key.encode(), 0) % 16384
-        what = ", as if all of the key counted" if got == whole else ""
-        raise Wrong(f"`{key}` lives in slot {right}, and you say {got}{what}. {reason}")
+        what = ", as if the whole key counted" if got == whole else ""
+        raise Wrong(f"`{key}` is in slot {right}, but you return {got}{what}. {reason}")
 
 
 # --- promises_lost --------------------------------------------------------------------------------
@@ -153,39 +155,39 @@ _A_BAD_DAY: Deposits = [
 
 
 def check_promises_lost(promises_lost: Callable[[Deposits, int, str], Any]) -> None:
+    """Ask about single deposits, then about four together; raise `Wrong` at the first fault."""
+
     def ask(deposits: Deposits, wait_replicas: int, promoted: str) -> float:
         got = promises_lost(
             [(amount, list(has)) for amount, has in deposits], wait_replicas, promoted
         )
         if got is None:
-            raise Wrong("Your function returned `None`. Return the dollars that are lost.")
+            raise Wrong("Your function returned `None`. Return the lost dollars.")
         if not isinstance(got, (int, float)) or isinstance(got, bool):
             raise Wrong(f"Return the dollars as a number, not as `{type(got).__name__}`.")
         return got
 
     if got := ask(_A_BAD_DAY[:1], 1, "node 4"):
         raise Wrong(
-            f"A deposit of $100 that node 4 had, and node 4 takes over: nothing is lost, and you "
-            f"count ${got}."
+            f"node 4 has a deposit of $100 and takes over: nothing is lost, but you count ${got}."
         )
     got = ask([(5, [])], 1, "node 4")
     if got:
         raise Wrong(
-            "With `wait_replicas=1`, a deposit that had reached no replica was never acknowledged. "
-            f"It is gone, but it was promised to nobody; you count ${got}."
+            "With `wait_replicas=1`, a deposit that reached no replica was never acknowledged. "
+            f"It is gone, but it was not promised to anybody; you count ${got}."
         )
     got = ask([(50, ["node 4"])], 1, "node 7")
     if got != 50:
         raise Wrong(
-            "One replica was asked for, node 4 had the $50, so they were acknowledged. But it is "
-            f"node 7 that takes over, and node 7 has never heard of them: lost are $50, and you "
-            f"count ${got}."
+            "With `wait_replicas=1`, a deposit of $50 that node 4 has was acknowledged. But node 7 "
+            f"takes over, and node 7 does not have it: $50 are lost, but you count ${got}."
         )
     got = ask([(5, [])], 0, "node 4")
     if got != 5:
         raise Wrong(
-            "With `wait_replicas=0` every deposit is acknowledged at once, even one that had "
-            f"reached no replica: lost are $5, and you count ${got}."
+            "With `wait_replicas=0` every deposit is acknowledged at once, even one that "
+            f"reached no replica: $5 are lost, but you count ${got}."
         )
     for wait_replicas, promoted, right in (
         (0, "node 4", 5), (0, "node 7", 75), (1, "node 4", 0), (1, "node 7", 70),
@@ -195,7 +197,8 @@ def check_promises_lost(promises_lost: Callable[[Deposits, int, str], Any]) -> N
         if got != right:
             raise Wrong(
                 f"With `wait_replicas={wait_replicas}`, when {promoted} takes over, ${right} that "
-                f"were promised are lost, and you count ${got}. Below: who had which deposit.",
+                f"were acknowledged are lost, but you count ${got}. The list below shows which "
+                "replicas had each deposit.",
                 "\n".join(
                     f"${amount:<4} {listed(has) if has else 'no replica'}"
                     for amount, has in _A_BAD_DAY
@@ -208,16 +211,16 @@ EXERCISES = (
         id="11.slot_of",
         title="In which slot?",
         task="Write `slot_of(key)`: the number of the slot in which a Cluster keeps this key.\n\n"
-        "If the key has a `{` and somewhere after it a `}`, and something stands between the first "
-        "`{` and the first `}` after it, then only that something is the tag, and counts. Else the "
-        "whole key counts. The slot is the `crc_hqx` of what counts, modulo 16384, as in the cell "
-        "above. It wants bytes: `text.encode()` makes them.",
+        "If the key has a `{` and a `}` somewhere after it, look at the text between the first "
+        "`{` and the first `}` after it. If this text is not empty, it is the tag, and only the "
+        "tag counts. Otherwise the whole key counts. The slot is the `crc_hqx` of the part that "
+        "counts, modulo 16384, as in the cell above. `crc_hqx` needs bytes: `text.encode()`.",
         stub="def slot_of(key):\n    pass  # your code\n",
         hints=(
-            '`key.find("{")` is the place of the first brace, or -1. `key.find("}", start)` looks '
-            "from a place on.",
-            "Two conditions before you cut: there is a `{`, and the `}` stands at least two places "
-            "after it.",
+            '`key.find("{")` is the index of the first brace, or -1. `key.find("}", start)` '
+            "searches from the index `start`.",
+            "Check two conditions before you cut: there is a `{`, and the `}` is at least two "
+            "places after it.",
         ),
         answer="""\
 from binascii import crc_hqx
@@ -231,24 +234,24 @@ def slot_of(key):
     return crc_hqx(key.encode(), 0) % 16384
 """,
         check=check_slot_of,
-        right="Every client of a Cluster has these lines in it, and so knows whom to ask: the key "
-        "itself says where it lives.",
+        right="Every client of a Cluster contains these lines, so it knows which node to ask: the "
+        "slot follows from the key.",
     ),
     Exercise(
         id="11.promises_lost",
         title="Promised, and gone",
-        task="Two replicas now, node 4 and node 7. Write `promises_lost(deposits, wait_replicas, "
-        "promoted)`: how many dollars were acknowledged and are lost when the master dies and "
-        "`promoted` takes over?\n\n"
+        task="Now there are two replicas, node 4 and node 7. Write `promises_lost(deposits, "
+        "wait_replicas, promoted)`: how many dollars were acknowledged and are lost when the "
+        "master dies and `promoted` takes over?\n\n"
         '`deposits` is a list of pairs such as `(50, ["node 4"])`: the dollars, and the replicas '
         "that had the deposit when the master died. A deposit was acknowledged if it had reached "
-        "`wait_replicas` of them or more. Lost is what `promoted` does not have.",
+        "`wait_replicas` of them or more. A deposit is lost if `promoted` does not have it.",
         stub="def promises_lost(deposits, wait_replicas, promoted):\n    pass  # your code\n",
         hints=(
-            "Go through the deposits and add up. Two questions for each: was it promised? And does "
-            "the new master lack it?",
-            "`len(replicas) >= wait_replicas` is the first question, `promoted not in replicas` "
-            "the second.",
+            "Go through the deposits and add up. Ask two questions about each: was it "
+            "acknowledged? Does the new master lack it?",
+            "The first question is `len(replicas) >= wait_replicas`, the second is `promoted not "
+            "in replicas`.",
         ),
         answer="""\
 def promises_lost(deposits, wait_replicas, promoted):
@@ -259,8 +262,8 @@ def promises_lost(deposits, wait_replicas, promoted):
     return lost
 """,
         check=check_promises_lost,
-        right="Did you see it? With two replicas, to wait for one is not enough: the other one may "
-        "be voted for. Only who waits for all of them loses no promise, whoever takes over, and "
-        "then a single dead replica stops every deposit.",
+        right="With two replicas, waiting for one is not enough: the other one may win the vote. "
+        "Only a bank that waits for all replicas loses no acknowledged deposit, whichever replica "
+        "takes over. But then a single dead replica stops every deposit.",
     ),
 )

@@ -13,4 +13,4 @@ PROSE = "\n".join(" ".join(cell.source.split()) for cell in CELLS if cell.cell_t
 def test_the_leases_are_as_long_as_the_text_says() -> None:
     assert rig.LEASE_SECONDS == 0.5
     assert BankOptions.lease == 3
-    assert "A lease takes half a second here, and 3 seconds if you say nothing." in PROSE
+    assert "A lease lasts half a second here, and 3 seconds by default." in PROSE

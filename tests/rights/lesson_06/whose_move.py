@@ -37,7 +37,7 @@ moves = collections.defaultdict(
 whose_move = moves.__getitem__
 
 
-# %% An error for what it does not know
+# %% A KeyError for every other code
 import grpc
 
 

@@ -1,4 +1,4 @@
-# %% C comes first, and A reads in the last moment
+# %% C comes first, and A reads at the last moment
 schedule = "CCCABBBAA"
 
 
@@ -10,7 +10,7 @@ schedule = "AAACBBBCC"
 schedule = "ABABBACCC"
 
 
-# %% Put together
+# %% Joined from parts
 a, b, c = ("A" + "BBB" + "AA", "", "CCC")
 schedule = a + b + c
 

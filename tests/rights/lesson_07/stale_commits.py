@@ -12,7 +12,7 @@ def stale_commits(steps):
     return pairs
 
 
-# %% A set of those whose read has become stale
+# %% A set of clients whose read has become stale
 def stale_commits(steps):
     stale, last, found = set(), None, []
     clients = {client for client, _, _ in steps}
@@ -55,14 +55,14 @@ class History:
             elif what == "commits":
                 if self.seen[client] is not self.last:
                     yield client, self.last[0]
-                self.last = [client]  # a list is itself and no other, whoever is in it
+                self.last = [client]  # a new list is identical to no other
 
 
 def stale_commits(steps):
     return list(History().follow(steps))
 
 
-# %% Eats up the list
+# %% Empties the list
 def stale_commits(steps):
     committed, seen, pairs = [], {}, ()
     while steps:

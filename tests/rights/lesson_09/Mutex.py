@@ -55,7 +55,7 @@ class Mutex:
             self._changed.notify_all()
 
 
-# %% Handed on to the one who has waited longest
+# %% Handed to the thread that has waited longest
 import collections
 
 

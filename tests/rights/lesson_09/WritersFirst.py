@@ -37,7 +37,7 @@ class WritersFirst:
                 self._may_read.notify_all()
 
 
-# %% wait_for, and one number for all who are inside
+# %% wait_for, and one number for all threads inside
 class WritersFirst:
     def __init__(self, threading):
         self._changed = threading.Condition()
@@ -67,7 +67,7 @@ class WritersFirst:
             self._changed.notify_all()
 
 
-# %% Semaphores alone, as Courtois, Heymans and Parnas had it in 1971
+# %% Only semaphores, as Courtois, Heymans and Parnas did it in 1971
 class WritersFirst:
     def __init__(self, threading):
         self._count_readers = threading.Semaphore(1)
@@ -104,7 +104,7 @@ class WritersFirst:
                 self._may_read.release()
 
 
-# %% An event for each who waits
+# %% An event for each waiting thread
 class WritersFirst:
     def __init__(self, threading):
         self._new_event = threading.Event

@@ -1,4 +1,4 @@
-# %% Takes back what it has counted in a finally
+# %% Undoes its count in a finally
 def acquire_in_time(self, timeout):
     with self._changed:
         self._waiting += 1
@@ -47,7 +47,7 @@ def acquire_in_time(self, timeout):
         return may_write
 
 
-# %% A deadline of its own, and what wait returns does not matter
+# %% A deadline of its own, and the result of wait is ignored
 import time
 
 

@@ -1,4 +1,4 @@
-# %% Notifies first, and has released the mutex before the end of the block
+# %% Notifies first, and releases the mutex before the end of the block
 def release_write(self):
     with self._changed:
         self._changed.notify_all()
@@ -35,7 +35,7 @@ def release_write(self):
         self._changed.notify_all()
 
 
-# %% Notifies more than can ever wait
+# %% Notifies more threads than can ever wait
 def release_write(self):
     with self._changed:
         self._writer = None

@@ -7,14 +7,14 @@ def promises_lost(deposits, wait_replicas, promoted):
     )
 
 
-# %% What was promised without what is kept
+# %% Acknowledged deposits minus kept deposits
 def promises_lost(deposits, wait_replicas, promoted):
     promised = [(dollars, has) for dollars, has in deposits if len(has) >= wait_replicas]
     kept = [dollars for dollars, has in promised if promoted in has]
     return sum(dollars for dollars, _ in promised) - sum(kept)
 
 
-# %% Recursion over a list that it eats up
+# %% Recursion that empties the list
 def promises_lost(deposits, wait_replicas, promoted):
     if not deposits:
         return 0.0

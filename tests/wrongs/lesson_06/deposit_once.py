@@ -1,5 +1,5 @@
 # %% A new request id for each try
-# expects: make it once, before the loop
+# expects: make the id once, before the loop
 import uuid
 
 import grpc
@@ -42,7 +42,7 @@ def deposit_once(stub, account_id, dollars):
 
 
 # %% The same request id for every deposit
-# expects: a request id of its own
+# expects: needs a new request id
 import grpc
 
 from bankkit.pb import bank_pb2
@@ -59,7 +59,7 @@ def deposit_once(stub, account_id, dollars):
 
 
 # %% Sends only once
-# expects: got through at once
+# expects: raised UNAVAILABLE at once
 from bankkit.pb import bank_pb2
 
 
@@ -88,7 +88,7 @@ def deposit_once(stub, account_id, dollars):
 
 
 # %% Gives up after three tries
-# expects: would have taken the fifth try
+# expects: would have taken the fifth attempt
 import uuid
 
 import grpc

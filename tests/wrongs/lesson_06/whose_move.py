@@ -1,10 +1,10 @@
 # %% Retries everything
-# expects: fails again, for ever
+# expects: fails every time
 def whose_move(code):
     return "retry"
 
 
-# %% Retries what the account is not ready for
+# %% Retries although the account is not ready
 # expects: you would loop until somebody deposits
 def whose_move(code):
     if code in ("INVALID_ARGUMENT", "NOT_FOUND", "ALREADY_EXISTS", "OUT_OF_RANGE"):
@@ -12,8 +12,8 @@ def whose_move(code):
     return "retry"
 
 
-# %% Gives up where the bank is away
-# expects: trying again is safe
+# %% Gives up when the bank is away
+# expects: under the same request id a retry is safe
 def whose_move(code):
     if code in ("INVALID_ARGUMENT", "NOT_FOUND", "ALREADY_EXISTS", "OUT_OF_RANGE"):
         return "fix the request"
@@ -25,7 +25,7 @@ def whose_move(code):
 
 
 # %% Knows ten codes and no others
-# expects: answer `'give up'` for all
+# expects: return `'give up'` for all
 def whose_move(code):
     if code == "FAILED_PRECONDITION":
         return "fix the state"

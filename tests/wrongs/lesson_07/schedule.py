@@ -1,5 +1,5 @@
 # %% One after the other
-# expects: Somebody must read too early
+# expects: One client must read too early
 schedule = "AAABBBCCC"
 
 

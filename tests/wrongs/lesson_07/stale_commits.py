@@ -6,7 +6,7 @@ def stale_commits(steps):
 
 
 # %% Every commit between the first step and the last
-# expects: who never commits overwrites nobody
+# expects: a client that never commits overwrites nobody
 def stale_commits(steps):
     pairs = []
     for client in sorted({step[0] for step in steps}):
@@ -70,7 +70,7 @@ def stale_commits(steps):
 
 
 # %% Counts from the first read
-# expects: reads afresh each time
+# expects: reads again before each
 def stale_commits(steps):
     pairs, committed, seen = [], [], {}
     for client, what, balance in steps:
@@ -84,7 +84,7 @@ def stale_commits(steps):
 
 
 # %% A pair for each commit since the read
-# expects: one pair for each commit at most
+# expects: at most one pair for each commit
 def stale_commits(steps):
     pairs, committed, seen = [], [], {}
     for client, what, balance in steps:

@@ -8,7 +8,7 @@ def acquire_read(self):
 
 
 # %% Waits for readers
-# expects: Readers do not disturb one another
+# expects: Readers do not disturb each other
 def acquire_read(self):
     with self.changed:
         while self.readers > 0 or self.writing:
@@ -35,7 +35,7 @@ def acquire_read(self):
 
 
 # %% Spins inside the block
-# expects: gives it back until she is woken
+# expects: releases it until she is woken
 def acquire_read(self):
     with self.changed:
         while self.writing:

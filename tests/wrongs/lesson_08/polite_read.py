@@ -25,7 +25,7 @@ def polite_read(self):
             self.changed.wait()
 
 
-# %% Waits only for writers that wait
+# %% Waits only for waiting writers
 # expects: because of `self.writing` as well
 def polite_read(self):
     with self.changed:
@@ -35,7 +35,7 @@ def polite_read(self):
 
 
 # %% Waits for readers
-# expects: Readers do not disturb one another
+# expects: Readers do not disturb each other
 def polite_read(self):
     with self.changed:
         while self.writing or self.writers_waiting or self.readers:

@@ -7,7 +7,7 @@ def release_write(self):
 
 
 # %% Wakes nobody
-# expects: nobody has told them
+# expects: nobody has woken them
 def release_write(self):
     with self.changed:
         self.writing = False

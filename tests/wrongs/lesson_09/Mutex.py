@@ -17,8 +17,8 @@ class Mutex:
             self._changed.notify_all()
 
 
-# %% Does not say that it is taken
-# expects: must write down that it is
+# %% Does not record that it is taken
+# expects: must record that the lock is taken
 class Mutex:
     def __init__(self, threading):
         self._changed = threading.Condition()
@@ -54,8 +54,8 @@ class Mutex:
             self._changed.notify()
 
 
-# %% Does not say that it is free
-# expects: say that it is free
+# %% Does not record that it is free
+# expects: must record that the lock is free
 class Mutex:
     def __init__(self, threading):
         self._changed = threading.Condition()

@@ -5,7 +5,7 @@ class WritersFirst:
         self._changed = threading.Condition()
         self._readers = 0
         self._writing = False
-        self._waiting = 0  # writers that wait
+        self._waiting = 0  # waiting writers
 
     def acquire_read(self):
         with self._changed:
@@ -39,7 +39,7 @@ class WritersFirst:
         self._changed = threading.Condition()
         self._readers = 0
         self._writing = False
-        self._waiting = 0  # writers that wait
+        self._waiting = 0  # waiting writers
 
     def acquire_read(self):
         with self._changed:
@@ -66,14 +66,14 @@ class WritersFirst:
             self._changed.notify()
 
 
-# %% Readers do not wait for writers that wait
-# expects: do not go first any more
+# %% Readers do not wait for waiting writers
+# expects: no longer go first
 class WritersFirst:
     def __init__(self, threading):
         self._changed = threading.Condition()
         self._readers = 0
         self._writing = False
-        self._waiting = 0  # writers that wait
+        self._waiting = 0  # waiting writers
 
     def acquire_read(self):
         with self._changed:
@@ -101,13 +101,13 @@ class WritersFirst:
 
 
 # %% Only the last reader notifies
-# expects: The writer was never told
+# expects: The writer was never woken
 class WritersFirst:
     def __init__(self, threading):
         self._changed = threading.Condition()
         self._readers = 0
         self._writing = False
-        self._waiting = 0  # writers that wait
+        self._waiting = 0  # waiting writers
 
     def acquire_read(self):
         with self._changed:

@@ -1,5 +1,5 @@
-# %% Tells nobody that it has given up
-# expects: must say so
+# %% Notifies nobody when it gives up
+# expects: must notify the threads that it blocked
 def acquire_in_time(self, timeout):
     with self._changed:
         self._waiting += 1
@@ -11,7 +11,7 @@ def acquire_in_time(self, timeout):
 
 
 # %% Stays counted after it has given up
-# expects: as if they had never come
+# expects: must undo all its changes
 def acquire_in_time(self, timeout):
     with self._changed:
         self._waiting += 1
@@ -41,8 +41,8 @@ def acquire_in_time(self, timeout):
     return True
 
 
-# %% Writes down what wait_for has returned
-# expects: A writer who stays until another one has given up
+# %% Stores what wait_for has returned
+# expects: A writer that stays until another one has given up
 def acquire_in_time(self, timeout):
     with self._changed:
         self._waiting += 1
@@ -56,7 +56,7 @@ def acquire_in_time(self, timeout):
             self._changed.notify_all()
 
 
-# %% Does not count itself among those who wait
+# %% Does not count itself as waiting
 # expects: Count it in `self._waiting`
 def acquire_in_time(self, timeout):
     with self._changed:

@@ -1,5 +1,5 @@
 # %% Releases the mutex before the block
-# expects: that note came too late
+# expects: clearing it came too late
 def release_write(self):
     self._writers_mutex.release()
     with self._changed:
@@ -8,7 +8,7 @@ def release_write(self):
 
 
 # %% Notifies first, and releases the mutex after the block
-# expects: `read` waits for ever
+# expects: `read` waits forever
 def release_write(self):
     with self._changed:
         self._changed.notify_all()
@@ -17,7 +17,7 @@ def release_write(self):
 
 
 # %% Notifies without the lock
-# expects: needs its lock: keep it inside
+# expects: Notify only while you hold
 def release_write(self):
     self._writer = None
     self._changed.notify_all()
@@ -34,7 +34,7 @@ def release_write(self):
 
 
 # %% Notifies nobody
-# expects: somebody has to notify
+# expects: before that lock, and notify
 def release_write(self):
     with self._changed:
         self._writer = None

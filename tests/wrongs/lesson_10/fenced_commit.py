@@ -1,5 +1,5 @@
 # %% Refuses greater tokens
-# expects: must be the smaller one for a refusal
+# expects: only if its token is smaller than the stored one
 def fenced_commit(redis, account, balance, token):
     script = """
         local seen = tonumber(redis.call('HGET', KEYS[1], 'token') or '0')
@@ -27,7 +27,7 @@ def fenced_commit(redis, account, balance, token):
 
 
 # %% Does not store the token
-# expects: Remember the greatest token that ever came
+# expects: Store the greatest token so far
 def fenced_commit(redis, account, balance, token):
     script = """
         local seen = tonumber(redis.call('HGET', KEYS[1], 'token') or '0')
@@ -41,7 +41,7 @@ def fenced_commit(redis, account, balance, token):
 
 
 # %% Stores the smaller token too
-# expects: and as often as it tries
+# expects: however often it tries
 def fenced_commit(redis, account, balance, token):
     script = """
         local seen = tonumber(redis.call('HGET', KEYS[1], 'token') or '0')
@@ -55,7 +55,7 @@ def fenced_commit(redis, account, balance, token):
     return redis.eval(script, 1, account, balance, token) == 1
 
 
-# %% Looks and stores in two commands
+# %% Checks and stores in two commands
 # expects: two commands
 def fenced_commit(redis, account, balance, token):
     if token < int(redis.hget(account, "token") or 0):
@@ -65,7 +65,7 @@ def fenced_commit(redis, account, balance, token):
 
 
 # %% Compares text
-# expects: To Lua both are text
+# expects: In Lua both are texts
 def fenced_commit(redis, account, balance, token):
     script = """
         local seen = redis.call('HGET', KEYS[1], 'token') or '0'
@@ -111,14 +111,14 @@ def fenced_commit(redis, account, balance, token):
 
 
 # %% Stores nothing, and says yes
-# expects: The first commit ever
+# expects: The first commit has the token 33
 def fenced_commit(redis, account, balance, token):
     redis.hget(account, "token")
     return True
 
 
 # %% Stores nothing, and says no
-# expects: The first commit ever
+# expects: The first commit has the token 33
 def fenced_commit(redis, account, balance, token):
     redis.hget(account, "token")
     return False

@@ -1,10 +1,10 @@
-# %% Deletes without a look
+# %% Deletes without a check
 # expects: now server 2's lock is gone
 def release(redis, key, me):
     return redis.delete(key) == 1
 
 
-# %% Looks and deletes in two commands
+# %% Checks and deletes in two commands
 # expects: two commands
 def release(redis, key, me):
     if redis.get(key) == me:
@@ -12,7 +12,7 @@ def release(redis, key, me):
     return False
 
 
-# %% Looks and does not delete
+# %% Checks and does not delete
 # expects: the key is still there
 def release(redis, key, me):
     script = """

@@ -1,5 +1,5 @@
-# %% All of the key
-# expects: as if all of the key counted. Only what stands between the braces
+# %% The whole key
+# expects: as if the whole key counted. Only the text between the braces
 from binascii import crc_hqx
 
 
@@ -30,7 +30,7 @@ def slot_of(key):
 
 
 # %% An empty tag
-# expects: Nothing stands between the braces
+# expects: There is no text between the braces
 from binascii import crc_hqx
 
 
@@ -43,7 +43,7 @@ def slot_of(key):
 
 
 # %% The first tag that is not empty
-# expects: A later pair does not come into it
+# expects: A later pair does not matter
 import re
 from binascii import crc_hqx
 
