@@ -32,10 +32,10 @@ def survivors() -> Iterator[str]:
     for process in Path("/proc").glob("[0-9]*"):
         try:
             environ = (process / "environ").read_bytes().split(b"\0")
-            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+            command = os.fsdecode((process / "cmdline").read_bytes().replace(b"\0", b" ").strip())
         except OSError:  # it has just ended, or belongs to another user
             continue
-        mine = any(f"{entry}/".startswith(f"{MARK}={run}/") for entry in map(bytes.decode, environ))
+        mine = any((entry + b"/").startswith(f"{MARK}={run}/".encode()) for entry in environ)
         # The tracker of multiprocessing ends together with this process, which imported it.
         if mine and "multiprocessing.resource_tracker" not in command:
             yield f"{process.name} {command}"

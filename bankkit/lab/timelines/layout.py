@@ -1,4 +1,4 @@
-"""Which lanes, rows, bars and marks a history needs: read off it for a timeline."""
+"""Reads a history into `Lanes`: which lanes, rows, bars and marks its timeline needs."""
 
 from __future__ import annotations
 

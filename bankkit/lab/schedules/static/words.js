@@ -68,5 +68,5 @@ export function spokenWords({ steps = [], state = [], threads = [] }, statusLine
     if (its === "ready") told.push(`${name} is about to ${does}.`);
     else told.push(`${name} ${waits || STATES[its].words}.`);
   }
-  return told.join(" or ");
+  return told.join(" ");
 }

@@ -30,7 +30,7 @@ function nearestBar(scene, row, at, slack) {
   let best, nearest = slack;
   for (const bar of scene.byRow[row] ?? []) {
     const off = Math.max(scene.start[bar] - at, at - scene.end[bar], 0);
-    // Of two that touch, the one that holds the lock.
+    // If two bars touch, the one that holds the lock is meant.
     if (off < nearest || (off === nearest && scene.kind[bar] !== WAITING)) {
       best = bar;
       nearest = off;
