@@ -52,7 +52,7 @@ def test_a_bar_is_as_high_as_the_share_of_deposits_lost(races: dict[str, RaceRes
 def test_it_says_when_nothing_was_lost(races: dict[str, RaceResult]) -> None:
     picture = lab.loss_rate([races["mutex"]])
     assert heights(picture) == [0]
-    assert "Not one deposit was lost" in words(picture)
+    assert "No deposit was lost" in words(picture)
     assert picture.line.endswith("with 3 clients, as high as the share of deposits lost; "
                                  "nothing was lost in any of them.")  # fmt: skip
     assert lab.loss_rate([races["two"]]).line.endswith("; deposits were lost.")
@@ -65,11 +65,11 @@ def test_the_share_is_that_of_the_money(races: dict[str, RaceResult]) -> None:
 
 
 def test_what_cannot_be_drawn_is_refused(races: dict[str, RaceResult]) -> None:
-    with pytest.raises(ValueError, match="1 to 12 races can be drawn, not 0"):
+    with pytest.raises(ValueError, match="loss_rate draws 1 to 12 races, not 0"):
         lab.loss_rate([])
-    with pytest.raises(ValueError, match="1 to 12 races can be drawn, not 13"):
+    with pytest.raises(ValueError, match="loss_rate draws 1 to 12 races, not 13"):
         lab.loss_rate([races["two"]] * 13)
-    with pytest.raises(ValueError, match="nothing was deposited"):
+    with pytest.raises(ValueError, match="has no acknowledged deposit"):
         lab.loss_rate([races["two"], races["readers"]])
 
 

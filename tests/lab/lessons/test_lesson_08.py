@@ -115,10 +115,10 @@ def test_what_the_lock_raises_is_raised() -> None:
     [
         ("", "1 to 40 steps, not 0"),
         ("ann reads, " * 41, "1 to 40 steps, not 41"),
-        ("ann sleeps", "'ann sleeps' is no step"),
-        ("reads", "'reads' is no step"),
-        ("ann leaves", "ann has nothing to leave"),
-        ("ann reads, ann writes", "ann reads already"),
+        ("ann sleeps", "'ann sleeps' is not a step"),
+        ("reads", "'reads' is not a step"),
+        ("ann leaves", "ann cannot leave without holding"),
+        ("ann reads, ann writes", "ann already reads"),
     ],
 )
 def test_a_script_without_sense_is_refused(script: str, said: str) -> None:

@@ -221,7 +221,7 @@ def test_a_redis_that_dies_in_the_middle(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "UNAVAILABLE after" in found.problem
     assert found.final is None
     assert found.lost == 0
-    assert "What is in the account nobody can tell." in found.verdict
+    assert "Nobody can tell what is in the account." in found.verdict
 
 
 def test_the_interrupt_button_ends_it() -> None:
