@@ -105,7 +105,7 @@ class FaultRig(Closing):
         return self._answers[-1]
 
     def lock(self) -> RedisLockStatistics:
-        """The holders of the account's lock in Redis, and the number of its waiters."""
+        """The holders of the account's lock in Redis, and its waiters."""
         locks = RedisLocks(self._store.link, renew=False)
         return locks(self._store.lock_key(ACCOUNT)).statistics()
 
