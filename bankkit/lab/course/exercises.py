@@ -69,7 +69,7 @@ class Prediction:
         }
 
     def option(self, letter: str) -> str:
-        """The result that the option with this letter stands for. Raises ValueError if none has it."""
+        """The result that the option with this letter stands for. ValueError if there is none."""
         for saw, label in self.labels().items():
             if label[0] == letter.strip().upper():
                 return saw
