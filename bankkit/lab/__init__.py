@@ -1,34 +1,34 @@
-"""What lessons need: predictions, exercises with checks, and a learner's progress.
+"""The functions that lessons use: predictions, exercises, recordings, pictures and experiments.
 
 In a lesson:
 
-    lab.predict("01.duplicate")                 # ask, before the cell that answers it
-    lab.reveal("01.duplicate", saw=code.name)   # compare with what was kept, and explain
-    lab.exercise("01.safe_open")                # a task, with hints and a gated answer
-    lab.check("01.safe_open", safe_open)        # what is wrong in plain words, or that it is right
-    lab.progress()                              # the table over the course
+    lab.predict("01.duplicate")                 # ask before the cell that answers it
+    lab.reveal("01.duplicate", saw=code.name)   # compare with the prediction, and explain
+    lab.exercise("01.safe_open")                # show a task, with hints and a locked answer
+    lab.check("01.safe_open", safe_open)        # say what is wrong, or that it is right
+    lab.progress()                              # show the progress in the whole course
 
-    with lab.record(bank) as recording:         # note what happens to each call
+    with lab.record(bank) as recording:         # record what happens to each call
         recording.stub.GetBalance(request)
-    lab.life(recording.last)                    # draw one call's life
-    lab.overlaps(recording)                     # draw who held the lock when
+    lab.life(recording.last)                    # draw one call, step by step
+    lab.overlaps(recording)                     # draw which calls held the lock when
 
     result = lab.race("none", mode="forced")    # lose an update, on every machine
-    lab.timeline(result)                        # see who overwrote whom
+    lab.timeline(result)                        # see which write overwrote which
 
-    lab.be_the_scheduler("lose 100")            # step two threads into it by hand
+    lab.be_the_scheduler("lose 100")            # step two threads into a lost update
 
-    lab.run_lock_script(MyLock, "ann reads, ben writes")    # a lock, step by step
+    lab.run_lock_script(MyLock, "ann reads, ben writes")    # use a lock step by step
 
-    result = lab.holder_paused(fencing=False)       # a server that sleeps through its lease
+    result = lab.holder_paused(fencing=False)       # pause a server until its lease expires
 
-    lab.slots(bank)                                 # where a Redis Cluster keeps the accounts
-    log = lab.CallLog()                             # what clients are told while nodes die
-    lab.outage(log)                                 # and who was not served, and for how long
+    lab.slots(bank)                                 # draw where a Redis Cluster keeps the accounts
+    log = lab.CallLog()                             # log the answers to clients while nodes fail
+    lab.outage(log)                                 # draw which clients were not served, how long
 
-Each returns a card or a picture, so it is the last line of its cell. `hint`, `answer` and the
-letter in `predict("01.duplicate", "B")` do what the buttons do. `reset(id)` and `reset_progress()`
-forget.
+Most return a card or a picture, so each such call is the last line of its cell. `hint`, `answer`
+and the letter in `predict("01.duplicate", "B")` do the same as the buttons. `reset(id)` and
+`reset_progress()` delete progress.
 """
 
 import importlib.util

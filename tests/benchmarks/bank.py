@@ -1,8 +1,8 @@
-"""How much of a bare gRPC server's speed each concurrency choice keeps.
+"""The speed of each concurrency choice, compared with a bare gRPC server.
 
 The measure is the ratio to a server that answers Deposit with a constant, on the same kind of
-thread pool and in the same round: machines drift, ratios of neighbours do not. Each server is a
-process of its own, and so are the two clients with eight threads each.
+thread pool and in the same round: a machine's speed drifts, but hardly within a round. Each server
+runs in its own process, and so do the two clients, with eight threads each.
 """
 
 from __future__ import annotations
@@ -36,10 +36,12 @@ NO_OP = "no-op"
 
 @dataclass(frozen=True)
 class Workload:
+    """The calls that the clients make."""
+
     title: str
     accounts: int
     reads: float
-    """Share of GetBalance among the calls; the rest deposits."""
+    """The share of GetBalance among the calls; the others are deposits."""
 
 
 WORKLOADS = {
@@ -51,19 +53,23 @@ WORKLOADS = {
 
 @dataclass(frozen=True)
 class Round:
+    """The rate and latencies of one round."""
+
     rate: float
-    """Calls a second, all clients together."""
+    """Calls per second, of all clients together."""
     p50: float
+    """Milliseconds."""
     p99: float
     """Milliseconds."""
 
 
 class NoOp(bank_pb2_grpc.BankServiceServicer):
-    """Answers with a constant: what gRPC alone costs."""
+    """A service that answers with constants, to measure the cost of gRPC alone."""
 
     def CreateAccount(
         self, request: bank_pb2.AccountRequest, context: grpc.ServicerContext
     ) -> bank_pb2.AccountResponse:
+        """Answer as if the account had been created."""
         return bank_pb2.AccountResponse(
             account_id=request.account_id, message="Account created successfully."
         )
@@ -71,6 +77,7 @@ class NoOp(bank_pb2_grpc.BankServiceServicer):
     def GetBalance(
         self, request: bank_pb2.AccountRequest, context: grpc.ServicerContext
     ) -> bank_pb2.BalanceResponse:
+        """Answer with a balance of $1."""
         return bank_pb2.BalanceResponse(
             account_id=request.account_id, message="Balance retrieved.", balance=1.0
         )
@@ -78,15 +85,17 @@ class NoOp(bank_pb2_grpc.BankServiceServicer):
     def Deposit(
         self, request: bank_pb2.DepositRequest, context: grpc.ServicerContext
     ) -> bank_pb2.TransactionResponse:
+        """Answer as if the deposit had been made."""
         return bank_pb2.TransactionResponse(
             account_id=request.account_id, message="Deposit successful.", balance=1.0
         )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.bank", description=__doc__)
-    parser.add_argument("--repeats", type=int, default=5, help="rounds of each (%(default)s)")
-    parser.add_argument("--seconds", type=float, default=1.0, help="of each round (%(default)s)")
+    parser.add_argument("--repeats", type=int, default=5, help="rounds per choice (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=1.0, help="per round (%(default)s)")
     parser.add_argument("--choices", nargs="+", choices=teller.CHOICES, default=teller.CHOICES)
     parser.add_argument("--workloads", nargs="+", choices=list(WORKLOADS), default=list(WORKLOADS))
     parser.add_argument("--serve-no-op", action="store_true", help=argparse.SUPPRESS)
@@ -171,7 +180,7 @@ def _round(address: str, workload: str, seconds: float) -> Round:
 
 
 def _client(address: str, workload: Workload, seconds: float) -> None:
-    """Calls for so many seconds from eight threads; prints the latencies as JSON."""
+    """Call from eight threads for `seconds`, and print the latencies (seconds) as JSON."""
     with grpc.insecure_channel(address) as channel:
         stub = bank_pb2_grpc.BankServiceStub(channel)
         grpc.channel_ready_future(channel).result(10)
@@ -219,7 +228,7 @@ def _open_accounts(address: str) -> None:
 
 @contextmanager
 def _process(module: Sequence[str]) -> Iterator[str]:
-    """A server as `python -m MODULE…` that prints `listening on ADDRESS`; yields the address."""
+    """Start `python -m MODULE…`, which prints `listening on ADDRESS`, and yield the address."""
     with subprocess.Popen([sys.executable, "-m", *module], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         try:

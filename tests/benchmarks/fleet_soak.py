@@ -1,10 +1,10 @@
-"""Deposits over three servers, one of which is killed every second: not one cent more or less.
+"""Deposits to three servers while one is killed every second: the balance must be exact.
 
     python -m tests.benchmarks.fleet_soak --runs 10 --deposits 20000
 
-Every deposit has a request id. Half of the clients retry as `bankkit.connect` does; the others take
-the first answer, and are often not told what became of a deposit. In the end each of those is sent
-again under its request id, and then the balance must be the sum of the deposits, to the cent.
+Every deposit has a request id. Half of the clients retry as `bankkit.connect` does. The others take
+the first answer, and often do not learn the outcome of a deposit. At the end, each such deposit is
+sent again under its request id. Then the balance must be the sum of all deposits, to the cent.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from tests.benchmarks.progress import Progress
 
 ACCOUNTS = 8
 CLIENTS = 2 * ACCOUNTS
-"""Each has one account: else all would soon wait for the one that a dead server has locked."""
+"""Each client has one account. Otherwise all would soon wait for one that a dead server locked."""
 
 LEASE_SECONDS = 1.0
-"""For so long an account stands still when the server that had locked it is killed."""
+"""The time that an account is blocked when the server that holds its lock is killed."""
 
 CALL_SECONDS = 10.0
 UNKNOWN = (
@@ -42,11 +42,13 @@ UNKNOWN = (
     grpc.StatusCode.ABORTED,
     grpc.StatusCode.DEADLINE_EXCEEDED,
 )
-"""The answers after which a client cannot be sure, or knows that it must ask again."""
+"""Statuses after which the outcome is unknown, or the client knows that it must repeat the call."""
 
 
 @dataclass(frozen=True, slots=True)
 class Deposit:
+    """One deposit, sent once or more under one request id."""
+
     account: str
     cents: int
     request_id: str
@@ -54,40 +56,41 @@ class Deposit:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Of one run. Cents, over all accounts."""
+    """The result of one run. Money is in cents, summed over all accounts."""
 
     seconds: float
     kills: int
     acknowledged: int
-    """Deposits."""
-    never_told: int
-    """Deposits whose outcome their client did not know."""
+    """The number of acknowledged deposits."""
+    unknown: int
+    """The number of deposits whose outcome their client did not know."""
     acknowledged_cents: int
-    never_told_cents: int
+    unknown_cents: int
     before: int
-    """The balance when all clients were done."""
+    """The balance after all clients had ended."""
     after: int
-    """The balance when what they did not know was settled."""
+    """The balance after the unknown deposits were sent again."""
     accounts_off: tuple[str, ...]
-    """Those whose balance is not the sum of their deposits."""
+    """The accounts whose balance is not the sum of their deposits."""
 
     @property
     def exact(self) -> bool:
+        """Whether every balance is the sum of its deposits, to the cent."""
         return (
             not self.accounts_off
-            and self.after == self.acknowledged_cents + self.never_told_cents
+            and self.after == self.acknowledged_cents + self.unknown_cents
             and self.acknowledged_cents <= self.before <= self.after
         )
 
     def __str__(self) -> str:
-        deposits = self.acknowledged + self.never_told
-        wanted = self.acknowledged_cents + self.never_told_cents
+        deposits = self.acknowledged + self.unknown
+        wanted = self.acknowledged_cents + self.unknown_cents
         verdict = "exact"
         if not self.exact:
             verdict = f"OFF, it should be {wanted} (accounts: {', '.join(self.accounts_off)})"
         return (
             f"{deposits:,} deposits in {self.seconds:.1f} s ({deposits / self.seconds:,.0f}/s), "
-            f"{self.kills} kills, {self.never_told:,} never told and settled "
+            f"{self.kills} kills, {self.unknown:,} of unknown outcome, sent again "
             f"({self.before} cents before), balance {self.after} cents: {verdict}"
         )
 
@@ -101,7 +104,7 @@ def run(
     kill_every: float = 1.0,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Result:
-    """One soak, on a fleet of its own. Kills fall where they fall; the rest follows the seed."""
+    """Run one soak on a new fleet. The seed sets all but the moments at which kills hit calls."""
     chance = random.Random(seed)
     accounts = [f"account-{number}" for number in range(ACCOUNTS)]
     tasks = [
@@ -109,25 +112,25 @@ def run(
         for number in range(deposits)
     ]
     acknowledged: list[Deposit] = []
-    never_told: list[Deposit] = []
-    unsafe = is_alone(concurrency)  # then money gets lost, and this sees it
+    unknown: list[Deposit] = []
+    unsafe = is_alone(concurrency)  # such a choice loses money, and the result shows it
     with Fleet(concurrency, servers=servers, lease=LEASE_SECONDS, unsafe=unsafe) as fleet:
         for account in accounts:
             fleet.client.create_account(account)
 
         def work(client: int) -> None:
-            call = _with_retries(fleet.client) if client < ACCOUNTS else _without(fleet.stub)
+            call = _with_retries(fleet.client) if client < ACCOUNTS else _once(fleet.stub)
             for task in tasks[client::CLIENTS]:
                 try:
                     call(task)
                 except grpc.RpcError as error:
                     if error.code() not in UNKNOWN:
                         raise
-                    never_told.append(task)
+                    unknown.append(task)
                 else:
                     acknowledged.append(task)
                 if client == 0:
-                    progress(len(acknowledged) + len(never_told))
+                    progress(len(acknowledged) + len(unknown))
 
         begin = time.monotonic()
         with _killing(fleet, chance, kill_every) as killed, ThreadPoolExecutor(CLIENTS) as pool:
@@ -135,20 +138,20 @@ def run(
                 worker.result()
         seconds = time.monotonic() - begin
         before = sum(_balances(fleet, accounts).values())
-        settle = _with_retries(fleet.client)
-        for task in never_told:
-            settle(task)
+        deposit = _with_retries(fleet.client)
+        for task in unknown:
+            deposit(task)
         after = _balances(fleet, accounts)
     wanted = dict.fromkeys(accounts, 0)
-    for task in (*acknowledged, *never_told):
+    for task in (*acknowledged, *unknown):
         wanted[task.account] += task.cents
     return Result(
         seconds,
         len(killed),
         len(acknowledged),
-        len(never_told),
+        len(unknown),
         sum(task.cents for task in acknowledged),
-        sum(task.cents for task in never_told),
+        sum(task.cents for task in unknown),
         before,
         sum(after.values()),
         tuple(account for account in accounts if after[account] != wanted[account]),
@@ -164,7 +167,7 @@ def _with_retries(client: Client) -> Callable[[Deposit], object]:
     )
 
 
-def _without(stub: bank_pb2_grpc.BankServiceStub) -> Callable[[Deposit], object]:
+def _once(stub: bank_pb2_grpc.BankServiceStub) -> Callable[[Deposit], object]:
     return lambda task: stub.Deposit(
         bank_pb2.DepositRequest(
             account_id=task.account,
@@ -181,7 +184,7 @@ def _balances(fleet: Fleet, accounts: Sequence[str]) -> dict[str, int]:
 
 @contextmanager
 def _killing(fleet: Fleet, chance: random.Random, every: float) -> Iterator[list[str]]:
-    """Kills a random server and starts it again, once each `every` seconds; gives their names."""
+    """Kill and restart a random server every `every` seconds; yield the names of those killed."""
     killed: list[str] = []
     done = threading.Event()
 
@@ -204,17 +207,17 @@ def _killing(fleet: Fleet, chance: random.Random, every: float) -> Iterator[list
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status 0 if every run was exact."""
+    """Run the soaks from the command line. Returns exit status 0 if every run was exact."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.fleet_soak")
     parser.description = __doc__
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--runs", type=int, default=10, help="%(default)s")
-    parser.add_argument("--deposits", type=int, default=20_000, help="of each run (%(default)s)")
+    parser.add_argument("--deposits", type=int, default=20_000, help="per run (%(default)s)")
     parser.add_argument("--servers", type=int, default=3, help="%(default)s")
     parser.add_argument(
         "--concurrency", choices=CHOICES, default=FleetOptions.concurrency, help="%(default)s"
     )
-    parser.add_argument("--seed", type=int, help="of the first run; by default a random one")
+    parser.add_argument("--seed", type=int, help="seed of the first run (random)")
     options = parser.parse_args(arguments)
     seed = random.randrange(2**32) if options.seed is None else options.seed
     exact = 0

@@ -1,13 +1,13 @@
-"""What an interrupt at any moment does to a lock that is used in a ``with`` block.
+"""Whether an interrupt at a random moment leaves a lock taken that is used in a ``with`` block.
 
     python -m tests.benchmarks.interrupts
 
-The main thread enters and leaves a block again and again until a signal comes, some microseconds
-later, whose handler raises KeyboardInterrupt. Then another thread must have the lock at once, and
-nothing else may be left of the first one's. `threading.Lock`, which is written in C, is the
-control; Python 3.14 looks at signals before it enters the block, so that it is left taken there.
-"Contended" are the locks that two more threads use at the same time. The last of the
-locks is on a private Redis, without which it is left out.
+The main thread enters and leaves a block repeatedly until a signal arrives, some microseconds
+later, whose handler raises KeyboardInterrupt. Then another thread must get the lock at once, and
+the first thread must hold and wait for nothing. `threading.Lock`, which is written in C, is the
+control. Python 3.14 checks for signals before it enters the block, and so leaves it taken.
+"Contended" means that two more threads use the lock at the same time. The last two locks are on a
+private Redis; they are skipped without redis-py or grpc.
 """
 
 import argparse
@@ -26,37 +26,39 @@ from typing import Any
 from bankkit.locks import Lock, LockTable, Mutex, ReadWriteLock
 
 PATIENCE = 2.0
-"""Seconds in which a free lock is had on a busy machine. A lease on Redis ends after 3."""
+"""Seconds within which a free lock is acquired on a busy machine. A lease on Redis lasts 3 s."""
 
 Block = Callable[[], AbstractContextManager[object]]
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What is interrupted."""
+    """A lock under test, with the block that is interrupted."""
 
     block: Block
     is_free: Callable[[], bool]
-    """Whether the calling thread can have it, and nobody else has a part of it."""
+    """Whether the calling thread can get the lock, and no other thread holds it or waits for it."""
     rival: Block | None = None
-    """What two other threads do meanwhile."""
+    """The block that two other threads enter repeatedly at the same time."""
     longest: float = 250e-6
-    """Seconds to the signal, at most."""
+    """The longest time until the signal, in seconds."""
 
 
 def plain() -> Subject:
+    """A `threading.Lock`."""
     lock = threading.Lock()
 
     def is_free() -> bool:
-        had = lock.acquire(blocking=False)
-        if had:
+        acquired = lock.acquire(blocking=False)
+        if acquired:
             lock.release()
-        return had
+        return acquired
 
     return Subject(lambda: lock, is_free)
 
 
 def is_free(lock: Lock) -> bool:
+    """Whether the lock can be acquired to write, and then has no holders or waiters."""
     if not lock.acquire_write(PATIENCE):
         return False
     lock.release_write()
@@ -65,14 +67,17 @@ def is_free(lock: Lock) -> bool:
 
 
 def of(lock: Lock, block: Block) -> Subject:
+    """A lock that only the main thread uses."""
     return Subject(block, lambda: is_free(lock))
 
 
 def contended(lock: Lock, block: Block) -> Subject:
+    """A lock that two more threads acquire to write."""
     return Subject(block, lambda: is_free(lock), rival=lock.write)
 
 
 def of_table() -> Subject:
+    """A lock in a LockTable, which must forget the lock afterwards."""
     table = LockTable(lambda key: ReadWriteLock())
 
     def is_free() -> bool:
@@ -87,6 +92,8 @@ def of_table() -> Subject:
 
 
 def subject(make: Callable[[], Lock], block: str, how: Callable[..., Subject] = of) -> Any:
+    """A function that makes a subject of a new lock; `block` names the lock's method."""
+
     def new() -> Subject:
         lock = make()
         return how(lock, getattr(lock, block))
@@ -109,7 +116,7 @@ SUBJECTS: dict[str, Callable[[], Subject]] = {
 
 @contextmanager
 def on_redis() -> Iterator[dict[str, Callable[[], Subject]]]:
-    """The subjects that need a Redis; none if there is no redis-py, or no server."""
+    """The subjects that need a Redis; empty without redis-py or grpc."""
     found: dict[str, Callable[[], Subject]] = {}
     with ExitStack() as stack:
         if importlib.util.find_spec("redis") and importlib.util.find_spec("grpc"):
@@ -122,10 +129,10 @@ def on_redis() -> Iterator[dict[str, Callable[[], Subject]]]:
             def new(block: str) -> Subject:
                 client = stack.enter_context(connect(server.url))
                 client.flushall()
-                # Not redis-py's pool: since Python 3.14 an interrupt leaves its mutex locked.
+                # We avoid redis-py's pool: since Python 3.14 an interrupt leaves its mutex locked.
                 link = stack.enter_context(closing(Link(client)))
                 locks = stack.enter_context(closing(RedisLocks(link)))
-                other = stack.enter_context(closing(RedisLocks(link)))  # as if of another process
+                other = stack.enter_context(closing(RedisLocks(link)))  # stands for another process
 
                 def nothing_is_left() -> bool:
                     return is_free(other("a")) and not locks._leases.holds
@@ -138,10 +145,10 @@ def on_redis() -> Iterator[dict[str, Callable[[], Subject]]]:
 
 
 def interrupt(block: Block, after: float, due: set[str]) -> None:
-    """Enter and leave blocks until a signal comes while one is due."""
+    """Enter and leave blocks until the signal's KeyboardInterrupt arrives."""
     due.add("signal")
     try:
-        # Again later, for Python swallows what is raised within a `__del__`.
+        # The signal repeats, because Python swallows an exception in a `__del__`.
         signal.setitimer(signal.ITIMER_REAL, after, 0.1)
         while True:
             with block():
@@ -152,7 +159,7 @@ def interrupt(block: Block, after: float, due: set[str]) -> None:
 
 
 def left_taken(make: Callable[[], Subject], times: int, seed: int = 0) -> int:
-    """How many of so many interrupts left something taken. For the main thread only."""
+    """How many of `times` interrupts left the lock taken. Call it in the main thread only."""
     choose, taken = random.Random(seed), 0
     due: set[str] = set()
 
@@ -178,6 +185,7 @@ def left_taken(make: Callable[[], Subject], times: int, seed: int = 0) -> int:
 
 @contextmanager
 def rivals(block: Block | None) -> Iterator[None]:
+    """Let two threads enter and leave this block until the context ends."""
     if block is None:
         yield
         return
@@ -189,7 +197,7 @@ def rivals(block: Block | None) -> Iterator[None]:
                 pass
 
     usual = sys.getswitchinterval()
-    sys.setswitchinterval(10e-6)  # or they would hardly ever meet
+    sys.setswitchinterval(10e-6)  # with the default, the threads hardly ever collide
     threads = [threading.Thread(target=work, daemon=True) for _ in range(2)]
     for thread in threads:
         thread.start()
@@ -199,12 +207,15 @@ def rivals(block: Block | None) -> Iterator[None]:
         stop = True
         sys.setswitchinterval(usual)
         for thread in threads:
-            thread.join(PATIENCE)  # it hangs if the lock was left taken
+            thread.join(PATIENCE)  # the thread hangs if the lock was left taken
 
 
 def main() -> None:
+    """Print the counts. The exit status is 1 if one of our locks was left taken."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--times", type=int, default=5_000, help="interrupts of each lock")
+    parser.add_argument(
+        "--times", type=int, default=5_000, help="interrupts per lock (%(default)s)"
+    )
     options = parser.parse_args()
     print(f"Left taken after {options.times} interrupts; Python {sys.version.split()[0]}")
     total = 0

@@ -1,11 +1,11 @@
-"""The read–write lock beside three public ones, in one run.
+"""Our read–write lock compared with three public ones, in one run.
 
     python -m tests.benchmarks.locks
 
-The locks take turns, round after round, so that a busy machine slows all of them alike. Printed are
-medians over the rounds, and medians of the ratios within each round. Each library is used the
-cheapest way that its documentation offers: readerwriterlock and rwlock with lock objects made once
-a thread and used again, fasteners with its context managers made anew each time, as ours are.
+The locks take turns in every round, so that a busy machine slows all of them alike. The output has
+medians over the rounds, and medians of the ratios within each round. Each library is used in the
+cheapest way that its documentation offers: readerwriterlock and rwlock with lock objects that each
+thread makes once, fasteners with a new context manager each time, as with our lock.
 """
 
 import argparse
@@ -36,7 +36,10 @@ Step = Callable[[], object]
 
 @dataclass(frozen=True)
 class View:
-    """What one thread uses of a lock. ``reading`` is a context manager, or a maker of them."""
+    """A lock's methods as one thread uses them.
+
+    ``reading`` and ``writing`` are context managers if ``reused``, else functions that make them.
+    """
 
     acquire_read: Step
     release_read: Step
@@ -48,6 +51,7 @@ class View:
 
 
 def ours() -> Callable[[], View]:
+    """The ReadWriteLock of bankkit."""
     lock = ReadWriteLock()
     return lambda: View(
         lock.acquire_read,
@@ -61,6 +65,7 @@ def ours() -> Callable[[], View]:
 
 
 def rwlock_fair() -> Callable[[], View]:
+    """The RWLockFair of readerwriterlock."""
     from readerwriterlock.rwlock import RWLockFair
 
     lock = RWLockFair()
@@ -81,6 +86,7 @@ def rwlock_fair() -> Callable[[], View]:
 
 
 def fasteners() -> Callable[[], View]:
+    """The ReaderWriterLock of fasteners."""
     from fasteners import ReaderWriterLock
 
     lock = ReaderWriterLock()
@@ -96,6 +102,7 @@ def fasteners() -> Callable[[], View]:
 
 
 def rwlock() -> Callable[[], View]:
+    """The RWLock of rwlock."""
     from rwlock import RWLock
 
     lock = RWLock()
@@ -120,6 +127,7 @@ LOCKS: dict[str, Callable[[], Callable[[], View]]] = {
 
 
 def seconds_of_pairs(acquire: Step, release: Step, times: int) -> float:
+    """Seconds for `times` pairs of acquire and release."""
     begin = time.perf_counter()
     for _ in range(times):
         acquire()
@@ -128,6 +136,7 @@ def seconds_of_pairs(acquire: Step, release: Step, times: int) -> float:
 
 
 def seconds_of_blocks(guard: Any, reused: bool, times: int) -> float:
+    """Seconds for `times` empty `with` blocks."""
     begin = time.perf_counter()
     if reused:
         for _ in range(times):
@@ -141,7 +150,7 @@ def seconds_of_blocks(guard: Any, reused: bool, times: int) -> float:
 
 
 def uncontended(rounds: int, times: int) -> dict[str, dict[str, list[float]]]:
-    """Operation -> lock -> nanoseconds for one acquire and release, a figure for each round."""
+    """Operation -> lock -> nanoseconds for one acquire and release, in each round."""
     views = {name: make()() for name, make in LOCKS.items()}
     runs: dict[str, Callable[[View], float]] = {
         "read": lambda v: seconds_of_pairs(v.acquire_read, v.release_read, times),
@@ -159,15 +168,17 @@ def uncontended(rounds: int, times: int) -> dict[str, dict[str, list[float]]]:
 
 @dataclass(frozen=True)
 class Contended:
+    """The result of one contended round."""
+
     operations: float
-    """A second, of all threads together."""
+    """Operations per second, of all threads together."""
     write_share: float
     writer_wait: float
-    """The longest, in seconds."""
+    """A writer's longest wait, in seconds."""
 
 
 def contend(make: Callable[[], Callable[[], View]], seconds: float, seed: int) -> Contended:
-    """Let the threads hold the lock for ``HOLD`` again and again, for so many seconds."""
+    """Let the threads acquire the lock repeatedly, and hold it for ``HOLD``, for these seconds."""
     new_view = make()
     start = threading.Barrier(THREADS + 1)
     stop = threading.Event()
@@ -205,7 +216,7 @@ def contend(make: Callable[[], Callable[[], View]], seconds: float, seed: int) -
 
 
 def contended(rounds: int, seconds: float) -> dict[str, list[Contended]]:
-    """Lock -> a figure for each round."""
+    """Lock -> the result of each round."""
     figures: dict[str, list[Contended]] = {name: [] for name in LOCKS}
     for number in range(rounds):
         for name in rotated(list(LOCKS), number):
@@ -214,17 +225,19 @@ def contended(rounds: int, seconds: float) -> dict[str, list[Contended]]:
 
 
 def rotated(names: list[str], by: int) -> list[str]:
-    """Who goes first changes from round to round."""
+    """The names in a new order, so that another lock goes first in each round."""
     by %= len(names)
     return names[by:] + names[:by]
 
 
 def verdict(text: str, met: bool) -> str:
+    """A line that says whether a goal is met."""
     return f"  {'met    ' if met else 'NOT met'}  {text}"
 
 
 def report_uncontended(figures: dict[str, dict[str, list[float]]]) -> None:
-    print("1. Uncontended: one acquire and release, in ns (ours as a ratio to it)")
+    """Print the table and the verdicts of the uncontended part."""
+    print("1. Uncontended: one acquire and release, in ns (ours / it)")
     print(f"  {'':12}" + "".join(f"{name:>19}" for name in LOCKS))
     worst = dict.fromkeys(RIVALS, 0.0)
     for run, by_lock in figures.items():
@@ -245,6 +258,7 @@ def report_uncontended(figures: dict[str, dict[str, list[float]]]) -> None:
 
 
 def report_contended(figures: dict[str, list[Contended]]) -> None:
+    """Print the table and the verdicts of the contended part."""
     print(
         f"\n2. Contended: {THREADS} threads, {READS:.0%} reads, each holds the lock for"
         f" {HOLD * 1e3:.0f} ms"
@@ -267,20 +281,25 @@ def report_contended(figures: dict[str, list[Contended]]) -> None:
         )
     least = min(ratios[name] for name in RIVALS)
     longest = max(it.writer_wait for it in figures["bankkit"]) * 1e3
-    print(verdict(f"at least 0.95 of the best one's throughput ({least:.2f})", least >= 0.95))
+    print(verdict(f"at least 0.95 of the best rival's throughput ({least:.2f})", least >= 0.95))
     print(verdict(f"no writer of ours waits longer than 20 ms ({longest:.1f} ms)", longest <= 20))
 
 
 def main() -> None:
+    """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=9, help="how often each lock has its turn")
-    parser.add_argument("--times", type=int, default=20_000, help="uncontended pairs in a round")
-    parser.add_argument("--seconds", type=float, default=1.0, help="of contention in a round")
+    parser.add_argument("--rounds", type=int, default=9, help="rounds per lock (%(default)s)")
+    parser.add_argument(
+        "--times", type=int, default=20_000, help="uncontended pairs per round (%(default)s)"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=1.0, help="of contention per round (%(default)s)"
+    )
     options = parser.parse_args()
     if any(importlib.util.find_spec(package) is None for package in RIVALS.values()):
         sys.exit(f"The locks to compare with are missing. Install them with: {INSTALL}")
     versions = ", ".join(f"{p} {importlib.metadata.version(p)}" for p in RIVALS.values())
-    print(f"bankkit's ReadWriteLock beside {versions}; Python {sys.version.split()[0]}\n")
+    print(f"bankkit's ReadWriteLock compared with {versions}; Python {sys.version.split()[0]}\n")
     report_uncontended(uncontended(options.rounds, options.times))
     report_contended(contended(options.rounds, options.seconds))
 

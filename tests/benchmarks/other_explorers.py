@@ -1,13 +1,13 @@
-"""The same broken lock under other explorers: `python -m tests.benchmarks.other_explorers`.
+"""The same broken lock in other explorers: `python -m tests.benchmarks.other_explorers`.
 
-The program is one reader and one writer of the lock `first-draft`, which loses a wakeup, and of the
-same lock with its two lines in the right order. Each explorer is asked whether they come to an end
-under every schedule. It tries frontrun, interleave-test and ploom where they are installed;
-frontrun also needs its own command around this one: `frontrun python -m …`.
+The program has one reader and one writer. They use the lock `first-draft`, which loses a wakeup,
+or the same lock with its two lines in the right order. Each explorer must say whether both threads
+end under every schedule. We try frontrun, interleave-test and ploom if they are installed; frontrun
+also needs its own command: `frontrun python -m …`.
 
-What is counted are schedules, which depend on no machine. What counts as a step differs: bankkit
-switches at operations of locks, and so does interleave-test on request; by default it switches at
-every bytecode instruction.
+We count schedules, which do not depend on the machine. The explorers differ in what counts as a
+step: bankkit switches at operations of locks. interleave-test can do the same on request; by
+default it switches at every bytecode instruction.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ from bankkit.locks import FirstDraftLock
 
 
 class Corrected(FirstDraftLock):
-    """The same lock. It releases the writers' mutex before any reader can look at it."""
+    """The same lock, but it releases the writers' mutex before any reader can look at it."""
 
     def release_write(self) -> None:
+        """Release the writers' mutex, and only then wake the waiters."""
         with self._changed:
             self._writer = None
             self._writers_mutex.release()
@@ -37,16 +38,19 @@ LOCKS: dict[str, type[FirstDraftLock]] = {"broken": FirstDraftLock, "corrected":
 
 
 def read(lock: FirstDraftLock) -> None:
+    """Acquire the lock once to read."""
     with lock.read():
         pass
 
 
 def write(lock: FirstDraftLock) -> None:
+    """Acquire the lock once to write."""
     with lock.write():
         pass
 
 
 def program(make: type[FirstDraftLock], threading: Any) -> None:
+    """Run one reader and one writer, and wait for both."""
     lock = make(threading=threading)
     threads = [threading.Thread(target=task, args=(lock,)) for task in (read, write)]
     for thread in threads:
@@ -56,6 +60,7 @@ def program(make: type[FirstDraftLock], threading: Any) -> None:
 
 
 def ours(make: type[FirstDraftLock], **bound: Any) -> str:
+    """The result of bankkit's explorer."""
     from bankkit import lab
 
     result = lab.explore(lambda threading: program(make, threading), **bound)
@@ -64,11 +69,12 @@ def ours(make: type[FirstDraftLock], **bound: Any) -> str:
 
 
 def interleave_test(make: type[FirstDraftLock], most: int, **settings: Any) -> str:
+    """The result of interleave-test, with 2 preemptions and at most `most` schedules."""
     import interleave_test
 
     try:
         result = interleave_test.explore(
-            lambda: program(make, threading),  # whose names it patches while it runs
+            lambda: program(make, threading),  # interleave-test patches this module while it runs
             strategy="dfs", max_preemptions=2, iterations=most, **settings,
         )  # fmt: skip
     except interleave_test.InterleaveError as error:
@@ -79,6 +85,7 @@ def interleave_test(make: type[FirstDraftLock], most: int, **settings: Any) -> s
 
 
 def frontrun(make: type[FirstDraftLock], **settings: Any) -> str:
+    """The result of frontrun."""
     import frontrun
 
     result = frontrun.explore(
@@ -92,7 +99,7 @@ def frontrun(make: type[FirstDraftLock], **settings: Any) -> str:
 
 
 def explorers(most: int) -> Iterator[tuple[str, Callable[[type[FirstDraftLock]], str]]]:
-    """Which explorers can be tried here, each with a function that tries a lock."""
+    """The explorers that are installed, each with a function that tries a lock."""
     if importlib.util.find_spec("greenlet") and importlib.util.find_spec("ipywidgets"):
         yield "bankkit, no bound", ours
         yield "bankkit, 2 preemptions", lambda make: ours(make, preemptions=2)
@@ -116,12 +123,15 @@ def explorers(most: int) -> Iterator[tuple[str, Callable[[type[FirstDraftLock]],
             yield name, lambda make: "run this with `frontrun python -m …`"
     if importlib.util.find_spec("ploom"):
         name = f"ploom {metadata.version('ploom')}"
-        yield name, lambda make: "has no Condition, of which this lock is made"
+        yield name, lambda make: "has no Condition, which this lock needs"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    """Print what each explorer finds with either lock."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.other_explorers")
-    parser.add_argument("--most", type=int, default=20_000, help="schedules (%(default)s)")
+    parser.add_argument(
+        "--most", type=int, default=20_000, help="most schedules per search (%(default)s)"
+    )
     options = parser.parse_args(arguments)
     for name, attempt in explorers(options.most):
         print(name)

@@ -1,4 +1,4 @@
-"""One line that says how far a long run is."""
+"""One line that shows the progress of a long run."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import sys
 import time
 
 SECONDS = 10.0
-"""How often the line is said where it cannot be written over."""
+"""Seconds between two lines if stderr is not a terminal, where a line cannot be overwritten."""
 
 
 class Progress:
-    """Says `LABEL: DONE of TOTAL` on stderr; a context manager that wipes it from a terminal."""
+    """Print `LABEL: DONE of TOTAL` to stderr; a context manager that clears it from a terminal."""
 
     def __init__(self, label: str, total: int) -> None:
         self._label = label
@@ -19,7 +19,7 @@ class Progress:
         self._next = time.monotonic() + (0 if self._terminal else SECONDS)
 
     def at(self, done: int) -> None:
-        """To be called as often as one likes, by one thread at a time."""
+        """Show the progress if it is time for it. Only one thread at a time may call this."""
         if (now := time.monotonic()) < self._next:
             return
         line = f"{self._label}: {done:,} of {self._total:,}"

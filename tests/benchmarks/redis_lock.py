@@ -1,15 +1,14 @@
-"""The Redis read–write lock beside two PINGs, and beside two public Redis locks, in one run.
+"""The Redis read–write lock compared with two PINGs and with two public Redis locks, in one run.
 
     python -m tests.benchmarks.redis_lock
 
-Part 1 takes and releases a lock that nobody else wants. Two PINGs over the same kind of connection
-are the least that two operations on Redis can cost. What is compared takes turns in short blocks,
-so that a busy machine slows all of them alike; printed are medians over the blocks, and medians of
+Part 1 acquires and releases a lock without contention. Two PINGs over the same kind of connection
+are the least that two operations on Redis can cost. The candidates take turns in short blocks, so
+that a busy machine slows all of them alike. The output has medians over the blocks, and medians of
 the ratios within a turn.
 
-Part 2 hands a lock over to another process that waits for it: from just before the release in one
-to just after the acquire in the other, on the clock that both share. The locks take turns here
-too.
+Part 2 hands a lock over to a waiter in another process. It measures from just before the release to
+just after the acquire, on the clock that both processes share. The locks take turns here too.
 """
 
 import argparse
@@ -34,7 +33,7 @@ from bankkit.redis_backend import PrivateRedis
 from bankkit.redis_backend.connection import Link, connect
 
 PATIENCE = 10.0
-"""Seconds for which a lock is held or waited for at the most."""
+"""The longest time to hold a lock or to wait for it, in seconds."""
 
 INSTALL = "pip install python-redis-lock==4.0.1"
 
@@ -44,9 +43,11 @@ Step = Callable[[], object]
 class Plain(Protocol):
     """A lock as part 2 uses it."""
 
-    def acquire(self) -> object: ...
+    def acquire(self) -> object:
+        """Wait for the lock."""
 
-    def release(self) -> object: ...
+    def release(self) -> object:
+        """Release the lock."""
 
 
 class Ours:
@@ -56,18 +57,22 @@ class Ours:
         self.lock = RedisLocks(Link(connect(url)), lease=PATIENCE)(key)
 
     def acquire(self) -> object:
+        """Acquire the lock to write."""
         return self.lock.acquire_write(PATIENCE)
 
     def release(self) -> object:
+        """Release the lock after a write."""
         self.lock.release_write()
         return None
 
 
 def redis_py(url: str, key: str) -> Plain:
+    """The lock of redis-py."""
     return RedisPyLock(plain_client(url), f"redis-py:{key}", timeout=PATIENCE)
 
 
 def python_redis_lock(url: str, key: str) -> Plain:
+    """The lock of python-redis-lock."""
     import redis_lock
 
     lock: Plain = redis_lock.Lock(plain_client(url), key, expire=int(PATIENCE))
@@ -75,7 +80,7 @@ def python_redis_lock(url: str, key: str) -> Plain:
 
 
 def plain_client(url: str) -> redis.Redis:
-    """As redis-py makes it, but that it sends a command once."""
+    """A client with redis-py's defaults, except that it sends each command only once."""
     return redis.Redis.from_url(url, protocol=2, retry=Retry(NoBackoff(), 0))
 
 
@@ -87,6 +92,7 @@ LOCKS: dict[str, Callable[[str, str], Plain]] = {
 
 
 def seconds_of(step: Step, times: int) -> float:
+    """Seconds for one step, as the mean of `times`."""
     begin = time.perf_counter()
     for _ in range(times):
         step()
@@ -94,7 +100,7 @@ def seconds_of(step: Step, times: int) -> float:
 
 
 def uncontended(url: str, rounds: int, times: int) -> tuple[dict[str, list[float]], list[str]]:
-    """What → seconds for one pair, a figure for each turn; and the kinds of connection."""
+    """Name → seconds for one pair in each turn; and the kinds of connection."""
     clients: dict[str, Any] = {"Link": Link(connect(url)), "redis.Redis": connect(url)}
     steps: dict[str, Step] = {}
     with ExitStack() as stack:
@@ -126,7 +132,7 @@ def uncontended(url: str, rounds: int, times: int) -> tuple[dict[str, list[float
             steps[name] = pair
         figures: dict[str, list[float]] = {name: [] for name in steps}
         for step in steps.values():
-            seconds_of(step, times)  # connects, and teaches Redis the scripts
+            seconds_of(step, times)  # connects, and loads the scripts into Redis
         for number in range(rounds):
             for name in rotated(list(steps), number):
                 figures[name].append(seconds_of(steps[name], times))
@@ -134,7 +140,7 @@ def uncontended(url: str, rounds: int, times: int) -> tuple[dict[str, list[float
 
 
 def hand_over(url: str, rounds: int, seed: int = 1) -> dict[str, list[float]]:
-    """Lock → seconds from release to acquire, a figure for each round."""
+    """Lock → seconds from release to acquire, in each round."""
     figures: dict[str, list[float]] = {name: [] for name in LOCKS}
     choose = random.Random(seed)
     command = [sys.executable, "-m", "tests.benchmarks.redis_lock", "--waiter", url]
@@ -148,8 +154,9 @@ def hand_over(url: str, rounds: int, seed: int = 1) -> dict[str, list[float]]:
                 lock = locks[name]
                 assert lock.acquire() is not False
                 print(name, file=waiter.stdin, flush=True)
-                waiter.stdout.readline()  # it is about to wait
-                # Long enough for that, and at no particular moment of a period of 100 ms.
+                waiter.stdout.readline()  # the waiter is about to wait
+                # Long enough for the waiter to block; random, so that no lock that polls every
+                # 100 ms is favoured.
                 time.sleep(0.05 + choose.random() * 0.1)
                 released = time.monotonic()
                 lock.release()
@@ -159,7 +166,7 @@ def hand_over(url: str, rounds: int, seed: int = 1) -> dict[str, list[float]]:
 
 
 def wait(url: str) -> None:
-    """The other process: waits for the locks that it is told on stdin."""
+    """The other process: wait for each lock that stdin names, and print the time of the acquire."""
     locks = {name: make(url, "shared") for name, make in LOCKS.items()}
     for line in sys.stdin:
         lock = locks[line.strip()]
@@ -170,22 +177,25 @@ def wait(url: str) -> None:
 
 
 def rotated(names: list[str], by: int) -> list[str]:
-    """Who goes first changes from turn to turn."""
+    """The names in a new order, so that another one goes first in each turn."""
     by %= len(names)
     return names[by:] + names[:by]
 
 
 def ratio(figures: dict[str, list[float]], name: str, base: str) -> float:
+    """The median ratio of `name` to `base` within a turn."""
     return statistics.median(
         mine / other for mine, other in zip(figures[name], figures[base], strict=True)
     )
 
 
 def verdict(text: str, met: bool) -> str:
+    """A line that says whether a goal is met."""
     return f"  {'met    ' if met else 'NOT met'}  {text}"
 
 
 def report_uncontended(figures: dict[str, list[float]], clients: list[str]) -> None:
+    """Print the table and the verdicts of part 1."""
     print("1. Uncontended: one acquire and release, in µs")
     for name, values in figures.items():
         line = f"  {name:24}{statistics.median(values) * 1e6:8.0f}"
@@ -204,6 +214,7 @@ def report_uncontended(figures: dict[str, list[float]], clients: list[str]) -> N
 
 
 def report_hand_over(figures: dict[str, list[float]]) -> None:
+    """Print the table and the verdict of part 2."""
     print("\n2. Hand-over to a waiter in another process, in ms")
     print(f"  {'':20}{'median':>9}{'worst':>9}{'ours / it':>12}")
     for name, values in figures.items():
@@ -216,10 +227,13 @@ def report_hand_over(figures: dict[str, list[float]]) -> None:
 
 
 def main() -> None:
+    """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--turns", type=int, default=100, help="turns of the uncontended part")
-    parser.add_argument("--times", type=int, default=100, help="pairs in a turn")
-    parser.add_argument("--rounds", type=int, default=40, help="hand-overs of each lock")
+    parser.add_argument(
+        "--turns", type=int, default=100, help="turns of the uncontended part (%(default)s)"
+    )
+    parser.add_argument("--times", type=int, default=100, help="pairs per turn (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=40, help="hand-overs per lock (%(default)s)")
     parser.add_argument("--waiter", metavar="URL", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if importlib.util.find_spec("redis_lock") is None:

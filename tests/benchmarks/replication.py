@@ -1,13 +1,14 @@
-"""What it costs that replicas confirm a write, and what is lost where they do not.
+"""The cost of waiting for replicas to confirm a write, and the loss without it.
 
     python -m tests.benchmarks.replication [--rounds N]
 
-1. The price of wait_replicas=1, and of min-replicas-to-write 1, which every master then checks
-   before a write. The same deposits take turns, chunk by chunk, on one private Redis Cluster;
-   printed are medians, and medians of the ratios within each turn.
-2. The loss: eight threads deposit, a master is killed under them, its replica takes over. Lost are
-   deposits that were acknowledged and are not in the balance. Where only the process dies, what it
-   has sent still arrives; so in a second part the way to the replica is cut a moment before.
+1. The cost of wait_replicas=1, and of min-replicas-to-write 1, which every master then checks
+   before a write. The same deposits take turns, chunk by chunk, on one private Redis Cluster.
+   The output has medians, and medians of the ratios within each turn.
+2. The loss: eight threads deposit, a master is killed meanwhile, and its replica takes over. A
+   deposit is lost if it was acknowledged and is not in the balance. If only the process dies, the
+   data that it has sent still arrives. So a second part also cuts the link to the replica just
+   before the kill.
 """
 
 from __future__ import annotations
@@ -27,18 +28,20 @@ from bankkit.redis_backend import PrivateCluster
 from tests.support.failovers import cut_off, depositors, make_whole
 
 DEPOSITS = 200
-"""In a turn."""
+"""Deposits per turn."""
 
 TURNS = 15
 THREADS = 8
 
 
 def set_min_replicas(cluster: PrivateCluster, number: int) -> None:
+    """Set min-replicas-to-write on every node."""
     for node in cluster.nodes:
         cluster.client(node.name).config_set("min-replicas-to-write", number)
 
 
-def price(cluster: PrivateCluster) -> None:
+def cost(cluster: PrivateCluster) -> None:
+    """Print the time of a deposit with each setting."""
     seconds: dict[tuple[str, str], list[float]] = {}
     with ExitStack() as stack:
         plain = stack.enter_context(bankkit.Bank("atomic", redis=cluster.url))
@@ -60,7 +63,7 @@ def price(cluster: PrivateCluster) -> None:
                         deposit()
                     seconds.setdefault((step, way), []).append(time.perf_counter() - began)
         set_min_replicas(cluster, 0)
-    print(f"The price of a deposit, of {TURNS} × {DEPOSITS}, one after the other")
+    print(f"The time of a deposit, from {TURNS} × {DEPOSITS} sequential deposits")
     for (step, way), turns in seconds.items():
         ratios = [a / b for a, b in zip(turns, seconds[step, "plain"], strict=True)]
         each = statistics.median(turns) / DEPOSITS * 1e3
@@ -68,8 +71,9 @@ def price(cluster: PrivateCluster) -> None:
 
 
 def loss(cluster: PrivateCluster, rounds: int, wait_replicas: int, *, cut: bool) -> None:
+    """Print the acknowledged deposits that each failover loses."""
     how = "cut off from its replica and killed" if cut else "killed"
-    print(f"\nA master {how} under {THREADS} threads, wait_replicas={wait_replicas}")
+    print(f"\nA master {how} while {THREADS} threads deposit, wait_replicas={wait_replicas}")
     total = 0
     for number in range(rounds):
         accounts = [f"a{number}-{thread}" for thread in range(THREADS)]
@@ -88,7 +92,7 @@ def loss(cluster: PrivateCluster, rounds: int, wait_replicas: int, *, cut: bool)
                 working.wait_for_more()
             if cut:
                 replicas = cut_off(cluster, master)
-                for _ in range(2):  # the first may have been on its way before
+                for _ in range(2):  # the first call may have begun before the cut
                     working.wait_for_more(or_refused=True)
             began = time.perf_counter()
             cluster.kill(master.name)
@@ -111,6 +115,7 @@ def loss(cluster: PrivateCluster, rounds: int, wait_replicas: int, *, cut: bool)
 
 
 def main() -> None:
+    """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument(
@@ -119,7 +124,7 @@ def main() -> None:
     options = parser.parse_args()
     with closing(PrivateCluster()) as cluster:
         print(cluster.description)
-        price(cluster)
+        cost(cluster)
         for cut in (False, True):
             for wait_replicas in (0, 1):
                 loss(cluster, options.rounds, wait_replicas, cut=cut)

@@ -1,7 +1,7 @@
-"""What a million calls leave behind: `make soak`, about twenty minutes.
+"""The memory that a million calls leave in use: `make soak`, about twenty minutes.
 
 Reads of unknown accounts must leave nothing: a server that kept a lock for each would grow without
-end. Request ids do leave something, their replies, for 24 hours: this says how much.
+end. Each request id leaves its reply in Redis for 24 hours; the output says how many bytes each.
 """
 
 from __future__ import annotations
@@ -28,8 +28,11 @@ LIMIT_MB = 20
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    """Run both parts. The exit status is 1 if the server grew by more than `LIMIT_MB`."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.soak", description=__doc__)
-    parser.add_argument("--calls", type=int, default=1_000_000, help="of each kind (%(default)s)")
+    parser.add_argument(
+        "--calls", type=int, default=1_000_000, help="calls of each kind (%(default)s)"
+    )
     parser.add_argument("--client", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.client:
@@ -51,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _soak_reads(url: str, calls: int, used_memory: Callable[[], int]) -> float:
-    """MB by which a server grows over so many reads of accounts that do not exist."""
+    """The MB by which a server grows over `calls` reads of accounts that do not exist."""
     with _serve(url) as (address, pid):
         warm_up = calls // 20
         _read_in_processes(address, 0, warm_up)
@@ -78,7 +81,7 @@ def _soak_request_ids(accounts: store.Store, calls: int, used_memory: Callable[[
 
         def deposit(worker: int) -> None:
             for n in range(worker, calls, CLIENT_THREADS):
-                request = store.Request.of(f"{n:032x}", "Deposit", 1)  # as long as a UUID in hex
+                request = store.Request.of(f"{n:032x}", "Deposit", 1)  # the length of a UUID in hex
                 accounts.add("rich", 1, 0, 10**15, request)
                 if worker == 0:
                     progress.at(n)
@@ -104,7 +107,10 @@ def _read_in_processes(address: str, first: int, calls: int) -> None:
 
 
 def _read_unknown(address: str, first: int, count: int, label: str) -> None:
-    """With a label it shows the progress of all clients, which have the same share each."""
+    """Read `count` unknown accounts.
+
+    With a label, show the progress of all clients, as if each were as far as this one.
+    """
     with (
         grpc.insecure_channel(address) as channel,
         Progress(label, count * CLIENTS) as progress,

@@ -1,10 +1,10 @@
-"""How many pictures a second the live timeline draws of 5,000 spans, in JupyterLab in Chromium.
+"""Frames per second of the live timeline with 5,000 spans, in JupyterLab in Chromium.
 
     python -m tests.benchmarks.timeline
 
-In one run: what the page reaches when nothing is drawn, while the recording is played, and while
-it is zoomed with every picture. The last two are also given as a share of the first, which is what
-the machine had to give at that time.
+One run measures the page without drawing, while it plays the recording, and while it zooms in every
+frame. The last two are also printed as a share of the first, which is the most that the machine can
+do at that time.
 """
 
 from __future__ import annotations
@@ -52,12 +52,13 @@ PER_SECOND = """([kind, seconds]) => new Promise(done => {
 
 
 def per_second(page: Page, kind: str) -> tuple[float, float]:
-    """Frames of the page, and pictures of the timeline."""
+    """Frames per second of the page, and frames per second that the timeline draws."""
     pages, drawn = page.evaluate(PER_SECOND, [kind, SECONDS])
     return pages, drawn
 
 
 def main() -> None:
+    """Run the benchmark from the command line."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "notebooks").mkdir()

@@ -1,7 +1,7 @@
-"""A real browser that reaches nothing but this machine, and remembers what went wrong in it.
+"""A real browser that reaches only this machine, and records the errors in its pages.
 
-Its driver keeps an event loop running in the thread that started it. A fixture that holds it must
-end with its module: code with a loop of its own cannot run beside it.
+The browser's driver keeps an event loop running in the thread that started it. A fixture with a
+browser must end with its module: other code with an event loop cannot run in that thread.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, ConsoleMessage, Page, Request
 
 LONG_ENOUGH = 120_000
-"""Milliseconds that no step in a browser needs, however busy the machine is."""
+"""A timeout in milliseconds that is enough for any step, even on a busy machine."""
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
 def find() -> str:
-    """The program to run: `BANKKIT_CHROMIUM`, else one on PATH. Skips the test if there is none."""
+    """The browser's path: `BANKKIT_CHROMIUM`, else one on PATH. Skips the test if there is none."""
     candidates = [os.environ.get("BANKKIT_CHROMIUM"), *map(shutil.which, NAMES)]
     for path in filter(None, candidates):
         return path
@@ -35,7 +35,7 @@ def find() -> str:
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """A browser without a window and without a network. Skips the test where there is none."""
+    """A browser without a window and without a network. Skips the test if there is none."""
     driver = pytest.importorskip(
         "playwright.sync_api", reason="no playwright: pip install 'bankkit[test]'"
     )
@@ -44,9 +44,9 @@ def chromium() -> Iterator[Browser]:
         browser = playwright.chromium.launch(
             executable_path=path,
             args=[
-                "--disable-dev-shm-usage",  # small in containers
+                "--disable-dev-shm-usage",  # /dev/shm is small in containers
                 "--disable-gpu",
-                # No name and no address leads anywhere, but to a server of the test.
+                # No name resolves, and no address is reached except the test's server.
                 "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
             ],
         )
@@ -57,18 +57,18 @@ def chromium() -> Iterator[Browser]:
 
 
 KERNEL_ENDED = re.compile(r"Canceled future for \w+ message before replies were done")
-"""What JupyterLab says of a kernel that was ended, also when it was asked to end it."""
+"""JupyterLab's message about a kernel that ended, even if JupyterLab was asked to end it."""
 
 
 @dataclass
 class Watched:
-    """A page, and what has gone wrong on it."""
+    """A page, and the errors on it."""
 
     page: Page
     errors: list[str] = field(default_factory=list)
-    """Exceptions that nobody caught, and what was logged as an error."""
+    """Uncaught exceptions, and console messages of the level error."""
     strangers: list[str] = field(default_factory=list)
-    """Addresses that were asked for and are not the test's own."""
+    """Requested addresses that do not belong to the test."""
 
 
 def watch(browser: Browser, *home: str) -> Watched:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Desk(NamedTuple):
-    """What a learner sits at: JupyterLab in a browser, copies of all lessons, a progress file."""
+    """A learner's desk: JupyterLab in a browser, copies of all lessons, and a progress file."""
 
     watched: Watched
     notebooks: Path
@@ -27,14 +27,17 @@ class Desk(NamedTuple):
 
     @property
     def page(self) -> Page:
+        """The page of JupyterLab."""
         return self.watched.page
 
     def kept(self) -> Any:
-        """What the progress file says."""
+        """The content of the progress file."""
         return json.loads(self.progress.read_text())
 
 
 class Room(NamedTuple):
+    """A browser and a JupyterLab server, with the paths of their files."""
+
     browser: Browser
     url: str
     notebooks: Path
@@ -43,6 +46,7 @@ class Room(NamedTuple):
 
 @pytest.fixture(scope="package")
 def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
+    """Start the browser and the server once for all tests."""
     folder = tmp_path_factory.mktemp("desk")
     progress = folder / "progress.json"
     notebooks = folder / "notebooks"
@@ -56,6 +60,7 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
 
 @pytest.fixture(scope="package")
 def desk(room: Room) -> Iterator[Desk]:
+    """Open JupyterLab in a page, and wait until it is ready."""
     watched = watch(room.browser, room.url, room.url.replace("http", "ws", 1))
     watched.page.goto(f"{room.url}lab")
     watched.page.wait_for_function("() => window.jupyterapp?.restored")
@@ -66,7 +71,7 @@ def desk(room: Room) -> Iterator[Desk]:
 
 @pytest.fixture(autouse=True)
 def _nothing_went_wrong(desk: Desk) -> Iterator[None]:
-    """What has gone wrong is said by the test in which it did."""
+    """Fail the test during which an error or a foreign request occurred."""
     yield
     errors, strangers = list(desk.watched.errors), list(desk.watched.strangers)
     desk.watched.errors.clear()

@@ -1,4 +1,4 @@
-"""JupyterLab as a learner meets it: a server of its own, and notebooks open in a browser."""
+"""JupyterLab as a learner uses it: its own server, and notebooks that are open in a browser."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SETTINGS = {
         "fetchNews": "false",
         "checkForUpdates": False,
     },
-    # Else a cell that is scrolled out of sight is not drawn, and shows no error.
+    # By default, a cell that is out of view is not drawn, and shows no error.
     "notebook-extension/tracker": {"windowingMode": "none"},
 }
 
@@ -38,13 +38,13 @@ OPTIONS = (
     "--LabApp.extension_manager=readonly",
     "--ServerApp.terminals_enabled=False",
     "--ServerApp.allow_root=True",
-    "--IdentityProvider.token=",  # whoever reaches this port may start processes here anyway
+    "--IdentityProvider.token=",  # a client on this machine can start processes anyway
 )
 
 
 @contextmanager
 def server(folder: Path, notebooks: Path, **environ: str) -> Iterator[str]:
-    """The address of a JupyterLab that shows `notebooks`, and keeps all else in `folder`."""
+    """Start a JupyterLab that shows `notebooks` and keeps its files in `folder`; yield its URL."""
     own = {
         name: str(folder / name.lower())
         for name in (
@@ -65,7 +65,7 @@ def server(folder: Path, notebooks: Path, **environ: str) -> Iterator[str]:
         process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "jupyterlab", *OPTIONS),
-                # It takes another one, should somebody have taken this one meanwhile.
+                # JupyterLab chooses another port if this one has been taken since.
                 f"--ServerApp.port={free_port()}",
                 f"--ServerApp.root_dir={notebooks}",
             ],
@@ -85,7 +85,7 @@ def server(folder: Path, notebooks: Path, **environ: str) -> Iterator[str]:
         eventually(is_up, LONG_ENOUGH / 1000)
         yield json.loads(told.read_text())["url"]
     finally:
-        process.send_signal(signal.SIGTERM)  # it ends its kernels first
+        process.send_signal(signal.SIGTERM)  # with SIGTERM, it ends its kernels first
         try:
             process.wait(30)
         finally:
@@ -114,7 +114,7 @@ class Notebook:
         )
 
     def run_all(self) -> None:
-        """Runs the cells from top to bottom, and waits until all that they show is drawn."""
+        """Run the cells from top to bottom, and wait until their output is drawn."""
         self._ask("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
         self.page.wait_for_function(
             """() => {
@@ -122,7 +122,7 @@ class Notebook:
                 const widgets = window.codeCells()
                     .flatMap(cell => cell.model.outputs.toJSON())
                     .filter(output => output.data && live in output.data)
-                    .filter(output => 'text/plain' in output.data);  // a progress bar goes again
+                    .filter(output => 'text/plain' in output.data);  // a progress bar disappears
                 const node = window.panel.node;
                 const shown = [...node.querySelectorAll('.jp-OutputArea-output')]
                     .filter(area => area.querySelector(
@@ -133,7 +133,7 @@ class Notebook:
         )
 
     def outputs(self) -> list[dict[str, Any]]:
-        """All outputs of all cells."""
+        """The outputs of all cells."""
         cells = self._ask("() => window.codeCells().map(cell => cell.model.outputs.toJSON())")
         return [output for outputs in cells for output in outputs]
 
@@ -142,7 +142,7 @@ class Notebook:
         return list(self._ask("() => window.codeCells().map(cell => cell.model.executionCount)"))
 
     def cell(self, text: str) -> Locator:
-        """The code cell whose code has this text."""
+        """The code cell whose code contains this text."""
         return self.page.locator(
             ".jp-NotebookPanel:not(.lm-mod-hidden) .jp-CodeCell",
             has=self.page.locator(".cm-content", has_text=text),
@@ -154,7 +154,7 @@ class Notebook:
         self.page.keyboard.press("Shift+Enter")
 
     def close(self) -> None:
-        """Ends the kernel, and forgets what was not saved."""
+        """End the kernel, and discard unsaved changes."""
         self._ask(
             """async () => {
                 const panel = window.panel;
@@ -165,12 +165,12 @@ class Notebook:
         )
 
     def _ask(self, function: str, argument: object = None) -> Any:
-        """What a JavaScript function returns, or the error of one that does not end."""
+        """The return value of a JavaScript function; raises an error if it does not end in time."""
         return self.page.evaluate(
             f"""argument => Promise.race([
                 ({function})(argument),
                 new Promise((_, fail) => setTimeout(
-                    () => fail(new Error('JupyterLab does not get on')), {LONG_ENOUGH})),
+                    () => fail(new Error('JupyterLab did not finish in time')), {LONG_ENOUGH})),
             ])""",
             argument,
         )

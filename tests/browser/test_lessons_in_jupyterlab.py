@@ -1,4 +1,4 @@
-"""Lessons in a real JupyterLab in a real browser, without a network: run, clicked, typed."""
+"""Lessons run in a real JupyterLab in a real browser without a network, with clicks and typing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support import answers
 from tests.support.paths import ROOT
 
 FIRST_LESSON, *LESSONS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
-"""The first has cards. A timeline and a stepper are tried in notebooks of their own."""
+"""The first lesson tests the cards. Other tests have notebooks for the timeline and stepper."""
 
 
 def assert_ran(desk: Desk, notebook: Notebook) -> None:
@@ -54,7 +54,7 @@ def test_a_prediction_is_clicked_and_kept(desk: Desk, first_lesson: Notebook) ->
     label = prediction.labels()[prediction.expects].replace("`", "")
     asked = first_lesson.cell(f'lab.predict("{prediction.id}")')
     keep = asked.get_by_role("button", name="Keep my prediction")
-    assert keep.is_disabled(), "nothing is chosen yet"
+    assert keep.is_disabled(), "no option is chosen yet"
     asked.get_by_text(label, exact=True).click()
     keep.click()
     asked.get_by_text(f"Your prediction is kept: {label}").wait_for()
@@ -72,7 +72,7 @@ def test_an_exercise_is_solved_by_typing_and_clicking(desk: Desk, first_lesson: 
     code.get_by_text("Nothing yet").wait_for()
 
     def write(source: str) -> None:
-        """In the place of the cell's first line, which is the stub, and run it."""
+        """Replace the cell's first line, which is the stub, and run the cell."""
         code.locator(".cm-line").first.click()
         desk.page.keyboard.press("Home")
         desk.page.keyboard.press("Shift+End")
@@ -97,8 +97,8 @@ def test_an_exercise_is_solved_by_typing_and_clicking(desk: Desk, first_lesson: 
     assert desk.kept()["exercises"][exercise.id]["passed"] is True
 
 
-def test_what_goes_wrong_is_seen(desk: Desk) -> None:
-    """Else every test above would be green whatever happened."""
+def test_errors_and_foreign_requests_are_recorded(desk: Desk) -> None:
+    """Otherwise every test above would pass in spite of errors."""
     browser = desk.page.context.browser
     assert browser is not None
     watched = watch(browser, "http://127.0.0.1:1/")

@@ -1,4 +1,4 @@
-"""You are the scheduler, played in a real JupyterLab in a real browser without a network."""
+"""The stepper "You are the scheduler" in a real JupyterLab in a real browser without a network."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Shown:
         self.field = self.root.get_by_label("Schedule as text")
 
     def until(self, condition: str) -> None:
-        """Waits until this holds of its `data`."""
+        """Wait until this condition on the stepper's `data` is true."""
         self.root.wait_for()
         self.page.wait_for_function(
             f"root => {{ const data = root.dataset; return {condition} }}",
@@ -50,16 +50,18 @@ class Shown:
         )
 
     def click(self, *names: str) -> None:
-        """The step buttons of these threads, one after the other."""
+        """Click the step buttons of these threads, one after the other."""
         for name in names:
             steps = int(self.root.get_attribute("data-steps") or 0)
             self.root.get_by_role("button", name=f"Step {name}: ").click()
             self.until(f"data.steps === '{steps + 1}'")
 
     def shows(self, words: str) -> bool:
+        """Whether this exact text is visible."""
         return self.root.get_by_text(words, exact=True).is_visible()
 
     def button(self, name: str) -> None:
+        """Click the button with this name."""
         self.root.get_by_role("button", name=name).click()
 
     def marked(self, thread: str) -> str:
@@ -103,11 +105,11 @@ def test_a_schedule_is_shared_and_replayed(notebook: Notebook, tmp_path: Path) -
     shown.field.fill("lose-100: alice bob*9")
     shown.button("Replay")
     shown.page.get_by_text("bob cannot step now; alice can.").first.wait_for()
-    assert shown.root.get_attribute("data-steps") == "4", "nothing has changed"
+    assert shown.root.get_attribute("data-steps") == "4", "the schedule has not changed"
 
     shown.field.fill("lose-100: bob alice*2 bob")
     shown.field.press("Enter")
-    shown.until("data.steps === '1'")  # one after the other
+    shown.until("data.steps === '1'")  # the steps are replayed one by one
     assert shown.root.get_by_role("button", name="Stop").is_visible()
     shown.until("data.steps === '4' && data.verdict === 'reached'")
     shown.until("data.replaying === 'false'")
@@ -118,7 +120,7 @@ def test_a_schedule_is_shared_and_replayed(notebook: Notebook, tmp_path: Path) -
     shown.until("data.steps === '4' && data.verdict === 'reached'")
 
 
-def test_make_both_wait_for_ever_with_the_keyboard(notebook: Notebook) -> None:
+def test_make_both_wait_forever_with_the_keyboard(notebook: Notebook) -> None:
     shown = Shown(notebook, "make both wait")
     shown.root.focus()
     shown.page.keyboard.type("1111112")  # faster than the kernel answers
@@ -134,7 +136,9 @@ def test_make_both_wait_for_ever_with_the_keyboard(notebook: Notebook) -> None:
     assert "It took 10 steps with 1 preemption" in told
     assert shown.marked("auditor") == "self._changed.wait()"
     assert shown.root.get_by_text("∞ waits forever").count() == 2
-    assert "Goal reached" in shown.root.get_by_role("status").inner_text(), "it is also spoken"
+    assert "Goal reached" in shown.root.get_by_role("status").inner_text(), (
+        "screen readers announce it too"
+    )
     shown.page.keyboard.press("1")
     shown.page.get_by_text("teller cannot go on now.").first.wait_for()
     assert shown.cell.locator(".jp-mod-active").count() == 0
@@ -142,7 +146,7 @@ def test_make_both_wait_for_ever_with_the_keyboard(notebook: Notebook) -> None:
     shown.until("data.steps === '9'")
     shown.page.keyboard.press("Tab")
     shown.page.keyboard.press("Enter")
-    shown.until("data.verdict === 'reached'")  # the first in the order of tabs is a step
+    shown.until("data.verdict === 'reached'")  # the first button in tab order is a step
 
 
 def test_prove_you_cannot(notebook: Notebook) -> None:
@@ -182,10 +186,10 @@ def test_running_the_cell_again_starts_anew(notebook: Notebook) -> None:
     shown.click("bob")
 
 
-def test_a_kernel_that_is_gone_is_told(notebook: Notebook, desk: Desk) -> None:
+def test_a_dead_kernel_is_reported(notebook: Notebook, desk: Desk) -> None:
     shown = Shown(notebook, "lose 100")
     notebook.page.evaluate("() => window.panel.sessionContext.session.kernel.restart()")
     shown.button("Reset")
     told = shown.page.get_by_text("The kernel does not answer.").first
     told.wait_for()
-    desk.watched.errors.clear()  # the front end's own, about the comm that is gone
+    desk.watched.errors.clear()  # JupyterLab's errors about the closed comm

@@ -1,4 +1,4 @@
-"""The timeline live, in a real JupyterLab in a real browser without a network."""
+"""The live timeline in a real JupyterLab in a real browser without a network."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def page(notebook: Notebook) -> Page:
 
 
 class Shown:
-    """A timeline on the page, and what it says of itself."""
+    """A timeline on the page, with the state in its `data` attributes."""
 
     def __init__(self, notebook: Notebook, cell: str = SHOW) -> None:
         self.root = notebook.cell(cell).locator(".bankkit-timeline")
@@ -60,36 +60,38 @@ class Shown:
         self.root.wait_for()
 
     def data(self, name: str) -> int:
+        """The value of a `data` attribute; 0 if it is missing."""
         return int(self.root.get_attribute(f"data-{name}") or 0)
 
     @property
     def at(self) -> int:
-        """The time it shows, in nanoseconds."""
+        """The time at the cursor, in nanoseconds."""
         return self.data("at")
 
     @property
     def frames(self) -> int:
-        """How many pictures it has drawn."""
+        """The number of frames that it has drawn."""
         return self.data("frames")
 
     @property
     def length(self) -> int:
+        """The length of the recording, in nanoseconds."""
         return self.data("length")
 
     @property
     def view(self) -> tuple[int, int]:
-        """From when to when it shows."""
+        """The visible range of time, in nanoseconds."""
         return self.data("view-start"), self.data("view-end")
 
     def until(self, condition: str) -> None:
-        """Waits until this holds of its `data`."""
+        """Wait until this condition on the timeline's `data` is true."""
         self.root.page.wait_for_function(
             f"root => {{ const data = root.dataset; return {condition} }}",
             arg=self.root.element_handle(),
         )
 
     def press(self, *keys: str) -> None:
-        """One after the other, each once what it does is drawn."""
+        """Press these keys one after the other, each after the last one's effect is drawn."""
         for key in keys:
             frames = self.frames
             self.plot.press(key)
@@ -97,27 +99,29 @@ class Shown:
 
     @property
     def said(self) -> str:
+        """The text for screen readers."""
         return self.root.get_by_role("status").inner_text()
 
     @property
     def loss(self) -> Locator:
+        """The mark of the lost update."""
         return self.root.get_by_text("✗ $100 lost", exact=True)
 
     def point(self, x: float, y: float) -> None:
-        """Move the mouse there, in parts of the plot's width and height."""
+        """Move the mouse to a point, given as shares of the plot's width and height."""
         box = self.plot.bounding_box()
         assert box is not None
         self.root.page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"])
 
     def tip(self, x: float, y: float) -> str:
-        """What it says of what is there."""
+        """The text of the tooltip at this point."""
         self.point(x, y)
         return self.root.locator(".bk-tip").inner_text()
 
 
 @pytest.fixture
 def shown(notebook: Notebook) -> Shown:
-    """From the beginning, all in view."""
+    """The timeline at its start, with everything in view."""
     shown = Shown(notebook)
     shown.plot.scroll_into_view_if_needed()
     shown.plot.focus()
@@ -189,7 +193,7 @@ def test_pointed_at_it_tells_the_numbers(shown: Shown) -> None:
     assert lines[1].startswith("writes for ")
     assert lines[2] == "read $0, wrote $100"
     assert shown.tip(0.12, 0.8).endswith("balance $0")
-    # The last commit is close to the end, how close depends on the machine.
+    # The last commit is close to the end; the exact distance depends on the machine.
     late = [shown.tip(1 - part / 200, 0.8) for part in range(1, 20)]
     assert any(each.endswith("balance $100\nexpected $200\n✗ $100 lost") for each in late)
     shown.root.page.mouse.move(0, 0)
@@ -246,14 +250,17 @@ def test_it_follows_the_theme(shown: Shown, page: Page) -> None:
 
 
 def switch_theme(page: Page, theme: str) -> None:
-    """Returns once JupyterLab's splash is gone: of two switches each would remove it."""
+    """Switch the theme, and wait until JupyterLab's splash is gone.
+
+    Two switches at once would both try to remove it.
+    """
     change = "theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})"
     page.evaluate(change, theme)
     page.wait_for_function("theme => document.body.dataset.jpThemeName === theme", arg=theme)
     page.locator("#jupyterlab-splash").wait_for(state="detached")
 
 
-def test_who_wants_no_motion_sees_single_pictures(shown: Shown, page: Page) -> None:
+def test_with_reduced_motion_single_frames_are_shown(shown: Shown, page: Page) -> None:
     page.emulate_media(reduced_motion="reduce")
     shown.root.get_by_label("Speed").select_option("1")
     seen = page.evaluate(
@@ -281,7 +288,7 @@ def crash(desk: Desk, notebook: Notebook) -> Iterator[Notebook]:
         yield crash
 
 
-def test_what_befell_servers_is_told_and_can_be_pointed_at(crash: Notebook) -> None:
+def test_server_events_are_narrated_and_have_tooltips(crash: Notebook) -> None:
     shown = Shown(crash, CRASH)
     shown.plot.scroll_into_view_if_needed()
     shown.plot.focus()
@@ -297,7 +304,7 @@ def test_what_befell_servers_is_told_and_can_be_pointed_at(crash: Notebook) -> N
     order.append("client 1 is fenced off")
     where = [next(n for n, each in enumerate(told) if words in each) for words in order]
     assert where == sorted(where)
-    # Two lanes of clients, two of servers, the balance: the pointer goes along each lane.
+    # The pointer follows each lane: two of clients, two of servers, and the balance.
     height = (shown.plot.bounding_box() or {"height": 0})["height"]
     lane = (height - 160) / 4 / height
     client = [shown.tip(part / 140, 0.5 * lane) for part in range(20, 140)]
@@ -311,7 +318,7 @@ def test_what_befell_servers_is_told_and_can_be_pointed_at(crash: Notebook) -> N
 
 @pytest.fixture(scope="module")
 def stored(desk: Desk, notebook: Notebook) -> Iterator[Notebook]:
-    """The same notebook as it is committed, opened and not run."""
+    """The same notebook as it is committed: opened but not run."""
     write(desk.notebooks / "stored.ipynb", code(SHOW, notebook.outputs()))
     with opened(notebook.page, "stored.ipynb") as stored:
         yield stored

@@ -442,7 +442,7 @@ def test_a_short_soak() -> None:
     result = fleet_soak.run(1600, seed=20_000, kill_every=0.4)
     assert result.exact, str(result)
     assert result.kills >= 2
-    assert result.acknowledged + result.never_told == 1600
+    assert result.acknowledged + result.unknown == 1600
 
 
 # The processes below a fleet: commands under one supervisor

@@ -1,8 +1,8 @@
-"""What a lesson asks: predictions and exercises, and the registry that finds them by id.
+"""The questions of a lesson, predictions and exercises, and the registry that finds them by id.
 
-A lesson's questions are one module, `bankkit/lab/lessons/lesson_NN.py`, with three names: `TITLE`
-(str), `PREDICTIONS` and `EXERCISES` (tuples). An id is the lesson's number, a dot and a name:
-`01.safe_open`. The name of an exercise is also the name the learner defines.
+A lesson's questions are in one module, `bankkit/lab/lessons/lesson_NN.py`, with three names:
+`TITLE` (str), `PREDICTIONS` and `EXERCISES` (tuples). An id is the lesson's number, a dot and a
+name: `01.safe_open`. The name of an exercise is also the name that the learner defines.
 """
 
 import difflib
@@ -21,9 +21,9 @@ _ID = re.compile(r"\d\d\.[A-Za-z_][A-Za-z0-9_]*")
 
 
 class Wrong(Copied, Exception):
-    """Raised by a check: what is wrong with a submission, as one plain sentence to the learner.
+    """Raised by a check: one plain sentence that tells the learner what is wrong.
 
-    `shown` is shown below it, in lines as they are: a table, say.
+    `shown` appears below the sentence with its line breaks unchanged, such as a table.
     """
 
     def __init__(self, sentence: str, shown: str = "") -> None:
@@ -38,10 +38,11 @@ def _check_id(identifier: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """A question asked before the cell that answers it.
+    """A question before the cell that answers it.
 
-    `options` maps what the run would show (compared with `reveal(saw=...)`) to the words the
-    learner chooses between; `expects` is the option that a right run shows, `why` its explanation.
+    `options` maps each possible result (compared with `reveal(saw=...)`) to the words that the
+    learner chooses; `expects` is the result of a right run, and `why` explains it. Raises
+    ValueError for a malformed id, for fewer than two options, and if `expects` is not an option.
     """
 
     id: str
@@ -55,10 +56,12 @@ class Prediction:
         if len(self.options) < 2:
             raise ValueError(f"{self.id}: a prediction needs at least two options")
         if self.expects not in self.options:
-            raise ValueError(f"{self.id}: expects {self.expects!r}, which is none of its options")
+            raise ValueError(
+                f"{self.id}: expects {self.expects!r}, which is not one of its options"
+            )
 
     def labels(self) -> dict[str, str]:
-        """Letter and words of each option by what it stands for: `{"OK": "A. It works."}`."""
+        """The letter and the words of each option, by its result: `{"OK": "A. It works."}`."""
         letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
         return {
             saw: f"{letter}. {words}"
@@ -66,7 +69,7 @@ class Prediction:
         }
 
     def option(self, letter: str) -> str:
-        """What the option with this letter stands for. ValueError if there is none."""
+        """The result that the option with this letter stands for. ValueError if there is none."""
         for saw, label in self.labels().items():
             if label[0] == letter.strip().upper():
                 return saw
@@ -76,13 +79,13 @@ class Prediction:
 
 @dataclass(frozen=True, kw_only=True)
 class Exercise:
-    """A task for the learner, and what is needed to judge and to help.
+    """A task for the learner, with its check, hints and answer.
 
-    `stub` and `answer` are Python text that defines the name the id ends in: a function, a class
-    or a value. `check(submission)` returns when it is right and raises `Wrong` when not; `right` is
-    then said to the learner. With `bank=Bank` (or any callable that makes a context manager) the
-    check is called as `check(submission, bank)` with a bank of its own, started before the time
-    limit begins and stopped after.
+    `stub` and `answer` are Python text that defines the name the id ends with: a function, a class
+    or a value. `check(submission)` returns if the submission is right, and the learner then sees
+    `right`; otherwise it raises `Wrong`. With `bank=Bank` (or any callable that makes a context
+    manager), the call is `check(submission, bank)` with a new bank. It starts before the time
+    limit begins and stops after the check. Raises ValueError for a malformed id and without hints.
     """
 
     id: str
@@ -102,11 +105,14 @@ class Exercise:
 
     @property
     def name(self) -> str:
-        """What the learner's cell defines: `safe_open` in `01.safe_open`."""
+        """The name that the learner's cell defines: `safe_open` in `01.safe_open`."""
         return self.id.partition(".")[2]
 
     def load(self, text: str) -> Any:
-        """Run Python text on its own and return what it defines under this exercise's name."""
+        """Run Python text in a new namespace and return the value of this exercise's name.
+
+        Raises KeyError if the text does not define it, and any error that the text raises.
+        """
         namespace: dict[str, Any] = {"__name__": "__main__"}
         exec(compile(text, f"<{self.id}>", "exec"), namespace)
         return namespace[self.name]
@@ -114,7 +120,10 @@ class Exercise:
 
 @dataclass(frozen=True)
 class Lesson:
-    """The questions of one notebook, in the order in which it asks them."""
+    """The questions of one notebook, in the notebook's order.
+
+    Raises ValueError for an id that occurs twice or belongs to another lesson.
+    """
 
     number: str
     title: str
@@ -131,7 +140,7 @@ class Lesson:
 
 
 class Registry:
-    """All lessons. One is imported when first asked for, so a broken one breaks no other."""
+    """All lessons. Each is imported at its first use, so a broken lesson does not break others."""
 
     def __init__(self, package: str | None = None) -> None:
         self._lessons: dict[str, Lesson] = {}
@@ -142,7 +151,7 @@ class Registry:
                     self._modules[found.name[-2:]] = f"{package}.{found.name}"
 
     def add(self, module: ModuleType) -> Lesson:
-        """Take in the lesson that a module called `lesson_NN` defines."""
+        """Add the lesson that a module called `lesson_NN` defines."""
         number = module.__name__[-2:]
         lesson = Lesson(number, module.TITLE, module.PREDICTIONS, module.EXERCISES)
         self._lessons[number] = lesson
@@ -171,7 +180,7 @@ class Registry:
         return tuple(each for lesson in self for each in lesson.exercises)
 
     def prediction(self, identifier: str) -> Prediction:
-        """The prediction with this id. ValueError names close matches."""
+        """The prediction with this id. Raises ValueError, which names close matches."""
         lesson = self.lesson(str(identifier)[:2])
         for each in lesson.predictions if lesson else ():
             if each.id == identifier:
@@ -179,7 +188,7 @@ class Registry:
         raise _unknown("prediction", identifier, [each.id for each in self.predictions])
 
     def exercise(self, identifier: str) -> Exercise:
-        """The exercise with this id. ValueError names close matches."""
+        """The exercise with this id. Raises ValueError, which names close matches."""
         lesson = self.lesson(str(identifier)[:2])
         for each in lesson.exercises if lesson else ():
             if each.id == identifier:

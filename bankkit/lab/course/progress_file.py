@@ -1,10 +1,10 @@
-"""What a learner has done so far, kept in one small JSON file between kernels.
+"""A learner's progress, kept in one small JSON file between kernels.
 
-The file never stands in the way of a lesson. One that cannot be read as ours is set aside; where
-nothing can be written, everything is remembered until the kernel ends; `take_trouble` has the
-sentence that says so. Kernels that write at the same time take turns (a file lock) and each adds
-its change to what is there, so nothing is lost. Where the file system has no locks, of two changes
-within the same milliseconds the later one may be all that is kept.
+The file never stops a lesson. A damaged file is renamed and kept. If the file cannot be written,
+progress stays in memory until the kernel ends, and `take_trouble` returns a sentence that says so.
+Kernels that write at the same time take turns with a file lock, and each adds its change to the
+present file, so nothing is lost. On a file system without locks, two changes within the same
+milliseconds may overwrite each other, and then only the later one is kept.
 """
 
 import contextlib
@@ -23,12 +23,12 @@ from filelock import FileLock, Timeout
 
 VERSION = 1
 LOCK_SECONDS = 5.0
-"""How long to wait for another kernel's turn. A turn takes milliseconds."""
+"""How long to wait while another kernel holds the file lock. A change takes milliseconds."""
 
 
 @dataclass
 class Kept:
-    """A prediction: the option chosen, and what the run then showed (None: not run yet)."""
+    """A prediction: the chosen option, and the result of the run (None: not run yet)."""
 
     choice: str
     saw: str | None = None
@@ -36,7 +36,7 @@ class Kept:
 
 @dataclass
 class Work:
-    """An exercise: fingerprints of the different submissions checked, hints seen, and passed."""
+    """An exercise: fingerprints of the different submissions, hints seen, and passed or not."""
 
     tries: list[str] = field(default_factory=list)
     hints: int = 0
@@ -45,13 +45,13 @@ class Work:
 
 @dataclass
 class Notes:
-    """Everything in the file, by id."""
+    """The content of the file, by id of the prediction or exercise."""
 
     predictions: dict[str, Kept] = field(default_factory=dict)
     exercises: dict[str, Work] = field(default_factory=dict)
 
     def work(self, identifier: str) -> Work:
-        """The record of one exercise, made if there is none."""
+        """The work on one exercise; adds an empty one if there is none."""
         return self.exercises.setdefault(identifier, Work())
 
     def to_json(self) -> str:
@@ -60,7 +60,7 @@ class Notes:
 
     @classmethod
     def from_json(cls, text: str) -> "Notes":
-        """The notes in the text of a file. ValueError if it is none of ours."""
+        """The notes in the text of a file. Raises ValueError if it is not a progress file."""
         try:
             data = json.loads(text)
             notes = cls(
@@ -69,7 +69,7 @@ class Notes:
             )
             version = data["version"]
         except (KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise ValueError(f"no progress file: {error!r}") from error
+            raise ValueError(f"not a progress file: {error!r}") from error
         sound = (
             version == VERSION
             and all(
@@ -85,7 +85,7 @@ class Notes:
             )
         )
         if not sound:
-            raise ValueError("no progress file of this version")
+            raise ValueError("not a progress file of this version")
         return notes
 
 
@@ -95,7 +95,7 @@ Change = Callable[[Notes], None]
 def default_path() -> Path:
     """`BANKKIT_PROGRESS`, else `bankkit/progress.json` in the user's data directory.
 
-    RuntimeError where the system knows no home directory.
+    Raises RuntimeError if the system knows no home directory.
     """
     if chosen := os.environ.get("BANKKIT_PROGRESS"):
         return Path(chosen).expanduser()
@@ -107,8 +107,10 @@ def default_path() -> Path:
 
 
 def _former_folder() -> Path | None:
-    """The folder of the file before platformdirs chose it, on systems where the two may differ:
-    on macOS if XDG_DATA_HOME is set, on Windows if APPDATA was changed."""
+    """The folder that older versions used, before platformdirs, on systems where it may differ.
+
+    It differs on macOS if XDG_DATA_HOME is set, and on Windows if APPDATA was changed.
+    """
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Application Support" / "bankkit"
     if sys.platform == "win32" and (data := os.environ.get("APPDATA")):
@@ -122,17 +124,17 @@ class ProgressFile:
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
         self._unsaved: list[Change] = []
-        self._trouble = ""  # as things are: the next change that is saved ends it
-        self._set_aside = ""  # what happened: said once
+        self._trouble = ""  # a present problem, which the next saved change ends
+        self._set_aside = ""  # a past event, which is reported once
         self._lock = threading.RLock()
 
     @property
     def path(self) -> Path:
-        """Where the notes are kept; asked anew each time, as the environment may change."""
+        """The path of the file; read each time, because the environment may change."""
         return self._path or default_path()
 
     def read(self) -> Notes:
-        """The notes as they are now, with what could not be written."""
+        """The present notes, with the changes that could not be written yet."""
         with self._lock:
             try:
                 notes = self._load()
@@ -146,11 +148,11 @@ class ProgressFile:
             return notes
 
     def update(self, change: Change) -> None:
-        """Apply a change to the notes and keep them."""
+        """Apply a change to the notes and write them."""
         with self._lock:
             self._unsaved.append(change)
             try:
-                with self._turn():
+                with self._locked():
                     notes = self._load_or_set_aside()
                     for each in self._unsaved:
                         each(notes)
@@ -165,7 +167,7 @@ class ProgressFile:
                 self._trouble = ""
 
     def take_trouble(self) -> str:
-        """A sentence about what went wrong with the file since last asked, or ''."""
+        """A sentence about the problems with the file since the last call, or ''."""
         with self._lock:
             sentences = self._set_aside, self._trouble
             self._set_aside = self._trouble = ""
@@ -179,14 +181,19 @@ class ProgressFile:
 
     def _after_setting_aside(self) -> Notes:
         try:
-            with self._turn():
+            with self._locked():
                 return self._load_or_set_aside()
         except (OSError, RuntimeError) as error:
-            self._trouble = f"Your progress file is damaged and in the way ({_reason(error)})."
+            self._trouble = (
+                f"Your progress file is damaged and could not be set aside ({_reason(error)})."
+            )
             return Notes()
 
     def _load_or_set_aside(self) -> Notes:
-        """Only in turn: another kernel may have put a sound file there just now."""
+        """Load the notes, or rename a damaged file and start anew.
+
+        Needs the file lock: another kernel may just have replaced the damaged file.
+        """
         try:
             return self._load()
         except ValueError:
@@ -199,8 +206,8 @@ class ProgressFile:
             return Notes()
 
     @contextlib.contextmanager
-    def _turn(self) -> Iterator[None]:
-        """Keep other kernels out. A file of its own is locked, as the notes' own is replaced."""
+    def _locked(self) -> Iterator[None]:
+        """Keep other kernels out. The lock is a separate file, because `_store` replaces ours."""
         path = self.path
         path.parent.mkdir(parents=True, exist_ok=True)
         # Without flock, filelock would make a marker file. It cannot tell that one is stale if its
@@ -211,17 +218,17 @@ class ProgressFile:
             poll_interval=0.005,
             fallback_to_soft=False,
         )
-        with contextlib.ExitStack() as turn:
+        with contextlib.ExitStack() as stack:
             try:
-                turn.enter_context(lock)
+                stack.enter_context(lock)
             except Timeout:
-                raise TimeoutError("another kernel holds it") from None
-            except OSError:  # a home without file locks, as on some mounts of NFS
+                raise TimeoutError("another kernel holds its lock") from None
+            except OSError:  # a file system without locks, such as some NFS mounts
                 pass
             yield
 
     def _store(self, notes: Notes) -> None:
-        """Replace the file in one step: a reader sees the old notes or the new, never half."""
+        """Replace the file in one step: a reader sees the old notes or the new ones, never half."""
         path = self.path
         handle, name = tempfile.mkstemp(prefix=path.name, suffix=".tmp", dir=path.parent)
         try:

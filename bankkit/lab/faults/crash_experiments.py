@@ -1,11 +1,11 @@
-"""What becomes of money when servers and Redis fail, in the worst moment and on every run.
+"""Experiments on what happens to money when servers and Redis fail at the worst moment.
 
     result = lab.holder_paused(fencing=False)
     print(result.verdict)
     lab.timeline(result)
 
-Real servers in processes of their own, real signals, a real Redis. Nothing is left to chance: the
-next thing happens once the one before was seen to have happened. Each takes two or three seconds.
+They use real server processes, real signals and a real Redis. Nothing depends on chance: each step
+starts after we have seen the effect of the last one. Each experiment takes two or three seconds.
 """
 
 from __future__ import annotations
@@ -22,14 +22,17 @@ from bankkit.supervisor.supervised import KeptDirectory
 
 
 def two_servers(concurrency: str = "read-write") -> CrashResult:
-    """Two servers, one client each, both deposit to the same account at the same time.
+    """Let two servers, with one client each, deposit to the same account at the same time.
 
-    Each is held up between its read and its commit until the other one has read as well, or waits
-    for the lock. ValueError for `atomic`, which takes no lock and never reads.
+    Each server is held between its read and its commit until the other one has read as well, or
+    waits for the lock. Raises ValueError for `atomic`, which takes no lock and never reads.
     """
     teller.check_choice(concurrency)
     if concurrency == "atomic":
-        raise ValueError("atomic takes no lock and does not read: there is nothing to see.")
+        raise ValueError(
+            "atomic takes no lock and does not read, so this experiment would show nothing. "
+            "Choose another concurrency."
+        )
     with FaultRig(concurrency) as rig:
         first, second = rig.servers
         first.hold_up()
@@ -50,7 +53,7 @@ def two_servers(concurrency: str = "read-write") -> CrashResult:
 
 
 def holder_killed() -> CrashResult:
-    """A server is killed (SIGKILL) between its read and its commit, with the lock in its hands."""
+    """Kill a server (SIGKILL) between its read and its commit, while it holds the lock."""
     with FaultRig("redis-read-write") as rig:
         first, second = rig.servers
         first.hold_up()
@@ -69,10 +72,10 @@ def holder_killed() -> CrashResult:
 
 
 def holder_paused(*, fencing: bool = True) -> CrashResult:
-    """A server is paused (SIGSTOP) between its read and its commit, for longer than its lease.
+    """Pause a server (SIGSTOP) between its read and its commit, for longer than its lease.
 
-    When it goes on (SIGCONT), somebody else has had the lock and changed the balance. With
-    `fencing` Redis refuses its commit; without, it overwrites what it does not know of.
+    When it goes on (SIGCONT), another server has held the lock and changed the balance. With
+    `fencing`, Redis refuses the stale commit; without it, the commit overwrites the other change.
     """
     with FaultRig("redis-read-write", fencing=fencing) as rig:
         first, second = rig.servers
@@ -93,10 +96,10 @@ def holder_paused(*, fencing: bool = True) -> CrashResult:
 
 
 def redis_restarted() -> CrashResult:
-    """Redis is killed in the middle of a deposit and started again with what its disk has.
+    """Kill Redis in the middle of a deposit and start it again with the data on its disk.
 
-    It is a private one that has each write on the disk before it answers. Who was not told what
-    became of a deposit sends it again, under the same request id.
+    This private Redis has each write on its disk before it answers. A client that does not
+    know the outcome of its deposit sends it again, under the same request id.
     """
     with (
         closing(KeptDirectory()) as folder,
@@ -115,10 +118,11 @@ def redis_restarted() -> CrashResult:
         rig.deposit("client 1", first, "too early").result()
         redis.restart()
         rig.note_redis("started")
-        rig.note_lease(second, "client 2")  # which could not give it back
+        rig.note_lease(second, "client 2")  # it could not release the lock
         rig.deposit("client 2", second, "in the middle").result()
         rig.deposit("client 1", first, "too early").result()
         return rig.result(
             "Redis was killed between the read and the commit of client 2, and started again "
-            "with what was on its disk. Who was not told the outcome sent the deposit again."
+            "with the data on its disk. Clients that did not know the outcome deposited again, "
+            "under the same request id."
         )

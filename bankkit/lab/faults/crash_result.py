@@ -1,4 +1,4 @@
-"""What came of an experiment with servers that fail."""
+"""The result of an experiment with servers that fail."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from bankkit.lab.recording.lost_updates import LostUpdate, dollars
 
 
 class Answer(NamedTuple):
-    """What a client was told of one deposit."""
+    """The answer that a client got for one deposit."""
 
     client: str
     request_id: str
     status: str
     """The name of the status code."""
     reason: str = ""
-    """The ErrorInfo's, of a call that the bank refused."""
+    """The reason in the ErrorInfo, if the bank refused the call."""
 
     @property
     def acknowledged(self) -> bool:
+        """Whether the status is OK."""
         return self.status == "OK"
 
     def __str__(self) -> str:
@@ -31,35 +32,35 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True)
 class CrashResult:
-    """What came of an experiment. Money is in cents, times are in nanoseconds."""
+    """The result of an experiment. Money is in cents, times are in nanoseconds."""
 
     story: str
-    """What was done to the servers, and what followed, in sentences."""
+    """What the experiment did to the servers, and what followed, in sentences."""
     concurrency: str
     answers: tuple[Answer, ...]
-    """In the order in which the calls were made."""
+    """One answer for each call, in the order of the calls."""
     expected: int
-    """The balance that the acknowledged deposits make."""
+    """The balance after all acknowledged deposits, if none is lost."""
     final: int
-    """The balance that there is."""
+    """The balance found in Redis."""
     lost_updates: tuple[LostUpdate, ...]
-    """Which deposit was lost, and who overwrote it."""
+    """Each lost deposit, and the deposit that overwrote it."""
     history: History
-    """All that was recorded, by clients and servers; `lab.timeline` draws it."""
+    """Every event that clients and servers recorded; `lab.timeline` draws them."""
 
     @property
     def deposits(self) -> int:
-        """How many were acknowledged; one that was sent again counts once."""
+        """The number of acknowledged deposits; a repeated deposit counts once."""
         return len({answer.request_id for answer in self.answers if answer.acknowledged})
 
     @property
     def lost(self) -> int:
-        """The money that is missing."""
+        """The missing money in cents."""
         return self.expected - self.final
 
     @property
     def verdict(self) -> str:
-        """What happened, in sentences that are the same at every run."""
+        """What happened, in sentences that are the same in every run."""
         answers = ", ".join(map(str, self.answers))
         found = f"{dollars(self.expected)} acknowledged, {dollars(self.final)} found"
         if self.lost_updates:

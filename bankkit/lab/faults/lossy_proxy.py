@@ -13,7 +13,7 @@ Kind = Literal["request", "reply"]
 
 
 class LossyProxy(Closing, grpc.GenericRpcHandler):
-    """A proxy between a client and a bank. It loses what it is told to lose.
+    """A proxy between a client and a bank; it loses the messages that `lose` names.
 
         with LossyProxy(bank.address) as proxy:
             client = bankkit.connect(proxy.address)
@@ -34,15 +34,16 @@ class LossyProxy(Closing, grpc.GenericRpcHandler):
 
     @property
     def address(self) -> str:
-        """Of the client's end, as `HOST:PORT`."""
+        """The address to which clients connect, as `HOST:PORT`."""
         return f"127.0.0.1:{self._port}"
 
     def lose(self, kind: Kind, times: int = 1) -> None:
-        """Lose the next request, or the reply to the next request, so many times."""
+        """Lose the next `times` requests, or the replies to them."""
         self._doomed += [kind] * times
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
-        passed_on: Any = self._bank.unary_unary(handler_call_details.method)  # bytes, unread
+        """Return a handler that passes the call on to the bank, or loses one of its messages."""
+        passed_on: Any = self._bank.unary_unary(handler_call_details.method)  # bytes, not parsed
 
         def carry(request: bytes, context: grpc.ServicerContext) -> bytes:
             doomed = self._doomed.pop(0) if self._doomed else None
@@ -61,18 +62,21 @@ class LossyProxy(Closing, grpc.GenericRpcHandler):
         return grpc.unary_unary_rpc_method_handler(carry)
 
     def close(self) -> None:
-        """Closes the proxy and its connections. Safe to call twice."""
+        """Close the proxy and its connections. Safe to call twice."""
         self._server.stop(0).wait()
         self._pool.shutdown()
         self._bank.close()
 
 
 class Enough(BaseException):
-    """A learner's code sends without end. No Exception: `except Exception` must let it through."""
+    """Raised to stop code that sends requests without end.
+
+    It is not an Exception, so that a learner's `except Exception` does not catch it.
+    """
 
 
 class Witness(grpc.UnaryUnaryClientInterceptor):
-    """Sees every request that a stub sends; raises `Enough` when there are more than `limit`."""
+    """An interceptor that keeps every request of a stub; raises `Enough` after `limit` requests."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -81,6 +85,7 @@ class Witness(grpc.UnaryUnaryClientInterceptor):
     def intercept_unary_unary(
         self, continuation: Callable[[Any, Any], Any], details: Any, request: Any
     ) -> Any:
+        """Keep the request and send it."""
         if len(self.requests) == self.limit:
             raise Enough
         self.requests.append(request)

@@ -1,4 +1,4 @@
-"""Two servers of one bank on one Redis, and clients whose calls are recorded."""
+"""The setup of a crash experiment: two servers of one bank on one Redis, and recorded clients."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ from bankkit.supervisor.supervised import Supervisor
 
 ACCOUNT = "alice"
 DOLLARS = 100
-"""Of every deposit."""
+"""The amount of every deposit."""
 
 LEASE_SECONDS = 0.5
-"""Long enough for a busy machine to renew it, and not too long to wait for its end."""
+"""Long enough to be renewed on a busy machine, and short enough to wait for its end."""
 
 CALL_SECONDS = 20.0
 
 
 class FaultRig(Closing):
-    """A context manager that leaves nothing behind; nor does this process, if it is killed.
+    """Two servers, one Redis and their clients; a context manager that ends them all.
 
-    With a `data_dir` the Redis is a private one that has every write on the disk there before it
-    answers. Without `fencing` servers commit whoever holds the lock by then, which no server of a
-    bank would do.
+    They also end if this process is killed. With a `data_dir`, Redis is a private one that has
+    every write on the disk there before it answers. Without `fencing`, a server commits even if it
+    no longer holds the lock, which no real server of a bank does.
     """
 
     def __init__(
@@ -52,9 +52,8 @@ class FaultRig(Closing):
         self._log = Log(self._entries)
         self._answers: list[Future[Answer]] = []
         self._faults: list[RecordedEvent] = []
-        self._leases: list[
-            tuple[int, RecordedEvent]
-        ] = []  # when noted, and the end that is reckoned
+        self._leases: list[tuple[int, RecordedEvent]] = []
+        """When the lease was noted (ns), and its calculated end."""
         with ExitStack() as stack:
             engine, namespace = stack.enter_context(
                 own_namespace(
@@ -84,7 +83,10 @@ class FaultRig(Closing):
     def deposit(
         self, client: str, server: FaultyServer, request_id: str | None = None
     ) -> Future[Answer]:
-        """Deposit $100, once and without retry. It never fails: the answer says what came of it."""
+        """Deposit $100, once and without retry.
+
+        The future never raises an RpcError: its answer has the status code.
+        """
         request_id = request_id or uuid.uuid4().hex
         channel = RecordedChannel(self._channels[server], client, self._log)
         stub = bank_pb2_grpc.BankServiceStub(channel)
@@ -103,16 +105,19 @@ class FaultRig(Closing):
         return self._answers[-1]
 
     def lock(self) -> RedisLockStatistics:
-        """Who holds the account's lock in Redis, and who waits for it."""
+        """The holders of the account's lock in Redis, and its waiters."""
         locks = RedisLocks(self._store.link, renew=False)
         return locks(self._store.lock_key(ACCOUNT)).statistics()
 
     def note_redis(self, kind: EventKind) -> None:
-        """What befalls Redis now."""
+        """Record an event of Redis, such as `killed`, at the present time."""
         self._faults.append(RecordedEvent(time.monotonic_ns(), "", kind, server=REDIS))
 
     def note_lease(self, server: FaultyServer, client: str) -> None:
-        """When the lease that the server holds for a client runs out, as nobody renews it now."""
+        """Record when the server's lease for this client will expire.
+
+        Call it once the server can no longer renew the lease.
+        """
         now = time.monotonic_ns()
         call = str(server.wait_for("granted", client)["call"])
         for party in self.lock().holders:
@@ -124,7 +129,7 @@ class FaultRig(Closing):
                 self._leases.append((now, expired))
 
     def result(self, story: str) -> CrashResult:
-        """Once every call was answered."""
+        """The result of the experiment; waits until every call is answered."""
         answers = tuple(answer.result() for answer in self._answers)
         history = self._history()
         acknowledged = {answer.request_id for answer in answers if answer.acknowledged}
@@ -139,7 +144,7 @@ class FaultRig(Closing):
         )
 
     def close(self) -> None:
-        """Ends the clients, the servers and Redis."""
+        """End the clients, the servers and Redis."""
         self._resources.close()
 
     def _history(self) -> History:
@@ -149,7 +154,8 @@ class FaultRig(Closing):
             *(server.history for server in self.servers),
         )
         grants = [event.at for event in whole.events if event.kind == "granted"]
-        # Reckoned to the millisecond: a lease was over when the next grant was made.
+        # The calculated ends are exact to a millisecond only, so a later grant shows that the lease
+        # had expired by then.
         leases = (
             replace(end, at=min([end.at, *(at for at in grants if at > noted)]))
             for noted, end in self._leases

@@ -1,4 +1,4 @@
-"""Servers that can be held up, paused and killed, and what they noted until then."""
+"""Servers that an experiment can hold, pause and kill, and the events that they recorded."""
 
 from __future__ import annotations
 
@@ -15,70 +15,73 @@ from bankkit.redis_backend import VARIABLE
 from bankkit.supervisor.supervised import LOG, SupervisedProcess, Supervisor, same_imports
 
 LOOK_SECONDS = 0.002
-"""How often to look for news of another process: those in a file survive it."""
+"""Seconds between looks for new events of another process. They are in a file, so that they survive
+the process."""
 
 PATIENCE_SECONDS = 30.0
-"""What takes longer than this will not happen any more."""
+"""An event that has not happened after this time counts as failed."""
 
 T = TypeVar("T")
 
 
 class FaultyServer:
-    """A server in a process of its own, which ends with this one.
+    """A server in its own process, which ends with this process.
 
-    It starts at once and in the background. Raises `NotRunning` where the process is not in the
-    state that a method needs, TimeoutError for what does not come about.
+    It starts at once, in the background. Its methods raise `NotRunning` if the process is not in
+    the state that they need, and TimeoutError if an expected event does not happen.
     """
 
     def __init__(self, name: str, supervisor: Supervisor, redis: str, arguments: list[str]) -> None:
         self.name = name
         self._process = SupervisedProcess(
             [sys.executable, "-m", "bankkit.lab.faults.server_script", name, *arguments],
-            # Not on the command line, which everybody may read: the URL may hold a password.
+            # Any user can read the command line, and the URL may contain a password.
             env={VARIABLE: redis, **same_imports()},
             files={"gate": ""},
             what=name,
             supervisor=supervisor,
         )
         self._rows: list[dict[str, Any]] = []
-        self._read = 0  # bytes of what it wrote
+        self._read = 0  # bytes of its log
         self._faults: list[RecordedEvent] = []
         self._process.start()
         self._gate = (self._process.directory / "gate").open()
 
     @property
     def address(self) -> str:
-        """`HOST:PORT`, once it serves."""
+        """`HOST:PORT`; waits until the server listens."""
         return str(self.wait_for("started")["note"])
 
     def hold_up(self) -> None:
-        """From now on, calls wait between their read and what follows."""
+        """From now on, make each call wait between its read and its next step."""
         fcntl.flock(self._gate, fcntl.LOCK_EX)
 
     def let_go(self) -> None:
+        """Let the calls go on that `hold_up` made wait."""
         fcntl.flock(self._gate, fcntl.LOCK_UN)
 
     def kill(self) -> None:
-        """SIGKILL; returns when it is gone."""
-        self._note("killed")  # before it is, or what follows from it could seem to come first
+        """Send SIGKILL, and wait until the process has ended."""
+        self._note("killed")  # before the kill, so that its consequences get later times
         self._process.kill()
 
     def pause(self) -> None:
-        """SIGSTOP; returns when it has stopped."""
+        """Send SIGSTOP, and wait until the process has stopped."""
         self._note("paused")
         self._process.pause()
 
     def resume(self) -> None:
-        """SIGCONT."""
+        """Send SIGCONT."""
         self._note("resumed")
         self._process.resume()
 
     def close(self) -> None:
+        """End the process."""
         self._gate.close()
         self._process.close()
 
     def noted(self, kind: EventKind, client: str = "") -> dict[str, Any] | None:
-        """The latest such event of the client's calls, if there is one."""
+        """The latest event of this kind in the client's calls, or None."""
         self._take_news()
         for row in reversed(self._rows):
             if row["kind"] == kind and client_of(row["call"]) == client:
@@ -87,21 +90,22 @@ class FaultyServer:
         return None
 
     def wait_for(self, kind: EventKind, client: str = "") -> dict[str, Any]:
-        """The same, once there is one."""
+        """Wait for an event of this kind in the client's calls, and return it."""
 
         def look() -> dict[str, Any] | None:
             found = self.noted(kind, client)
             if found is None:
-                self._process.status()  # raises once it is gone, with its last words
+                self._process.status()  # if it has ended, raises with its last output
             return found
 
         return until(look)
 
     @property
     def history(self) -> History:
-        """What it noted, and its faults."""
+        """The events that the server recorded, and the faults of its process."""
         self._take_news()
-        rows = (row for row in self._rows if row["kind"] != "started")  # it serves from the start
+        # A history shows every server as up from the start, so that `started` would add nothing.
+        rows = (row for row in self._rows if row["kind"] != "started")
         return History.merge(History.from_rows(rows), History(self._faults))
 
     def _note(self, kind: EventKind) -> None:
@@ -117,13 +121,16 @@ class FaultyServer:
 
 
 def until(look: Callable[[], T | None]) -> T:
-    """What `look` returns, once it is true; for what nobody can be told of.
+    """Call `look` until it returns a true value, and return that value.
 
-    TimeoutError if it never is.
+    Raises TimeoutError if there is none within `PATIENCE_SECONDS`.
     """
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not (found := look()):
         if time.monotonic() > deadline:
-            raise TimeoutError("What was to happen in the experiment does not happen.")
+            raise TimeoutError(
+                f"An event of the experiment did not happen within {PATIENCE_SECONDS:g} s. "
+                "Run the experiment again; a busy machine can be too slow."
+            )
         time.sleep(LOOK_SECONDS)
     return found

@@ -1,7 +1,7 @@
-"""A driver for locks: threads that take and leave a lock one step at a time, as they are told.
+"""A driver for locks: threads that acquire and release a lock one step at a time, on command.
 
-Real threads and the real lock, but nothing by chance: the next one moves when the last one is in,
-or is seen to wait.
+The threads and the lock are real, but nothing depends on chance: the next step starts when the
+last thread has the lock, or is seen to wait for it.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from bankkit.runtime.closing import Closing
 Verb = Literal["reads", "writes", "leaves"]
 
 LOOKS = 30
-"""Who has not moved for so many looks waits. Looks, not seconds: on a machine that stands still,
-nobody looks either."""
+"""A thread that has not moved for this many looks counts as waiting. We count looks, not seconds:
+while the machine is stalled, nothing looks either."""
 
 LOOK_SECONDS = 0.002
 
 
 class DriverClosed(BaseException):
-    """Ends a thread that waits when the driver is closed."""
+    """Ends a thread that still waits for the lock when the driver is closed."""
 
 
 class LockDriver(Closing):
-    """Threads around one lock, known by name; they come into being when they are first told to act.
+    """Named threads around one lock; each thread starts when it gets its first command.
 
-    A context manager: it ends its threads, those too that wait in vain. An error that the lock
-    raises in one of them is raised by `tell`.
+    A context manager: at the end it ends its threads, even those that still wait for the lock. If
+    the lock raises an error in one of them, `tell` raises it.
     """
 
     def __init__(self, lock: object) -> None:
@@ -43,10 +43,10 @@ class LockDriver(Closing):
         self._actors: dict[str, _Actor] = {}
 
     def tell(self, name: str, verb: Verb) -> bool:
-        """Tell a thread to take the lock or to leave it, and watch until nobody moves any more.
+        """Tell a thread to acquire or release the lock, and watch until no thread moves any more.
 
-        Returns False, with nothing done, if it still waits from before. ValueError for what makes
-        no sense, such as to leave without having come.
+        Returns False and does nothing if the thread still waits. Raises ValueError for an
+        impossible step, such as leaving without holding the lock.
         """
         if name not in self._actors:
             self._actors[name] = _Actor(name)
@@ -55,7 +55,9 @@ class LockDriver(Closing):
             return False
         if (verb == "leaves") is not bool(actor.holds):
             raise ValueError(
-                f"{name} {actor.holds} already." if actor.holds else f"{name} has nothing to leave."
+                f"{name} already {actor.holds}."
+                if actor.holds
+                else f"{name} cannot leave without holding the lock."
             )
         if verb == "leaves":
             leave = self._lock.release_read if actor.holds == "reads" else self._lock.release_write
@@ -67,7 +69,10 @@ class LockDriver(Closing):
         return True
 
     def settle(self) -> None:
-        """Watch until everybody has done what they were told, or has not moved for a while."""
+        """Watch until every thread has done its step, or no thread has moved for a while.
+
+        Raises the error that the lock raised in a thread, if there is one.
+        """
         looks, before = 0, self._moves()
         while looks < LOOKS and any(actor.busy for actor in self._actors.values()):
             time.sleep(LOOK_SECONDS)
@@ -79,19 +84,22 @@ class LockDriver(Closing):
                 raise error
 
     def states(self) -> dict[str, str]:
-        """What each does: `reads`, `writes`, `waits to read`, `waits to write`, or nothing."""
+        """What each thread does: `reads`, `writes`, `waits to read`, `waits to write`, or ''."""
         return {actor.name: actor.state for actor in self._actors.values()}
 
     def inside(self) -> list[str]:
-        """Who has the lock, in the order in which they first came on the driver."""
+        """The threads that hold the lock, in the order of their first commands."""
         return [name for name, state in self.states().items() if state in ("reads", "writes")]
 
     def waiting(self) -> list[str]:
-        """Who has asked and was not let in, in the same order."""
+        """The threads that wait for the lock, in the same order."""
         return [actor.name for actor in self._actors.values() if actor.busy]
 
     def trespass(self) -> str:
-        """Who is in there together and must not be, as a sentence without its stop; or nothing."""
+        """Which threads break the rule `many readers or one writer`.
+
+        A sentence without its full stop; empty if none does.
+        """
         inside = self.inside()
         writers = [name for name in inside if self._actors[name].holds == "writes"]
         readers = [name for name in inside if name not in writers]
@@ -102,7 +110,7 @@ class LockDriver(Closing):
         return ""
 
     def needless(self) -> str:
-        """Who waits to read while nobody writes or waits to write, in the same form."""
+        """Which threads wait to read while no thread writes or waits to write, in the same form."""
         states = self.states()
         readers = [name for name, state in states.items() if state == "waits to read"]
         if readers and not {"writes", "waits to write"} & set(states.values()):
@@ -110,7 +118,7 @@ class LockDriver(Closing):
         return ""
 
     def close(self) -> None:
-        """Ends its threads; those that wait in vain are ended by an exception."""
+        """End the threads; an exception ends those that still wait for the lock."""
         for actor in self._actors.values():
             actor.end()
         for _ in range(LOOKS):
@@ -127,7 +135,7 @@ class LockDriver(Closing):
 
 
 class _Actor:
-    """One thread, which does one thing after the other."""
+    """One thread, which carries out one command after the other."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -150,23 +158,24 @@ class _Actor:
         return "waits to read" if self._wants == "reads" else "waits to write"
 
     def do(self, action: Callable[[], object], to: Verb | Literal[""]) -> None:
-        """Do it, which leads to holding the lock in this way."""
+        """Run the action in the thread; afterwards the thread holds the lock in the mode `to`."""
         self.busy, self._wants = True, to
         self._orders.put(action)
 
     def end(self) -> None:
-        """Do nothing any more after what is being done."""
+        """End the thread after the current action."""
         self._orders.put(None)
 
     def interrupt(self) -> None:
-        """Break off what is being done as soon as the thread runs, which `_wake` may help it to."""
+        """Break off the current action as soon as the thread runs; `_wake` may have to wake it."""
         self._order.end()
 
     def lives(self) -> bool:
+        """Whether the thread has not ended yet."""
         return self._thread.is_alive()
 
     def join(self) -> None:
-        """A thread that nothing can end is left behind; being a daemon, it keeps nobody up."""
+        """Wait briefly for the end. A thread that nothing can end stays; it is a daemon."""
         self._thread.join(LOOK_SECONDS)
 
     def _act(self) -> None:
@@ -186,7 +195,7 @@ class _Actor:
 
 
 def _wake(lock: object) -> None:
-    """Wake whoever waits in a lock made of `threading`'s parts: to be ended, not to act."""
+    """Wake the threads that wait in a lock made of `threading`'s parts, so that they can end."""
     for part in list(getattr(lock, "__dict__", {}).values()):
         if isinstance(part, threading.Condition):
             if part.acquire(timeout=LOOK_SECONDS):

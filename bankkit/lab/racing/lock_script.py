@@ -1,4 +1,4 @@
-"""Act out who comes and who leaves at a lock, step by step, and see what the lock lets happen.
+"""Let threads acquire and release a lock step by step, and show what the lock allows.
 
     lab.run_lock_script(MyLock, "ann reads, ben reads, carl writes, ann leaves, ben leaves")
 
@@ -30,19 +30,19 @@ _LOOKS = {
 
 @dataclass(frozen=True)
 class Row:
-    """One step, and how things stand after it."""
+    """One step, and the state of every thread after it."""
 
     step: str
     states: dict[str, str]
     """What each thread does: `reads`, `writes`, `waits to read`, `waits to write` or nothing."""
     trespass: str
-    """Who is in there together and must not be; empty if all is well."""
+    """Which threads hold the lock together against the rule; empty if none do."""
     needless: str
-    """Who waits to read and need not; empty if all is well."""
+    """Which threads wait to read without need; empty if none do."""
 
     @property
     def mark(self) -> str:
-        """What is wrong here, with a sign before it; or nothing."""
+        """What is wrong after this step, with a sign before it; empty if nothing is."""
         if self.trespass:
             return f"✗ {self.trespass}"
         return f"! {self.needless}" if self.needless else ""
@@ -50,11 +50,11 @@ class Row:
 
 @dataclass(frozen=True)
 class LockScriptResult:
-    """What a lock let happen. Shown as a table in a notebook; the same at every run."""
+    """What a lock allowed. A notebook shows it as a table, which is the same in every run."""
 
     rows: tuple[Row, ...]
     left_waiting: tuple[str, ...]
-    """Who waits although everybody else has left: nobody will ever let them in."""
+    """The threads that still wait after all others have left: nothing will ever wake them."""
 
     @property
     def trespass(self) -> str:
@@ -63,17 +63,17 @@ class LockScriptResult:
 
     @property
     def needless(self) -> str:
-        """The first time that somebody waited to read and need not have; empty if there is none."""
+        """The first needless wait to read; empty if there was none."""
         return next((row.needless for row in self.rows if row.needless), "")
 
     @property
     def peak_readers(self) -> int:
-        """How many read at the same time, at most."""
+        """The largest number of threads that read at the same time."""
         return max(list(row.states.values()).count("reads") for row in self.rows)
 
     @property
     def verdict(self) -> str:
-        """What became of the rule, in a sentence or two."""
+        """Whether the lock kept the rule and left no thread waiting, in a sentence or two."""
         said = []
         if self.trespass:
             said.append(f"{self.trespass}.")
@@ -131,18 +131,18 @@ class LockScriptResult:
 
 
 def run_lock_script(make_lock: Callable[[], object], script: str) -> LockScriptResult:
-    """Let threads come and leave at a lock of its own, in this order, and watch who gets in.
+    """Let threads acquire and release a new lock in this order, and watch which ones get it.
 
-    make_lock  a class, or anything else to call, that makes the lock: your own, or one of
+    make_lock  a class, or another callable, that makes the lock: your own, or one of
                `bankkit.locks`
     script     steps with commas or line ends between them, such as `ann reads`, `ben writes`,
                `ann leaves`
 
-    The next step is taken when the thread is in, or is seen to wait. Who waits still can do nothing
-    else. In the end all who have the lock leave, one after the other.
+    The next step starts when the thread has the lock, or is seen to wait for it. A thread that
+    waits can do nothing else. At the end, the threads that hold the lock leave one by one.
 
-    ValueError for a script that makes no sense, TypeError for an object that is no lock. What the
-    lock raises is raised.
+    Raises ValueError for an impossible script, TypeError for an object that is not a lock, and any
+    error that the lock raises.
     """
     steps = _parsed(script)
     rows: list[Row] = []
@@ -166,7 +166,7 @@ def _parsed(script: str) -> list[tuple[str, Verb]]:
         name, _, verb = step.partition(" ")
         if verb not in get_args(Verb):
             raise ValueError(
-                f"{step!r} is no step; write a name and {', '.join(get_args(Verb)[:-1])} or "
+                f"{step!r} is not a step; write a name and {', '.join(get_args(Verb)[:-1])} or "
                 f"{get_args(Verb)[-1]}."
             )
         steps.append((name, verb))  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""How often deposits get lost, over the number of clients that deposit at the same time."""
+"""How often deposits get lost, by the number of clients that deposit at the same time."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ MAX_BARS = 12
 
 
 def loss_rate(results: Sequence[RaceResult]) -> Picture:
-    """Draw for each race which share of its acknowledged deposits was lost.
+    """Draw the share of acknowledged deposits that each race lost, in percent.
 
-    The bars stand in the order of `results`, each over its number of clients. The line below the
-    picture says only what holds at every run. ValueError for no race, for more than 12, and for one
-    in which nothing was deposited.
+    The bars are in the order of `results`, each above its number of clients. The line below the
+    picture says only what is true in every run. Raises ValueError for no races, for more than 12,
+    and for a race without acknowledged deposits.
     """
     if not 1 <= len(results) <= MAX_BARS:
-        raise ValueError(f"1 to {MAX_BARS} races can be drawn, not {len(results)}.")
+        raise ValueError(f"loss_rate draws 1 to {MAX_BARS} races, not {len(results)}.")
     for result in results:
         if not result.deposits:
             clients = counted(result.writers, "client")
-            raise ValueError(f"In a race of {clients} nothing was deposited.")
+            raise ValueError(f"The race with {clients} has no acknowledged deposit to draw.")
     with figures.plain_style():
         figure = figures.canvas(8.0, 3.5)
         _draw(figure.add_axes((0.09, 0.15, 0.895, 0.69)), results)
@@ -37,14 +37,14 @@ def loss_rate(results: Sequence[RaceResult]) -> Picture:
 
 
 def percent_lost(result: RaceResult) -> float:
-    """Of 100 acknowledged deposits, so many are not in the balance."""
+    """The percentage of acknowledged deposits that are not in the balance."""
     return 100 * len(result.lost_updates) / result.deposits
 
 
 def _finding(results: Sequence[RaceResult]) -> str:
     worst = max(results, key=percent_lost)
     if not worst.lost_updates:
-        return "Not one deposit was lost"
+        return "No deposit was lost"
     clients = counted(worst.writers, "client")
     return f"{clients} at once: {percent_lost(worst):.0f} of 100 deposits vanish"
 

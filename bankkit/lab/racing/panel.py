@@ -1,4 +1,4 @@
-"""A control panel for races: choose, run, look, and compare with a second run beside it."""
+"""A control panel for races: choose settings, run, and compare with a second race beside it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from bankkit.locks import POLICIES
 TITLE = "Race them yourself"
 
 MOST_CLIENTS = 20
-"""Of a kind; what fits on a screen."""
+"""The most writers, and the most readers; the timeline of more does not fit on a screen."""
 
 _panels: weakref.WeakSet[RacePanel] = weakref.WeakSet()
 
@@ -28,8 +28,7 @@ _panels: weakref.WeakSet[RacePanel] = weakref.WeakSet()
 def race_panel() -> RacePanel:
     """Two races side by side: choose how each is run, press Run, compare.
 
-    Without a kernel a card that says what the panel does. Showing a new panel stops what an older
-    one is running.
+    Without a kernel, a card says what the panel does. A new panel stops the races of older ones.
     """
     for panel in tuple(_panels):
         panel.stop()
@@ -39,7 +38,7 @@ def race_panel() -> RacePanel:
 
 
 class RacePanel(LiveCard):
-    """What `race_panel` shows. `left` and `right` are its two sides."""
+    """The panel that `race_panel` shows. `left` and `right` are its two sides."""
 
     def __init__(self) -> None:
         self.left = Side("A", "none", self._compare)
@@ -55,7 +54,7 @@ class RacePanel(LiveCard):
         )  # fmt: skip
 
     def stop(self) -> None:
-        """End what runs, and wait until nothing is left of it."""
+        """Stop the races that run, and wait until their threads have ended."""
         for side in (self.left, self.right):
             side.end()
 
@@ -101,19 +100,19 @@ PANEL_CSS = """<style>
 
 
 class Side:
-    """One half of the panel: its controls, its race, what came of it."""
+    """One half of the panel: its controls, its race, and the result."""
 
     def __init__(self, name: str, concurrency: str, on_result: Callable[[], None]) -> None:
         self.name = name
         self.result: RaceResult | None = None
-        """Of the last race that was run here."""
+        """The result of the last race on this side."""
         self._first = concurrency
         self._on_result = on_result
         self._race: Race | None = None
         self._thread: threading.Thread | None = None
 
     def widget(self) -> Any:
-        """The controls, and room for what comes of them."""
+        """The controls, and space for the result."""
         import ipywidgets as widgets
 
         self.concurrency = widgets.Dropdown(
@@ -147,7 +146,7 @@ class Side:
         return box
 
     def begin(self) -> None:
-        """Run a race as the controls say, in the background."""
+        """Run a race with the chosen settings in a background thread."""
         try:
             race = Race(
                 self.concurrency.value,
@@ -159,7 +158,7 @@ class Side:
                 mode=self.mode.value,
             )
         except ValueError as error:
-            self._say("This makes no race", error)
+            self._say("These settings are not valid", error)
             return
         self._race = race
         self.run.disabled, self.halt.disabled = True, False
@@ -169,7 +168,7 @@ class Side:
         self._thread.start()
 
     def end(self) -> None:
-        """Stop the race, if one runs, and wait until nothing is left of it."""
+        """Stop the race, if one runs, and wait until its thread has ended."""
         self._stop()
         if self._thread is not None:
             self._thread.join()
@@ -184,8 +183,8 @@ class Side:
             self.result = result
             self._show(result)
             self._on_result()
-        except Exception as error:  # shown where it is looked for
-            self._say("It could not be run", error)
+        except Exception as error:  # shown in the panel, not lost in a background thread
+            self._say("The race could not run", error)
         finally:
             self.bar.layout.visibility = "hidden"
             self.run.disabled, self.halt.disabled = False, True
@@ -196,7 +195,7 @@ class Side:
         old = self.picture.children
         try:
             self.picture.children = (timeline(result).widget,)
-        except ValueError as error:  # nobody took a lock
+        except ValueError as error:  # no call took a lock
             self.picture.children = ()
             self.verdict.value += style.aside(str(error))
         for widget in old:

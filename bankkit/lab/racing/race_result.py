@@ -1,4 +1,4 @@
-"""What came of a race."""
+"""The result of a race."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bankkit.lab.recording.lost_updates import LostUpdate, dollars
 
 @dataclass(frozen=True)
 class RaceResult:
-    """What came of a race. Money is in cents, times are in nanoseconds."""
+    """The result of a race. Money is in cents, times are in nanoseconds."""
 
     concurrency: str
     policy: str
@@ -24,59 +24,61 @@ class RaceResult:
     readers: int
     rounds: int
     deposits: int
-    """How many were acknowledged."""
+    """The number of acknowledged deposits."""
     expected: int
-    """The balance that these deposits make."""
+    """The balance after all acknowledged deposits, if none is lost."""
     final: int | None
-    """The balance that there is; None if the bank was gone."""
+    """The balance found in the bank; None if the bank was gone."""
     lost_updates: tuple[LostUpdate, ...]
-    """Which deposit was lost, and who overwrote it."""
+    """Each lost deposit, and the deposit that overwrote it."""
     kept_out: bool
-    """Whether a deposit had to wait for the lock while a forced race held the holder up."""
+    """Whether a deposit had to wait for the lock while a forced race delayed its holder."""
     history: History
-    """All that was recorded; `lab.timeline` draws it."""
+    """Every recorded event; `lab.timeline` draws them."""
     problem: str = ""
     """Why the race ended early, in a sentence; empty if it did not."""
 
     @property
     def lost(self) -> int:
-        """The money that is missing; 0 if the bank is gone and nobody can tell."""
+        """The missing money in cents; 0 if the bank is gone, because nobody can tell then."""
         return 0 if self.final is None else self.expected - self.final
 
     @property
     def seconds(self) -> float:
-        """From the first event to the last."""
+        """Seconds from the first event to the last."""
         events = self.history.events
         return (events[-1].at - events[0].at) / 1e9 if events else 0.0
 
     @property
     def calls_per_second(self) -> float:
-        """Answered calls, of readers and writers."""
+        """Answered calls per second, of readers and writers together."""
         answered = sum(event.kind == "received" for event in self.history.events)
         return answered / self.seconds if self.seconds else 0.0
 
     @property
     def peak_readers(self) -> int:
-        """How many read at the same time, at most."""
+        """The largest number of calls that read at the same time."""
         return self.history.peak_readers()
 
     def waits(self, mode: Literal["read", "write"]) -> list[int]:
-        """How long each call waited for the lock, to read or to write; the longest last."""
+        """How long each call waited for the lock, in nanoseconds, shortest first."""
         return self.history.waits(mode)
 
     def longest_wait(self, mode: Literal["read", "write"]) -> int:
-        """0 if nobody asked for the lock."""
+        """The longest wait for the lock in nanoseconds; 0 if no call asked for it."""
         return max(self.waits(mode), default=0)
 
     @cached_property
     def verdict(self) -> str:
-        """What happened to the money, in a sentence or two; no times, so a forced race always
-        gives the same."""
+        """What happened to the money, in a sentence or two.
+
+        It contains no times, so that a forced race always gives the same text.
+        """
         return " ".join(filter(None, (self.problem, self._about_the_money())))
 
     def _about_the_money(self) -> str:
         if self.final is None:
-            return "What is in the account nobody can tell."
+            return "Nobody can tell what is in the account."
         if not self.deposits:
             return "There were no deposits."
         found = f"{dollars(self.expected)} expected, {dollars(self.final)} found"
@@ -111,7 +113,7 @@ class RaceResult:
         return style.NOTHING_LOST
 
     def _numbers(self) -> list[str]:
-        """Those of a forced race are the same on every run."""
+        """The lines of numbers on the card; for a forced race they are the same in every run."""
         lines = [
             f"{self.deposits} deposits, {self.writers} writers and {self.readers} readers, "
             f"rounds: {self.rounds}, `{self.concurrency}`, {self.mode}."

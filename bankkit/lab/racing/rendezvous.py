@@ -1,4 +1,4 @@
-"""Forces a race: nobody writes before everybody has read, as far as the lock permits."""
+"""Force a race: no deposit commits before all have read, as far as the lock permits."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ from time import monotonic
 from bankkit.locks import LockStatistics
 
 LOOK_SECONDS = 0.002
-"""How often to look into a lock's queue, which nobody can be told of from outside."""
+"""Seconds between looks at a lock's queue; no lock notifies us when its queue changes."""
 
 STANDSTILL_SECONDS = 1.0
-"""After so long without a step, who asked for a lock that keeps no count is taken to wait."""
+"""For a lock that does not count its waiters: after this long without a step, a client that asked
+for it counts as waiting."""
 
 LIMIT_SECONDS = 20.0
-"""Never hold a call longer."""
+"""The longest time that a call is held."""
 
 
 class Rendezvous:
-    """Where the server's threads meet between the read and the commit of a round's deposits.
+    """The meeting point of a round's deposits, in the server, between their read and their commit.
 
-    Each waits until every other one has read the balance too, or waits for the lock, or has
-    ended. Then they go on one at a time in the order of `names`, so that it is known who overwrites
-    whom. `statistics` looks at the account's lock.
+    Each deposit waits until every other one has read the balance too, or waits for the lock, or has
+    ended. Then they go on one at a time in the order of `names`, so that we know which deposit
+    overwrites which. `statistics` returns the statistics of the account's lock.
     """
 
     def __init__(
@@ -37,19 +38,20 @@ class Rendezvous:
         self._ended: set[str] = set()
         self._steps = 0
         self.kept_out: set[str] = set()
-        """Who had to wait for the lock while another one held it."""
+        """The clients that had to wait for the lock while another one held it."""
 
     def begin_round(self) -> None:
+        """Forget the steps of the last round; `kept_out` stays."""
         with self._moved:
             for group in (self._asked, self._read, self._ended):
                 group.clear()
 
     def asks(self, name: str) -> None:
-        """This client's deposit is about to ask for the lock."""
+        """Note that this client's deposit is about to ask for the lock."""
         self._step(self._asked, name)
 
     def has_read(self, name: str) -> None:
-        """This client's deposit has read the balance: meet the others."""
+        """Note that this client's deposit has read the balance, and wait for the others."""
         self._step(self._read, name)
         self._wait(self._nobody_else_comes, self._is_stuck)
         with self._moved:
@@ -58,11 +60,11 @@ class Rendezvous:
         self._wait(lambda: before <= self._ended | self._missing())
 
     def has_ended(self, name: str) -> None:
-        """This client's deposit was answered."""
+        """Note that this client's deposit was answered."""
         self._step(self._ended, name)
 
     def stop(self) -> None:
-        """Lets everybody go."""
+        """Let all waiting deposits go on."""
         with self._moved:
             self._ended.update(self._names)
             self._moved.notify_all()
@@ -82,7 +84,7 @@ class Rendezvous:
         return not missing or bool(found and (found.waiting_writers or 0) >= len(missing))
 
     def _is_stuck(self) -> bool:
-        """Whether all who are missing have asked for a lock that does not tell of its queue."""
+        """Whether all missing clients have asked for a lock that does not count its waiters."""
         found = self._statistics()
         unknown = found is None or found.waiting_writers is None
         return unknown and self._missing() <= self._asked

@@ -1,7 +1,7 @@
-"""Where a read–write lock wins over a mutex and where it loses, measured on this machine.
+"""When a read–write lock is faster than a mutex and when it is slower, measured on this machine.
 
-Threads take one lock again and again, to read or to write. What is compared is how often they get
-through: under the bank's read–write lock, and under a `threading.Lock`.
+Threads acquire one lock repeatedly, to read or to write. We compare how many operations per second
+they complete with the bank's read–write lock and with a `threading.Lock`.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SHARES = (0.0, 0.5, 0.8, 0.95, 1.0)
-"""Of the reads among all operations."""
+"""Shares of reads among all operations."""
 
 HOLD_MS = 2.0
 THREADS = 6
 TRIES = 3
-"""The best one counts: what disturbs a measurement only ever makes it slower."""
+"""Tries per measurement. The best one counts, because a disturbance can only slow a try down."""
 
 TRY_SECONDS = 0.1
 ROUNDS = 5000
@@ -37,7 +37,7 @@ ROUNDS = 5000
 
 @dataclass(frozen=True)
 class Point:
-    """Operations a second under both locks, of the same work on the same machine."""
+    """Operations per second with either lock, for the same work on the same machine."""
 
     hold_ms: float
     share: float
@@ -46,26 +46,26 @@ class Point:
 
     @property
     def ratio(self) -> float:
-        """More than 1: the read–write lock wins."""
+        """More than 1 if the read–write lock wins."""
         return self.read_write / self.mutex
 
 
 class Tradeoff:
-    """What was measured. Shown as a picture."""
+    """The measured points. A notebook shows them as a picture."""
 
     def __init__(self, points: Iterable[Point]) -> None:
         self.points = tuple(points)
 
     def ratio(self, hold_ms: float, share: float) -> float:
-        """How much more the read–write lock lets through than the mutex; less than 1: it loses.
+        """The read–write lock's operations per second divided by the mutex's.
 
-        KeyError for what was not measured.
+        Raises KeyError for a combination that was not measured.
         """
         return {(p.hold_ms, p.share): p.ratio for p in self.points}[hold_ms, share]
 
     @cached_property
     def picture(self) -> Picture:
-        """The ratio over the share of reads, a line for each time in the lock."""
+        """The ratio by the share of reads, with one line for each hold time."""
         with figures.plain_style():
             figure = figures.canvas(8.0, 4.3)
             axes = figure.add_axes((0.1, 0.13, 0.87, 0.72))
@@ -74,7 +74,7 @@ class Tradeoff:
         return Picture(figure, _line(*self._ends()))
 
     def _ends(self) -> tuple[float, float]:
-        """The ratio when all share of reads and stay, and the best one with only an addition."""
+        """The ratio for reads only with the long hold, and the best ratio with only an addition."""
         return self.ratio(HOLD_MS, 1.0), max(p.ratio for p in self.points if not p.hold_ms)
 
     def __repr__(self) -> str:
@@ -87,30 +87,33 @@ class Tradeoff:
 def tradeoff() -> Tradeoff:
     """Measure for some seconds how much faster or slower the read–write lock is than a mutex.
 
-    Once with six threads that stay in the lock for 2 ms, as for a question to a database somewhere
-    else, and once with a single thread that only adds 1.
+    One part has six threads that hold the lock for 2 ms, as for a query to a remote database. The
+    other part has a single thread that only adds 1.
     """
     with ProgressBar("measuring", 2 * len(SHARES) * TRIES) as bar:
         return Tradeoff(measured(bar.update))
 
 
 def measured(on_progress: Callable[[int], object] = lambda done: None) -> Iterator[Point]:
-    """A point for each time in the lock and each share of reads. Takes about four seconds."""
+    """Measure a point for each hold time and each share of reads, in about four seconds.
+
+    Calls `on_progress` with the number of finished tries.
+    """
     done = 0
     for hold_ms in (HOLD_MS, 0.0):
-        work = _staying if hold_ms else _adding
+        rate = _rate_with_holds if hold_ms else _rate_of_additions
         for share in SHARES:
             mutex = read_write = 0.0
             for _ in range(TRIES):  # in turns, so that both meet the same disturbances
-                mutex = max(mutex, work(_Both(threading.Lock()), share))
-                read_write = max(read_write, work(ReadWriteLock(), share))
+                mutex = max(mutex, rate(_MutexForBoth(threading.Lock()), share))
+                read_write = max(read_write, rate(ReadWriteLock(), share))
                 done += 1
                 on_progress(done)
             yield Point(hold_ms, share, mutex, read_write)
 
 
-def _staying(lock: Any, share: float) -> float:
-    """How often a second the lock is had when each of six threads keeps it for `HOLD_MS`."""
+def _rate_with_holds(lock: Any, share: float) -> float:
+    """Operations per second of six threads that each hold the lock for `HOLD_MS`."""
     counts = [0] * THREADS
     start, stop = threading.Barrier(THREADS + 1), threading.Event()
 
@@ -136,11 +139,11 @@ def _staying(lock: Any, share: float) -> float:
     return sum(counts) / (time.perf_counter() - began)
 
 
-def _adding(lock: Any, share: float) -> float:
-    """How often in a second of computing a thread has the lock that is alone and only adds 1."""
+def _rate_of_additions(lock: Any, share: float) -> float:
+    """Operations per second of CPU time, of a single thread that only adds 1 in the lock."""
     total = 0
     operations = _operations(lock, share, 0)
-    began = time.thread_time()  # not the time at which other programs run
+    began = time.thread_time()  # excludes the time of other programs
     for acquire, release in itertools.islice(itertools.cycle(operations), ROUNDS):
         acquire()
         total += 1
@@ -151,7 +154,7 @@ def _adding(lock: Any, share: float) -> float:
 def _operations(
     lock: Any, share: float, seed: int
 ) -> list[tuple[Callable[[], object], Callable[[], object]]]:
-    """A hundred pairs of methods, in an order by chance that is the same at every run."""
+    """A hundred pairs of methods, in a random order that is the same in every run."""
     reads = round(share * 100)
     found = [(lock.acquire_read, lock.release_read)] * reads
     found += [(lock.acquire_write, lock.release_write)] * (100 - reads)
@@ -159,8 +162,8 @@ def _operations(
     return found
 
 
-class _Both:
-    """A mutex under the four names, without a layer that would cost time."""
+class _MutexForBoth:
+    """A mutex under the four method names, without a wrapper call that would cost time."""
 
     def __init__(self, mutex: Any) -> None:
         self.acquire_read = self.acquire_write = mutex.acquire
@@ -208,11 +211,11 @@ def _draw(axes: Axes, points: tuple[Point, ...]) -> None:
 
 
 def _finding(best: float, quick: float) -> str:
-    return f"×{best:.2g} where all read and stay, at best ×{quick:.2g} where all is over at once"
+    return f"×{best:.2g} with reads of {HOLD_MS:g} ms, at best ×{quick:.2g} with only an addition"
 
 
 def _line(best: float, quick: float) -> str:
-    """Names who won only where the reason is stronger than any machine's mood."""
+    """The result in words. It names a winner only where every machine has the same one."""
     wins = "more" if best > 1 else "this time no more"
     loses = "fewer" if quick < 1 else "this time not fewer"
     return (

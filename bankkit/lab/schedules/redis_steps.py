@@ -13,8 +13,8 @@ from bankkit.locks.lua import Redis, Script
 T = TypeVar("T")
 
 # KEYS: lock · ARGV: token
-# Does what the end of a lease does: it marks the holder as expired, and it deletes a lock that
-# nobody else holds or waits for.
+# Does what an expired lease does: it marks the holder as expired, and it deletes the lock if no
+# other client holds it or waits for it.
 _EXPIRE = """
 local stored = redis.call('GET', KEYS[1])
 local lock = stored and cjson.decode(stored) or {holders = {}, queue = {}}
@@ -66,7 +66,7 @@ class RedisPoints:
         self.name_in_code = "redis"
 
     def execute_command(self, *command: Any) -> Any:
-        """Make the step, send the command to Redis, and return the answer."""
+        """Record a step, send the command to Redis, and return the answer."""
         name, script = str(command[0]), None
         if name == "EVALSHA" and command[1] in _SCRIPTS:
             name, script = _SCRIPTS[command[1]]
@@ -82,9 +82,9 @@ class RedisPoints:
         return answer
 
     def points(self, thing: T, *methods: str) -> T:
-        """As `threading.points`, for an object that uses the same Redis as the lock.
+        """Like `threading.points`, for an object that uses the same Redis as the lock.
 
-        So the explorer knows that its calls and the lock's commands may conflict.
+        With it, the explorer knows that the object's calls and the lock's commands may conflict.
         """
         return cast(T, PointProxy(self._scheduler, thing, frozenset(methods), target=self))
 
@@ -113,7 +113,7 @@ class RedisPoints:
         return None if value is None else [wake_list, value]
 
     def _has_expired(self, wake_list: str) -> bool:
-        """Whether a wait for this list would have ended, so that the waiter asks again."""
+        """Whether a lease behind this list has expired, so that its waiter asks again."""
         return any(wake_list.startswith(beginning) for beginning in self._expired)
 
     def _wake(self) -> None:

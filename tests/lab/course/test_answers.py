@@ -1,6 +1,6 @@
-"""The answers on file are enough and in order, and the package has none of them.
+"""Each exercise has enough well-formed answers on file, and the package contains no wrong answer.
 
-That each is judged as it should be is in `test_exercises.py`, beside the banks that takes.
+`test_exercises.py` tests that each answer gets the right verdict; it has the banks for that.
 """
 
 import ast
@@ -46,7 +46,7 @@ AT_LEAST = {
     "11.slot_of": 7,
     "11.promises_lost": 6,
 }
-"""Wrong answers that an exercise has had; they are not to become fewer. A new one needs three."""
+"""The least number of wrong answers per exercise, which must not shrink; a new one needs three."""
 
 
 @pytest.mark.parametrize("exercise", EXERCISES, ids=lambda each: each.id)
@@ -76,18 +76,18 @@ def test_every_file_is_for_an_exercise(folder: Path) -> None:
 
 
 def definitions(source: str, names: set[str]) -> Iterator[str]:
-    """The statements of a source that define one of these names, in a form that has no layout."""
+    """The statements of a source that define one of these names, dumped without their layout."""
     try:
         statements = ast.parse(source).body
     except (SyntaxError, ValueError):
-        return  # no Python: most texts are prose
+        return  # not Python: most strings are prose
     for statement in statements:
         if names & set(answers.names_of(statement)):
             yield ast.dump(statement)
 
 
 def test_no_wrong_answer_is_in_the_package() -> None:
-    """The wheel has what the folder `bankkit` has, which `test_packaging.py` holds it to."""
+    """The wheel contains the folder `bankkit`, as `test_packaging.py` checks."""
     wrong = {
         definition: answer
         for exercise in EXERCISES
@@ -102,7 +102,7 @@ def test_no_wrong_answer_is_in_the_package() -> None:
                     assert definition not in wrong, f"{wrong[definition]} is in {path}"
 
 
-# --- What is not in order -------------------------------------------------------------------------
+# --- Malformed answers ----------------------------------------------------------------------------
 
 CELL = "# %% Cuts\n# expects: do not cut\ndef to_cents(dollars):\n    return int(dollars * 100)\n"
 RIGHT = "# %% Rounds\ndef to_cents(dollars):\n    return round(dollars * 100)\n"

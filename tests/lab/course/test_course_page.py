@@ -1,4 +1,4 @@
-"""The course page, notebooks/README.md, tells of every lesson, exercise and term that there is."""
+"""The course page, notebooks/README.md, lists every lesson, exercise and term."""
 
 import ast
 import re
@@ -21,7 +21,7 @@ FRONT_PAGE = ROOT / "README.md"
 
 LINK = re.compile(r"\]\(([^()\s]+)\)")
 FILE_NAMED = re.compile(r"`((?:bankkit|notebooks|proto|tests)/[\w./]*\w)`")
-"""A pointer to a file that is no link: `bankkit/store.py`."""
+"""The path of a file in backquotes, without a link: `bankkit/store.py`."""
 
 ROW = re.compile(r"^\| \[?(\d\d [^]|]+?)(?:]\(([^)]+)\))? \|(.*)\|$", re.M)
 
@@ -37,7 +37,7 @@ def read(path: Path) -> NotebookNode:
 
 
 def prose(path: Path) -> str:
-    """What a page says, without the code in it."""
+    """The text of a page, without its code."""
     if path.suffix == ".ipynb":
         cells = read(path).cells
         return "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
@@ -45,7 +45,7 @@ def prose(path: Path) -> str:
 
 
 def section(title: str) -> str:
-    """What stands under a heading of the course page, up to the next one of its level."""
+    """The text under a heading of the course page, up to the next heading of its level."""
     level, _ = title.split(" ", 1)
     match = re.search(rf"^{re.escape(title)}$(.*?)(?=^#{{1,{len(level)}}} |\Z)", PAGE, re.M | re.S)
     assert match, title
@@ -53,7 +53,7 @@ def section(title: str) -> str:
 
 
 def table(text: str) -> dict[str, tuple[str | None, int]]:
-    """Number and title of each lesson in a table: the file that it links to, and the minutes."""
+    """Number and title of each lesson in a table -> the file that it links to, and the minutes."""
     rows = {}
     for name, link, rest in ROW.findall(text):
         (minutes,) = re.findall(r"(?<=\|) ?(\d+) (?=\||$)", f"|{rest}")
@@ -63,7 +63,7 @@ def table(text: str) -> dict[str, tuple[str | None, int]]:
 
 
 def headers() -> dict[str, tuple[str, int]]:
-    """Number and title of each stored lesson, from its first cell: its file, and the minutes."""
+    """Number and title of each stored lesson, from its first cell -> its file, and the minutes."""
     found = {}
     for path in LESSONS:
         text = prose(path)
@@ -76,12 +76,12 @@ def headers() -> dict[str, tuple[str, int]]:
 
 
 def as_github_does(heading: str) -> str:
-    """The anchor of a heading: https://docs.github.com, "Basic formatting syntax"."""
+    """The anchor of a heading on GitHub: https://docs.github.com, "Basic formatting syntax"."""
     return re.sub(r"[^\w\- ]", "", heading.replace("`", "").strip().lower()).replace(" ", "-")
 
 
 def as_jupyterlab_does(heading: str) -> str:
-    """The same in JupyterLab: `createHeaderId` in its package rendermime."""
+    """The anchor of a heading in JupyterLab: `createHeaderId` in its package rendermime."""
     return heading.replace("`", "").strip().replace(" ", "-")
 
 
@@ -142,7 +142,7 @@ def test_terms_are_in_order_and_explained_in_one_sentence() -> None:
 
 @every_page
 def test_every_link_leads_somewhere(path: Path) -> None:
-    """Anchors are those of GitHub and of JupyterLab, which keeps a heading's capitals."""
+    """Every anchor must work on GitHub and in JupyterLab, which keeps a heading's capitals."""
     for link in LINK.findall(prose(path)):
         if re.match(r"https?:", link):
             continue
@@ -158,14 +158,14 @@ def test_every_link_leads_somewhere(path: Path) -> None:
 
 
 def cuts() -> Iterator[tuple[Path, list[str]]]:
-    """What the page says may be skipped: the lesson, and the headings of its sections."""
+    """The sections that the page says may be skipped: the lesson, and their headings."""
     for number, cell in re.findall(r"^\| (\d\d) \| (\*.+) \|$", section("## What to cut"), re.M):
         (path,) = NOTEBOOKS.glob(f"{number}_*.ipynb")
         yield path, re.findall(r"\*([^*]+)\*", cell)
 
 
 def cut(path: Path, titles: Iterable[str]) -> tuple[list[str], list[str]]:
-    """The code of a lesson that stays and the code that goes, when these sections are skipped."""
+    """The code cells of a lesson that remain, and those that go, if these sections are skipped."""
     stays: list[str] = []
     goes: list[str] = []
     missing, here = set(titles), stays
@@ -181,7 +181,7 @@ def cut(path: Path, titles: Iterable[str]) -> tuple[list[str], list[str]]:
 
 
 def names(cells: Iterable[str], context: type[ast.expr_context]) -> set[str]:
-    """The names that cells read (`ast.Load`) or define (`ast.Store`), wherever in them."""
+    """The names that cells read (`ast.Load`) or define (`ast.Store`), at any depth."""
     found = set()
     for node in chain.from_iterable(ast.walk(ast.parse(source)) for source in cells):
         if isinstance(node, ast.Name) and isinstance(node.ctx, context):

@@ -60,18 +60,18 @@ def course(tmp_path: Path) -> Course:
 
 
 def in_one_sentence_or_two(verdict: Verdict) -> bool:
-    """Said to a learner: text, no traceback, no address, nothing that runs over."""
+    """Whether the text is short, ends like a sentence, and contains no traceback."""
     said = verdict.text
     return bool(said) and said[-1] in ".?!)`" and "Traceback" not in said and len(said) < 700
 
 
-# --- Every exercise and prediction of every lesson --------------------------------------------
+# --- Every exercise and prediction of every lesson ------------------------------------------------
 
 
 class SharedBank:
-    """One bank for all cases, with no account in it whenever a case begins.
+    """One bank for all cases, without accounts when a case begins.
 
-    It is started again when a submission has stopped it, or what it stands on.
+    It starts again if a submission has stopped the bank or its Redis.
     """
 
     def __init__(self) -> None:
@@ -104,7 +104,7 @@ def shared() -> Iterator[SharedBank]:
 
 @pytest.fixture
 def exercise(request: pytest.FixtureRequest, shared: SharedBank) -> Exercise:
-    """The one the test is for; instead of a bank of its own it takes the shared one."""
+    """The exercise under test, with the shared bank in place of its own."""
     each: Exercise = request.param
     return replace(each, bank=shared.empty) if each.bank is Bank else each
 
@@ -116,7 +116,7 @@ class TestEveryExercise:
         assert verdict.outcome == "nothing yet", verdict.text
 
     def test_the_check_alone_refuses_the_stub(self, exercise: Exercise) -> None:
-        """Were the stub slightly changed, the check would still have to say what is wrong."""
+        """A slightly changed stub must still fail the check."""
         with BankOrNothing(exercise) as given, pytest.raises(Exception):  # noqa: B017, PT011
             exercise.check(exercise.load(exercise.stub), *given)
 
@@ -130,16 +130,18 @@ class TestEveryExercise:
     def test_odd_submissions_get_an_answer(
         self, exercise: Exercise, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(exploration, "MINIMISING_SECONDS", 0.0)  # any schedule will do
+        monkeypatch.setattr(
+            exploration, "MINIMISING_SECONDS", 0.0
+        )  # any failing schedule is enough
         for odd in ODD:
             verdict = judge(exercise, odd)
             assert verdict.outcome in ("wrong", "failed"), (odd, verdict.text)
             assert in_one_sentence_or_two(verdict), verdict.text
 
     def test_the_notebook_has_the_stub(self, exercise: Exercise) -> None:
-        """Else an untouched notebook would not be told that there is nothing yet."""
+        """Otherwise an unchanged notebook would not get the verdict "nothing yet"."""
         if exercise.id.startswith("99."):
-            return  # the sample has none
+            return  # the sample has no notebook
         paths = list((ROOT / "notebooks").glob(f"{exercise.id[:2]}_*.ipynb"))
         assert len(paths) == 1, f"lesson {exercise.id[:2]} must have one notebook"
         cells = [cell.source for cell in nbformat.read(paths[0], as_version=4).cells]
@@ -169,7 +171,7 @@ def test_every_prediction_asks_and_explains(prediction: Prediction) -> None:
 
 
 class BankOrNothing:
-    """What an exercise's check is given beside the submission."""
+    """The arguments that a check gets after the submission: a bank, or none."""
 
     def __init__(self, exercise: Exercise) -> None:
         self._bank: AbstractContextManager[Any] | None = exercise.bank and exercise.bank()
@@ -182,11 +184,11 @@ class BankOrNothing:
             self._bank.__exit__(*exc)
 
 
-# --- Anything at all as a submission ------------------------------------------------------------
+# --- Any object as a submission -------------------------------------------------------------------
 
 
 class Hostile:
-    """Nothing about it can be asked without an error."""
+    """An object whose every attribute, and whose repr, raises an error."""
 
     def __getattr__(self, name: str) -> Any:
         raise RuntimeError("no")
@@ -309,9 +311,9 @@ def spins(*args: Any) -> Any:
         pass
 
 
-def retries_for_ever(*args: Any) -> Any:
+def retries_forever(*args: Any) -> Any:
     while True:
-        try:  # noqa: SIM105 - what learners write
+        try:  # noqa: SIM105 - as learners write it
             threading.Event().wait(5)
         except:  # noqa: E722
             pass
@@ -323,19 +325,19 @@ def waits_for_a_lock(*args: Any) -> Any:
     lock.acquire()
 
 
-def floods_for_ever(*args: Any) -> Any:
+def floods_forever(*args: Any) -> Any:
     while True:
         print("flood " * 10)
 
 
 def gives_up_late(*args: Any) -> Any:
     try:
-        retries_for_ever()
+        retries_forever()
     except:  # noqa: E722
         return "as if nothing had happened"
 
 
-ENDLESS = [gives_up_late, spins, retries_for_ever, waits_for_a_lock, floods_for_ever]
+ENDLESS = [gives_up_late, spins, retries_forever, waits_for_a_lock, floods_forever]
 
 
 @pytest.mark.parametrize("submission", ENDLESS)
@@ -347,9 +349,9 @@ def test_what_never_ends_is_stopped(submission: Any) -> None:
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
 
-@pytest.mark.parametrize("submission", [spins, floods_for_ever, recurses, exits])
+@pytest.mark.parametrize("submission", [spins, floods_forever, recurses, exits])
 def test_outside_the_main_thread_too(submission: Any) -> None:
-    """A signal reaches only the main thread; elsewhere the code runs in a thread that is ended."""
+    """A signal reaches only the main thread. Elsewhere the check runs in a thread of its own."""
     verdicts: list[Verdict] = []
     caller = threading.Thread(target=lambda: verdicts.append(say(submission, limit=0.3)))
     caller.start()
@@ -377,7 +379,7 @@ def test_a_thread_that_blocks_is_left_behind() -> None:
 
 
 def test_what_is_printed_comes_back_after_checks_in_two_threads() -> None:
-    """The second begins within the first, and ends after it."""
+    """The second check begins during the first one, and ends after it."""
     began, over = threading.Event(), threading.Event()
 
     def first(dollars: float) -> None:
@@ -479,11 +481,11 @@ def test_a_value_or_a_class_can_be_asked_for(kind: str) -> None:
     assert say(five, asked).outcome == "right"
 
 
-# --- A learner's way ------------------------------------------------------------------------------
+# --- A learner at work ----------------------------------------------------------------------------
 
 
 def test_the_answer_opens_after_two_different_tries(course: Course) -> None:
-    for source in (TO_CENTS.stub, CUT, CUT):  # the stub is none, the same again is none
+    for source in (TO_CENTS.stub, CUT, CUT):  # neither the stub nor a repeated submission is a try
         course.check("99.to_cents", TO_CENTS.load(source))
     assert "1 try so far" in repr(course.answer("99.to_cents"))
     assert "round(" not in repr(course.answer("99.to_cents"))
@@ -595,7 +597,7 @@ def test_unknown_ids_are_named_with_close_ones(course: Course) -> None:
     [
         ({"id": "cents"}, "must look like '01.name'"),
         ({"options": {"True": "yes"}}, "at least two options"),
-        ({"expects": "Maybe"}, "none of its options"),
+        ({"expects": "Maybe"}, "not one of its options"),
     ],
 )
 def test_a_malformed_prediction_is_refused(change: dict[str, Any], message: str) -> None:
@@ -603,11 +605,11 @@ def test_a_malformed_prediction_is_refused(change: dict[str, Any], message: str)
         Prediction(**{**vars(lesson_99.PREDICTIONS[0]), **change})
 
 
-# --- What is shown -----------------------------------------------------------------------------
+# --- What is shown --------------------------------------------------------------------------------
 
 
 def shown(course: Course) -> Iterator[Card]:
-    """Every card there is, before and after some work."""
+    """Every kind of card, before and after some work."""
     yield course.predict("99.cents")
     yield course.reveal("99.cents", saw=False)
     yield course.reveal("99.cents", saw="<b>&</b>")
@@ -636,7 +638,7 @@ def test_text_and_html_say_the_same(course: Course) -> None:
         for entity, character in (("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&"), ("&#x27;", "'")):
             visible = visible.replace(entity, character)
         spoken = set(words(bundle["text/plain"])) - set(words(visible))
-        # Where a badge, a heading or a column's title says it in the picture.
+        # In the HTML, a badge, a heading or a column's title says these words.
         assert spoken <= {"Predict", "Exercise", "99", "to_cents", "predictions"}, spoken
         assert bundle["text/plain"] == repr(card)
 
@@ -694,7 +696,7 @@ def test_in_a_real_kernel_two_runs_show_the_same() -> None:
     assert texts[0].splitlines()[1] == "  A. `True`: they are the same number."
     assert texts[1].startswith("→ What happened")
     assert texts[3].startswith("○ Nothing yet: `to_cents` is still as it was given to you.")
-    assert re.fullmatch(  # Python 3.14 leaves out which number it was
+    assert re.fullmatch(  # Python 3.14 does not name the number's type
         r"✗ Not yet: Your code raised ZeroDivisionError: (float )?division by zero in line 2 of "
         r"your cell \(`cents = dollars / 0`\)\.",
         texts[4].splitlines()[0],

@@ -1,4 +1,4 @@
-"""A learner's progress file: nothing is lost, and nothing that befalls it breaks a lesson."""
+"""A learner's progress file: nothing is lost, and no damage to it breaks a lesson."""
 
 import json
 import multiprocessing
@@ -163,8 +163,8 @@ def test_a_file_that_may_not_be_read_is_not_overwritten(path: Path) -> None:
     assert tries(ProgressFile(path)) == ["a"]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there are no such locks")
-def test_a_kernel_stopped_in_its_turn_holds_nobody_up(
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no flock")
+def test_a_kernel_stopped_while_it_holds_the_lock_delays_no_other(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import fcntl
@@ -175,13 +175,13 @@ def test_a_kernel_stopped_in_its_turn_holds_nobody_up(
         fcntl.flock(held, fcntl.LOCK_EX)
         file = ProgressFile(path)
         file.update(add_try("a"))
-        assert "another kernel holds it" in file.take_trouble()
+        assert "another kernel holds its lock" in file.take_trouble()
         assert tries(file) == ["a"]
     file.update(add_try("b"))
     assert tries(ProgressFile(path)) == ["a", "b"]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there are no such locks")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no flock")
 @pytest.mark.parametrize("failure", ["ENOLCK", "ENOSYS", "EINVAL"])
 def test_a_home_without_file_locks_keeps_progress(path: Path, tmp_path: Path, failure: str) -> None:
     code = f"""
@@ -259,7 +259,7 @@ def test_the_path_is_asked_anew(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
         assert file.path == tmp_path / name
 
 
-# --- What the learner sees of it -----------------------------------------------------------------
+# --- What the learner sees -----------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
-"""Servers that are killed and paused, and a Redis that is: what becomes of the money, every time.
+"""Servers that are killed or paused, and a Redis that is killed: what happens to the money.
 
-Real processes, real signals. Nothing is asserted on times but that things come to an end.
+The processes and signals are real. The only claim about time is that everything ends.
 """
 
 import os
@@ -68,7 +68,7 @@ def test_a_holder_that_is_killed_delays_others_for_its_lease_and_loses_nothing()
     wait, write = spans(result, "client 2")
     assert {call.rpartition("#")[0] for call in wait.held_by} == {"client 1"}
     halted = spans(result, "client 1")[-1]
-    assert write.start >= halted.end, "nobody is let in while the dead one holds the lock"
+    assert write.start >= halted.end, "no server gets the lock while the dead one holds it"
     assert wait.start < halted.end
     states = [(s.server, s.kind) for s in result.history.server_spans]
     assert states == [("server 1", "up"), ("server 1", "down"), ("server 2", "up")]
@@ -82,7 +82,7 @@ def test_a_holder_that_slept_through_its_lease_is_fenced_off() -> None:
     (refused,) = [e for e in result.history.events if e.kind == "failed"]
     assert (refused.note, refused.server) == ("LOCK_LOST", "server 1")
     (write,) = [span for span in spans(result, "client 2") if span.kind == "writing"]
-    assert refused.at > write.end, "it comes back after somebody else has written"
+    assert refused.at > write.end, "it resumes after the other server has written"
 
 
 def test_without_fencing_the_same_run_loses_money() -> None:
@@ -135,14 +135,14 @@ def test_a_lock_that_they_share_does() -> None:
     assert write.start >= spans(result, "client 1")[-1].end
 
 
-def test_what_makes_no_experiment() -> None:
+def test_an_impossible_experiment_is_refused() -> None:
     with pytest.raises(ValueError, match="atomic takes no lock"):
         two_servers("atomic")
     with pytest.raises(ValueError, match="concurrency must be one of"):
         two_servers("luck")
 
 
-# --- What they tell ------------------------------------------------------------------------------
+# --- Verdicts and pictures -----------------------------------------------------------------------
 
 VERDICTS = {
     "killed": "Server 1 was killed while it held the lock of alice. Its lease ran out, and server "
@@ -196,7 +196,7 @@ def test_the_picture_can_be_read(name: str) -> None:
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_no_two_hold_a_shared_lock_at_once(name: str) -> None:
-    """Whatever was killed or paused: what the recording claims must fit together."""
+    """The recording must be consistent, whichever process was killed or paused."""
     holds = [span for span in EXPERIMENTS[name]().history.spans if span.holds]
     crossing = [
         (one, other)
@@ -214,7 +214,7 @@ def test_it_can_be_handed_on(name: str, tmp_path: Path) -> None:
     assert {e["ph"] for e in lab.chrome_trace(history)["traceEvents"]} >= {"X", "i", "M"}
 
 
-# --- Nothing is left -----------------------------------------------------------------------------
+# --- No process is left behind -------------------------------------------------------------------
 
 IN_THE_MIDDLE = """
 from bankkit.lab.faults.rig import FaultRig
@@ -247,7 +247,7 @@ def in_the_middle() -> Iterator[Callable[[str], Any]]:
 def test_nothing_outlives_the_process_that_started_it(
     in_the_middle: Callable[[str], Any], end: str
 ) -> None:
-    """Not even a server that is paused, with a call in it that is held up."""
+    """This includes a paused server with a delayed call."""
     place, child = in_the_middle("1 / 0" if end == "raises" else "while True: pass")
     with child:
         if end == "killed":

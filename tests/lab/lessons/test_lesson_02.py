@@ -1,4 +1,4 @@
-"""What lesson 02 needs beside its questions: message types of another version."""
+"""The message types of another version, which lesson 02 makes."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ def test_a_type_from_its_fields_speaks_the_banks_bytes() -> None:
 
 
 def test_the_banks_own_type_stays_as_it_is() -> None:
-    """Two types of one name in one pool would clash, now or when the lesson's cell runs again."""
+    """Two types with one name in one pool would clash, at once or when the cell runs again."""
     before = bank_pb2.BalanceResponse.DESCRIPTOR.file.serialized_pb
     for _ in range(2):
         assert len(message_type("BalanceResponse", "double fee = 2;").DESCRIPTOR.fields) == 1
@@ -31,6 +31,6 @@ def test_the_banks_own_type_stays_as_it_is() -> None:
 @pytest.mark.parametrize(
     "fields", ["int32 a = 1;", "string a = 1", "string = 1;", "string a = x;", TODAY + " double"]
 )
-def test_what_is_no_list_of_fields_is_refused(fields: str) -> None:
+def test_a_malformed_list_of_fields_is_refused(fields: str) -> None:
     with pytest.raises(ValueError, match="fields must look like 'string id = 1;"):
         message_type("BalanceResponse", fields)

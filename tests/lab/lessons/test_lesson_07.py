@@ -1,4 +1,4 @@
-"""What lesson 07 draws and asks: the rate of losses, and who wrote over whom."""
+"""The loss rate that lesson 07 draws, and its questions about which write overwrote which."""
 
 import itertools
 
@@ -52,7 +52,7 @@ def test_a_bar_is_as_high_as_the_share_of_deposits_lost(races: dict[str, RaceRes
 def test_it_says_when_nothing_was_lost(races: dict[str, RaceResult]) -> None:
     picture = lab.loss_rate([races["mutex"]])
     assert heights(picture) == [0]
-    assert "Not one deposit was lost" in words(picture)
+    assert "No deposit was lost" in words(picture)
     assert picture.line.endswith("with 3 clients, as high as the share of deposits lost; "
                                  "nothing was lost in any of them.")  # fmt: skip
     assert lab.loss_rate([races["two"]]).line.endswith("; deposits were lost.")
@@ -65,22 +65,22 @@ def test_the_share_is_that_of_the_money(races: dict[str, RaceResult]) -> None:
 
 
 def test_what_cannot_be_drawn_is_refused(races: dict[str, RaceResult]) -> None:
-    with pytest.raises(ValueError, match="1 to 12 races can be drawn, not 0"):
+    with pytest.raises(ValueError, match="loss_rate draws 1 to 12 races, not 0"):
         lab.loss_rate([])
-    with pytest.raises(ValueError, match="1 to 12 races can be drawn, not 13"):
+    with pytest.raises(ValueError, match="loss_rate draws 1 to 12 races, not 13"):
         lab.loss_rate([races["two"]] * 13)
-    with pytest.raises(ValueError, match="nothing was deposited"):
+    with pytest.raises(ValueError, match="has no acknowledged deposit"):
         lab.loss_rate([races["two"], races["readers"]])
 
 
 def test_dollars_in_a_card_are_no_formula(races: dict[str, RaceResult]) -> None:
-    """JupyterLab takes two dollar signs in one element for TeX between them."""
+    """JupyterLab renders the text between two dollar signs in one element as TeX."""
     card = races["two"]._repr_mimebundle_()["text/html"]
     assert card.count("$") >= 2
     assert card.count("$") == card.count("<span>$</span>")
 
 
-# --- The lesson's small world of schedules -----------------------------------------------------
+# --- The lesson's schedules --------------------------------------------------------------------
 
 
 def orders(clients: str) -> set[str]:
@@ -94,7 +94,7 @@ def test_of_the_twenty_orders_of_two_deposits_two_are_right() -> None:
 
 
 def test_what_is_lost_is_what_the_balance_misses() -> None:
-    """Three clients in every order: 1,680 of them."""
+    """Two and three clients in every order; three have 1,680."""
     seen = set()
     for order in sorted(orders("AB") | _orders_of_three()):
         clients = len(set(order))
@@ -115,7 +115,7 @@ def _orders_of_three() -> set[str]:
 
 
 def test_the_pairs_that_the_check_expects_are_those_of_a_real_race() -> None:
-    """Against `lost_updates`, which knows nothing of the lesson's notation."""
+    """Compared with `lost_updates`, which does not use the lesson's notation."""
     history = lab.race("none", writers=4, rounds=5).history
     steps = []
     for place, write in enumerate(writes_of(history, "alice")):

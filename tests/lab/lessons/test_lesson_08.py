@@ -1,4 +1,4 @@
-"""What lesson 08 is made of: locks acted out, a rush hour at one account, what a lock costs."""
+"""The parts of lesson 08: lock scripts, a rush at one account, and the cost of a lock."""
 
 import sys
 import threading
@@ -15,7 +15,7 @@ from bankkit.locks import POLICIES, FirstDraftLock, Mutex, NoLock, ReadWriteLock
 
 
 class Forgetful(lesson_08.ReadWriteLock):
-    """Its writers leave without a word."""
+    """A lock whose writers release it without waking the waiters."""
 
     def release_write(self) -> None:
         with self.changed:
@@ -24,14 +24,14 @@ class Forgetful(lesson_08.ReadWriteLock):
 
 @pytest.fixture
 def nobody_stays() -> Iterator[None]:
-    """No thread of the stage outlives the test."""
+    """Check that no thread of the driver outlives the test."""
     before = set(threading.enumerate())
     yield
     after = set(threading.enumerate()) - before
     assert not [each.name for each in after if each.name.startswith("driver ")]
 
 
-# --- Acting out ----------------------------------------------------------------------------------
+# --- Lock scripts --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("make_lock", [ReadWriteLock, FirstDraftLock, lesson_08.ReadWriteLock])
@@ -72,7 +72,7 @@ def test_a_mutex_makes_readers_wait_for_nothing() -> None:
 
 
 @pytest.mark.usefixtures("nobody_stays")
-def test_who_is_left_waiting_is_told_and_its_thread_ended() -> None:
+def test_threads_left_waiting_are_named_and_ended() -> None:
     play = lab.run_lock_script(Forgetful, "ann writes, ben reads, carl writes, ann leaves")
     assert play.left_waiting == ("ben", "carl")
     assert play.verdict == (
@@ -80,7 +80,7 @@ def test_who_is_left_waiting_is_told_and_its_thread_ended() -> None:
     )
 
 
-def test_who_waits_can_do_nothing_else() -> None:
+def test_a_waiting_thread_can_do_nothing_else() -> None:
     play = lab.run_lock_script(ReadWriteLock, "ann writes, ben reads, ben leaves, ben reads")
     assert [row.step for row in play.rows] == [
         *("ann writes", "ben reads", "ben leaves (waits still)", "ben reads (waits still)"),
@@ -104,9 +104,9 @@ def test_under_readers_a_writer_starves_and_under_fair_it_does_not() -> None:
 def test_what_the_lock_raises_is_raised() -> None:
     class Broken(ReadWriteLock):
         def acquire_write(self, timeout: float | None = None) -> bool:
-            raise LookupError("no door")
+            raise LookupError("no lock here")
 
-    with pytest.raises(LookupError, match="no door"):
+    with pytest.raises(LookupError, match="no lock here"):
         lab.run_lock_script(Broken, "ann reads, ben writes")
 
 
@@ -115,10 +115,10 @@ def test_what_the_lock_raises_is_raised() -> None:
     [
         ("", "1 to 40 steps, not 0"),
         ("ann reads, " * 41, "1 to 40 steps, not 41"),
-        ("ann sleeps", "'ann sleeps' is no step"),
-        ("reads", "'reads' is no step"),
-        ("ann leaves", "ann has nothing to leave"),
-        ("ann reads, ann writes", "ann reads already"),
+        ("ann sleeps", "'ann sleeps' is not a step"),
+        ("reads", "'reads' is not a step"),
+        ("ann leaves", "ann cannot leave without holding"),
+        ("ann reads, ann writes", "ann already reads"),
     ],
 )
 def test_a_script_without_sense_is_refused(script: str, said: str) -> None:
@@ -126,7 +126,7 @@ def test_a_script_without_sense_is_refused(script: str, said: str) -> None:
         lab.run_lock_script(ReadWriteLock, script)
 
 
-def test_what_is_no_lock_is_refused() -> None:
+def test_an_object_that_is_not_a_lock_is_refused() -> None:
     with pytest.raises(TypeError, match="has no acquire_read"):
         lab.run_lock_script(object, "ann reads")
 
@@ -144,14 +144,14 @@ def test_a_thread_that_spins_is_ended() -> None:
             while True:
                 pass
 
-    with LockDriver(Spins()) as stage:
-        stage.tell("ann", "reads")
-        assert stage.states() == {"ann": "waits to read"}
+    with LockDriver(Spins()) as driver:
+        driver.tell("ann", "reads")
+        assert driver.states() == {"ann": "waits to read"}
 
 
 def test_a_table_has_no_column_for_marks_that_are_not_there() -> None:
     fine = lab.run_lock_script(ReadWriteLock, "ann reads")._repr_mimebundle_()["text/html"]
-    assert fine.count("<th") == 2 + 2  # a corner and ann, and the names of two steps
+    assert fine.count("<th") == 2 + 2  # the corner and ann, and the two steps
 
 
 # --- The lock of the exercises -------------------------------------------------------------------
@@ -171,7 +171,7 @@ def test_it_holds_in_a_bank() -> None:
     assert (result.lost, result.problem) == (0, "")
 
 
-# --- The rush hour -------------------------------------------------------------------------------
+# --- The rush ------------------------------------------------------------------------------------
 
 
 def test_each_policy_shows_its_worst_and_fair_has_none() -> None:
@@ -196,7 +196,7 @@ def test_each_policy_shows_its_worst_and_fair_has_none() -> None:
 
 
 def test_what_is_measured_is_all_there_and_positive(monkeypatch: pytest.MonkeyPatch) -> None:
-    # By this way, because `bankkit.lab.racing.tradeoff` is the function.
+    # Through sys.modules, because the name `tradeoff` in `lab` is the function.
     monkeypatch.setattr(sys.modules[Point.__module__], "TRY_SECONDS", 0.01)
     done: list[int] = []
     points = list(measured(done.append))
@@ -208,7 +208,7 @@ def test_what_is_measured_is_all_there_and_positive(monkeypatch: pytest.MonkeyPa
 
 
 def made_up(long: float, quick: float) -> Tradeoff:
-    """With these ratios wherever threads stay, and wherever they only add."""
+    """Points with these ratios: `long` where threads hold the lock, `quick` where they only add."""
     return Tradeoff(
         Point(hold, share, 100.0, 100.0 * ratio)
         for hold, ratio in ((HOLD_MS, long), (0.0, quick))

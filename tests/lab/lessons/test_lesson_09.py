@@ -1,4 +1,4 @@
-"""Lesson 09 quotes first_draft.py line by line, and the tests it doubts do overlook real bugs."""
+"""Lesson 09 quotes first_draft.py line by line, and the tests that it doubts overlook real bugs."""
 
 import inspect
 import re
@@ -19,7 +19,7 @@ CELLS = nbformat.read(NOTEBOOKS / "09_find_the_bug.ipynb", as_version=4).cells
 
 @pytest.fixture(scope="module")
 def lesson() -> dict[str, Any]:
-    """What the cells with the three broken locks define."""
+    """The names that the cells with the three broken locks define."""
     names: dict[str, Any] = {"lab": lab}
     for cell in CELLS:
         if re.search(

@@ -1,4 +1,4 @@
-"""Lesson 10's text says what is so."""
+"""The facts in lesson 10's text are true."""
 
 import nbformat
 

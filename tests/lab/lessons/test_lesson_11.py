@@ -1,4 +1,4 @@
-"""What lesson 11 is made of: where a Cluster keeps things, and who is served while a node dies."""
+"""The parts of lesson 11: where a Cluster keeps accounts, and which clients a node's death hits."""
 
 import threading
 import time
@@ -22,7 +22,7 @@ from tests.support import pictures
 
 @pytest.fixture
 def bank(tmp_path: Path) -> Iterator[Bank]:
-    """One Redis, which keeps what it has when it is started again."""
+    """A bank on one Redis, which keeps its data over a restart."""
     with Bank("atomic", redis="private", data_dir=tmp_path, appendfsync="always") as bank:
         for name in ("alice", "bob"):
             bank.client.create_account(name)
@@ -31,13 +31,13 @@ def bank(tmp_path: Path) -> Iterator[Bank]:
 
 @pytest.fixture(autouse=True)
 def nobody_stays() -> Iterator[None]:
-    """No client outlives the test."""
+    """Check that no client's thread outlives the test."""
     yield
     assert not [each.name for each in threading.enumerate() if each.name.startswith("client of")]
 
 
 def deposit(log: lab.CallLog, bank: Bank, account: str) -> None:
-    """As in the lesson."""
+    """Deposit $1 repeatedly with retries, as in the lesson."""
     while log.is_open:
         request = DepositRequest(account_id=account, amount=1, request_id=str(uuid4()))
         while log.call(bank.stub.Deposit, request) != "OK":
@@ -48,7 +48,7 @@ def deposit(log: lab.CallLog, bank: Bank, account: str) -> None:
 # --- The log --------------------------------------------------------------------------------------
 
 
-def test_every_try_is_noted_with_what_came_of_it(bank: Bank) -> None:
+def test_every_try_is_logged_with_its_status(bank: Bank) -> None:
     log = lab.CallLog()
     before = time.monotonic_ns()
     assert log.call(bank.stub.GetBalance, AccountRequest(account_id="alice")) == "OK"
@@ -92,10 +92,8 @@ def test_a_run_in_which_nothing_fails(bank: Bank) -> None:
     assert picture.line == "Calls for alice and bob. Not one of them failed."
 
 
-def test_who_is_not_served_is_not_waited_for_for_ever(
-    bank: Bank, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Neither by the one who waits, nor by the client that tries."""
+def test_waiting_for_an_unserved_client_ends(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both the waiting test and the client's retries end."""
     monkeypatch.setattr(call_log, "WAIT_SECONDS", 0.2)
     monkeypatch.setattr(call_log, "LEAVE_SECONDS", 0.2)
     bank.redis.shutdown(nosave=True)
@@ -231,13 +229,13 @@ def test_a_cluster_is_drawn_as_it_is_and_only_its_dead_are_missed() -> None:
 
 
 def test_the_keys_of_the_first_exercise_tell_the_rules_apart() -> None:
-    """Each is there for a mistake that no earlier one shows."""
+    """Each key catches a mistake that no earlier key catches."""
     reasons = [reason for _, reason in lesson_11._KEYS]
     assert len(set(reasons)) == len(reasons)
 
 
-def test_the_bad_day_is_one_that_can_be() -> None:
-    """A replica has all that came before what it has: it copies in order."""
+def test_the_bad_day_is_possible() -> None:
+    """A replica copies writes in order, so it has every write before its last one."""
     for replica in ("node 4", "node 7"):
         has = [replica in replicas for _, replicas in lesson_11._A_BAD_DAY]
         assert has == sorted(has, reverse=True)

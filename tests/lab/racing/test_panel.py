@@ -1,4 +1,4 @@
-"""The race panel, driven through its widgets as a learner's clicks drive it."""
+"""The race panel, tested through its widgets, as a learner clicks them."""
 
 import threading
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ def test_two_runs_side_by_side(panel: RacePanel) -> None:
     assert panel.left.result is not None
     assert panel.left.result.lost == 100_00
     assert len(panel.left.picture.children) == 1
-    assert panel.comparison.value == "", "there is nothing yet to compare with"
+    assert panel.comparison.value == "", "the comparison needs two results"
     run(panel.right)
     assert "Could not be forced under read-write" in panel.right.verdict.value
     for word in ("money lost", "$</span>100", "read-write (fair), forced", "calls a second"):
@@ -78,21 +78,21 @@ def test_a_new_panel_ends_what_an_old_one_runs(panel: RacePanel) -> None:
     assert racing() == []
 
 
-def test_numbers_that_make_no_race_are_answered_in_words(panel: RacePanel) -> None:
+def test_invalid_settings_are_explained(panel: RacePanel) -> None:
     panel.left.writers.value = 1
     panel.left.run.click()
     assert "writers must be a whole number from 2 to 64, not 1." in panel.left.verdict.value
     assert not panel.left.run.disabled
 
 
-def test_where_nobody_takes_a_lock_there_is_no_timeline_to_fail_on(panel: RacePanel) -> None:
+def test_a_race_without_locks_shows_no_timeline(panel: RacePanel) -> None:
     panel.left.concurrency.value = "atomic"
     panel.left.readers.value = 0
     run(panel.left)
     assert "Could not be forced under atomic" in panel.left.verdict.value
 
 
-def test_the_policy_is_asked_for_only_where_there_is_one(panel: RacePanel) -> None:
+def test_the_policy_can_be_chosen_only_for_a_lock_that_has_one(panel: RacePanel) -> None:
     assert panel.left.policy.disabled
     panel.left.concurrency.value = "read-write"
     assert not panel.left.policy.disabled

@@ -1,4 +1,4 @@
-"""The race loses what it must, names who did it, and leaves nothing behind however it ends."""
+"""A race loses what it must, names the writes responsible, and always ends its threads."""
 
 import signal
 import threading
@@ -25,10 +25,10 @@ def own_threads() -> set[str]:
 
 
 def stale_pairs(history: History) -> set[tuple[str, str]]:
-    """Independent of `lost_updates`: (overwritten, stale) where the bare times prove it.
+    """Pairs (overwritten, stale) that the recorded times alone prove, without `lost_updates`.
 
-    The one had its commit confirmed between the moment when the other knew the balance and the
-    moment when that began to commit, and nobody else committed in between.
+    The first client's commit was confirmed after the second one had read the balance and before
+    the second one began to commit, and no other commit lies in between.
     """
     spans = []
     for call in history.calls:
@@ -53,7 +53,7 @@ def test_forced_it_loses_every_time_and_names_the_pair(writers: int, rounds: int
     assert len(result.lost_updates) == lost_in_each * rounds
     assert result.lost == lost_in_each * rounds * 100_00
     assert result.expected == writers * rounds * 100_00
-    assert result.deposits == writers * rounds, "and the client was told that all went well"
+    assert result.deposits == writers * rounds, "every client got OK"
     named = [(each.overwritten.client, each.by.client) for each in result.lost_updates]
     assert named == [(f"client {n}", f"client {n + 1}") for n in range(1, writers)] * rounds
     assert set(named) == stale_pairs(result.history)
@@ -82,7 +82,7 @@ def test_a_choice_that_excludes_it_cannot_be_forced(concurrency: Any, options: A
     assert stale_pairs(result.history) == set()
 
 
-def test_who_keeps_no_count_of_its_queue_is_given_a_moment() -> None:
+def test_a_lock_that_does_not_count_its_waiters_gets_a_moment() -> None:
     result = lab.race(threading.Lock, mode="forced")
     assert (result.kept_out, result.lost) == (True, 0)
     result = lab.race("first-draft", mode="forced")
@@ -90,7 +90,7 @@ def test_who_keeps_no_count_of_its_queue_is_given_a_moment() -> None:
 
 
 class Hole:
-    """A lock of somebody's own, with the four methods only and no lock inside."""
+    """A learner's lock with only the four methods, which does not lock anything."""
 
     def acquire_read(self) -> None: ...
     def release_read(self) -> None: ...
@@ -157,7 +157,7 @@ def test_readers_meet_under_a_read_write_lock_and_not_under_a_mutex() -> None:
 
 
 def in_background(race: Race) -> Callable[[], Any]:
-    """Runs it in a thread; returns what waits for the result."""
+    """Run the race in a thread; return a function that waits for the result."""
     results: list[Any] = []
     thread = threading.Thread(target=lambda: results.append(race.run()))
     thread.start()
@@ -221,7 +221,7 @@ def test_a_redis_that_dies_in_the_middle(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "UNAVAILABLE after" in found.problem
     assert found.final is None
     assert found.lost == 0
-    assert "What is in the account nobody can tell." in found.verdict
+    assert "Nobody can tell what is in the account." in found.verdict
 
 
 def test_the_interrupt_button_ends_it() -> None:
@@ -239,7 +239,7 @@ def test_the_interrupt_button_ends_it() -> None:
     assert own_threads() == set()
 
 
-def test_progress_is_told_and_only_goes_up() -> None:
+def test_progress_is_reported_and_never_decreases() -> None:
     told: list[int] = []
     race = race_of("none", writers=2, rounds=20, hold_ms=20)
     race.run(told.append)
@@ -248,7 +248,7 @@ def test_progress_is_told_and_only_goes_up() -> None:
     assert 0 <= told[0] <= told[-1] <= race.done == race.total == 40
 
 
-# --- At the door -----------------------------------------------------------------------------
+# --- Invalid arguments -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -277,7 +277,7 @@ def test_impossible_numbers(options: dict[str, Any], words: str) -> None:
         lab.race(**options)
 
 
-def test_what_is_no_lock() -> None:
+def test_an_object_that_is_not_a_lock_is_refused() -> None:
     with pytest.raises(TypeError, match="object has no acquire_read, no release_read, no acquire"):
         lab.race(object)
     with pytest.raises(ValueError, match="concurrency must be one of none, mutex"):
