@@ -227,17 +227,17 @@ def test_a_table_and_back(through: str) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"kind": "slept"}, "there are no events of the kind 'slept'"),
+        ({"kind": "slept"}, "'slept' is not a kind of event"),
         ({"at": "soon"}, "invalid literal"),
         ({"value": "much"}, "invalid literal"),
         ({"at": None}, "int"),
     ],
 )
-def test_a_row_that_is_no_event(change: dict[str, Any], words: str) -> None:
+def test_a_row_that_is_not_an_event(change: dict[str, Any], words: str) -> None:
     rows = History(hold("a#1", "read", 0, 1, 2)).rows()
-    with pytest.raises(ValueError, match=f"^Row 2 is no event: .*{words}"):
+    with pytest.raises(ValueError, match=f"^Row 2 is not an event: .*{words}"):
         History.from_rows([rows[0], rows[1] | change])
-    with pytest.raises(ValueError, match=r"^Row 1 is no event: it has no 'value'\."):
+    with pytest.raises(ValueError, match=r"^Row 1 is not an event: it has no 'value'\."):
         History.from_rows([{"kind": "sent"}])
 
 
