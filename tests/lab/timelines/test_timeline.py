@@ -179,7 +179,7 @@ def test_of_several_accounts_one_is_chosen() -> None:
         lab.timeline(recording)
     assert lab.timeline(recording, "bob").lanes.account == "bob"
     assert finding(lanes_of(recording.history, "bob")) == "Nobody wrote, so nothing could get lost"
-    with pytest.raises(ValueError, match=r"Nobody took a lock of carol .* there is alice, bob"):
+    with pytest.raises(ValueError, match=r"Nobody took a lock of carol .* accounts: alice, bob"):
         lab.timeline(recording, "carol")
     with pytest.raises(ValueError, match="Nobody took a lock or changed an account"):
         lab.timeline(History([]))
