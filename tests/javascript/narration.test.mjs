@@ -94,7 +94,7 @@ test("what the plot is, and its keys, are in its label", () => {
 test("the hint says what is not shown", () => {
   const hint = (leftOut, hidden, unseen) => narration.hintWords({ leftOut }, hidden, unseen);
   const always = hint(0, 0, 0);
-  assert.ok(always.startsWith("Click it, then: "));
+  assert.ok(always.startsWith("Click the timeline, then: "));
   assert.equal(hint(0, 70, 0), `Zoom in to see 70 arrows. ${always}`);
   assert.equal(
     hint(10, 70, 500),
