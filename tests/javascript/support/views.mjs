@@ -1,4 +1,4 @@
-/* The arguments of the drawing functions, made from a scene that Python has made (scenes/*.json). */
+/* The arguments of the drawing functions, made from a stored scene (scenes/*.json). */
 
 import { readFileSync } from "node:fs";
 
