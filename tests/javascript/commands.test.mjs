@@ -33,7 +33,7 @@ function answered() {
 
 const kinds = () => sent.map((command) => command.do);
 
-test("a command is sent at once, with a number of its own", () => {
+test("a command is sent at once, with its own number", () => {
   ask("step", { thread: "alice", option: 0 });
   const [{ number, ...rest }] = sent;
   assert.deepEqual(rest, { do: "step", thread: "alice", option: 0 });
@@ -54,7 +54,7 @@ test("the next one waits until the first is answered", () => {
   assert.equal(commands.isFree, true);
 });
 
-test("another answer than the awaited one changes nothing", () => {
+test("an answer with another number changes nothing", () => {
   ask("step");
   ask("undo");
   assert.equal(commands.answer(sent[0].number + 1), false);
@@ -62,7 +62,7 @@ test("another answer than the awaited one changes nothing", () => {
   assert.deepEqual(kinds(), ["step"]);
 });
 
-test("what does nothing when its turn comes is passed over", () => {
+test("a command that has no effect at its turn is skipped", () => {
   ask("step");
   commands.enqueue(() => {});
   ask("undo");
@@ -70,7 +70,7 @@ test("what does nothing when its turn comes is passed over", () => {
   assert.deepEqual(kinds(), ["step", "undo"]);
 });
 
-test("a hundred keys wait, and further ones are dropped", () => {
+test("up to a hundred keys wait, and the others are dropped", () => {
   ask("step");
   for (let i = 0; i < 150; i++) ask("step");
   while (!commands.isFree) answered();
@@ -107,11 +107,11 @@ test("after silence the next click asks again, and a late answer goes on", () =>
   mock.timers.tick(5_000);
   ask("reset");
   assert.deepEqual(kinds(), ["step", "reset"]);
-  assert.equal(commands.answer(sent[0].number), false, "the old one is forgotten");
+  assert.equal(commands.answer(sent[0].number), false, "the old command is forgotten");
   assert.equal(answered(), true);
 });
 
-test("a channel that is gone is silence, too", () => {
+test("a closed channel counts as silence", () => {
   isGone = true;
   ask("step");
   assert.equal(silences, 1);
@@ -121,7 +121,7 @@ test("a channel that is gone is silence, too", () => {
   assert.deepEqual(kinds(), ["reset"]);
 });
 
-test("closed, it reports nothing any more", () => {
+test("after close, nothing is reported", () => {
   ask("step");
   commands.close();
   mock.timers.tick(100_000);

@@ -15,7 +15,7 @@ import { MS, rawScene, scene, viewOf } from "./support/views.mjs";
 
 const texts = (brush) => brush.called("fillText").map(({ values }) => values[0]);
 
-/* Of all moments many copies, a nanosecond apart. */
+/* A scene with many copies of every moment, a nanosecond apart. */
 function crowded(copies) {
   const raw = rawScene("paused");
   for (const [name, column] of Object.entries(raw.moments)) {
@@ -26,7 +26,7 @@ function crowded(copies) {
   return new Scene(raw);
 }
 
-test("each kind of bar has boxes of its own, and no pixel is filled twice", () => {
+test("each kind of bar has its own boxes, and no pixel is filled twice", () => {
   const view = viewOf(scene("paused"));
   const { boxes, edges } = boxesInView(view);
   const plain = boxes.length - 1;
@@ -61,7 +61,7 @@ test("bars are cut off at the edges of the view", () => {
   assert.deepEqual(boxes[WRITING], []);
 });
 
-test("a bar that is halted has the colour of what it holds and a hatch over it", () => {
+test("a halted bar has the colour of the lock that it holds, with a hatch", () => {
   const brush = fakeBrush();
   drawBars(brush, viewOf(scene("paused")));
   const fills = brush.called("fillRect").map(({ fillStyle }) => fillStyle);
@@ -75,7 +75,7 @@ test("a server that is down is not drawn", () => {
   assert.equal(brush.called("strokeRect").length, 0, "neither was paused");
 });
 
-test("an update is lost when the commit over it is made", () => {
+test("an update is shown as lost from the commit over it on", () => {
   const crosses = (ms) => {
     const brush = fakeBrush();
     const view = viewOf(scene("paused"), ms * MS);
@@ -88,7 +88,7 @@ test("an update is lost when the commit over it is made", () => {
   assert.equal(crosses(725), 4, "arrow and its shaft, line to the loss, cross");
 });
 
-test("a release's arrow is there once somebody was let in, and not if they are crowded", () => {
+test("a release has an arrow from the grant on, unless there are too many", () => {
   const drawn = (made, ms) => {
     const brush = fakeBrush();
     const hidden = drawWakeUps(brush, viewOf(made, ms * MS));
@@ -103,7 +103,7 @@ test("a release's arrow is there once somebody was let in, and not if they are c
   assert.deepEqual(drawn(new Scene(raw), 742), [0, 61]);
 });
 
-test("what has not happened yet is faint", () => {
+test("moments that have not happened yet are faint", () => {
   const brush = fakeBrush();
   assert.equal(drawMoments(brush, viewOf(scene("paused"), 539_950_000)), 0, "just now");
   const dots = brush.called("fill").map(({ globalAlpha, fillStyle }) => [globalAlpha, fillStyle]);
@@ -111,7 +111,7 @@ test("what has not happened yet is faint", () => {
   assert.deepEqual(dots, [[1, "white"], [1, "white"], [1, ink], [0.22, ink]]);
 });
 
-test("amounts are written where there is room beside their dots", () => {
+test("amounts are written if they have room beside their dots", () => {
   const brush = fakeBrush();
   const view = viewOf(scene("paused"));
   view.scale.show(505 * MS, 550 * MS);
@@ -128,7 +128,7 @@ test("too many dots are counted instead of drawn", () => {
   assert.equal(brush.called("fill").length, 0);
 });
 
-test("while it is played, a dot that has just lit up shows even in a crowd", () => {
+test("during playback, a dot that has just lit up is drawn even in a crowd", () => {
   const view = viewOf(crowded(101));
   view.playback.go(2 * MS);
   view.playback.playing = true;
@@ -137,7 +137,7 @@ test("while it is played, a dot that has just lit up shows even in a crowd", () 
   assert.equal(brush.called("fill").length, 101);
 });
 
-test("a fault has its words where there is room until the next thing in its row", () => {
+test("a fault has words if they have room before the next thing in its row", () => {
   const brush = fakeBrush();
   drawFaults(brush, viewOf(scene("paused")));
   assert.deepEqual(texts(brush), ["paused", "lease ran out"]);
@@ -170,7 +170,7 @@ test("the gap between the balances is filled, if there is one", () => {
   assert.deepEqual(unknown.calls, []);
 });
 
-test("the axis of amounts has the least and the most", () => {
+test("the axis of amounts shows the lowest and the highest", () => {
   const brush = fakeBrush();
   drawAxes(brush, viewOf(scene("paused")));
   assert.deepEqual(texts(brush).slice(-2), ["$0", "$200"]);

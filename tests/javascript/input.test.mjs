@@ -6,7 +6,7 @@ import { commandOf } from "../../bankkit/lab/timelines/static/keyboard.js";
 import { wheelMove } from "../../bankkit/lab/timelines/static/pointers.js";
 import { isDark } from "../../bankkit/lab/timelines/static/theme.js";
 
-test("keys of the timeline: some everywhere, some only in the plot", () => {
+test("some keys of the timeline work everywhere, some only in the plot", () => {
   assert.deepEqual(commandOf({ key: "]" }, false), ["step", 1]);
   assert.deepEqual(commandOf({ key: "=" }, true), commandOf({ key: "+" }, true));
   assert.deepEqual(commandOf({ key: "End" }, true), ["jump", Infinity]);
@@ -22,14 +22,14 @@ test("keys with Ctrl, Alt or ⌘ belong to the browser", () => {
   }
 });
 
-test("in the stepper a digit steps a thread, with Shift in its second way", () => {
+test("in the stepper a digit steps a thread, and Shift chooses its second way", () => {
   assert.deepEqual(stepperCommand({ key: "2", code: "Digit2" }), ["step", 1, 0]);
   assert.deepEqual(stepperCommand({ key: '"', code: "Digit2", shiftKey: true }), ["step", 1, 1]);
   assert.deepEqual(stepperCommand({ key: "3", code: "Numpad3" }), ["step", 2, 0]);
   assert.equal(stepperCommand({ key: "0", code: "Digit0" }), undefined);
 });
 
-test("in the stepper letters press buttons, large or small, and a held key does it once", () => {
+test("in the stepper letters of either case press buttons, and a held key does it once", () => {
   assert.deepEqual(stepperCommand({ key: "u", code: "KeyU" }), ["press", "undo"]);
   assert.deepEqual(stepperCommand({ key: "Backspace", code: "Backspace" }), ["press", "undo"]);
   assert.deepEqual(stepperCommand({ key: "R", code: "KeyR" }), ["press", "reset"]);
@@ -44,11 +44,11 @@ test("a wheel zooms; sideways or with Shift it pans", () => {
   const { zoom } = wheelMove({ deltaX: 0, deltaY: -400 }, false);
   assert.equal(zoom, Math.E);
   const back = wheelMove({ deltaX: 0, deltaY: 400 }, false).zoom;
-  assert.ok(Math.abs(zoom * back - 1) < 1e-12, "there and back is where it was");
+  assert.ok(Math.abs(zoom * back - 1) < 1e-12, "zooming in and out again restores the view");
   assert.ok(wheelMove({ deltaX: 0, deltaY: -4 }, true).zoom > wheelMove({ deltaX: 0, deltaY: -4 }, false).zoom);
 });
 
-test("a paper is dark or light, in every form in which a browser says it", () => {
+test("a background is recognized as dark or light in every format of a browser", () => {
   assert.equal(isDark("rgb(17, 17, 17)"), true);
   assert.equal(isDark("rgb(255, 255, 255)"), false);
   assert.equal(isDark("rgba(0, 0, 255, 0.5)"), true);

@@ -11,13 +11,13 @@ function crowded(rows) {
   return new Layout(new Scene(raw));
 }
 
-test("few rows are high, many are low, and none is too low to point at", () => {
+test("rows get lower as they get more, but never too low to point at", () => {
   assert.equal(new Layout(scene("paused")).row, 52);
   assert.equal(crowded(17).row, 23);
   assert.equal(crowded(200).row, 13);
 });
 
-test("the lanes, the balance and the axis follow each other from above", () => {
+test("the lanes, the balance and the axis follow each other from top to bottom", () => {
   const made = new Layout(scene("paused"));
   assert.equal(made.lanesHeight, 4 * 52);
   assert.equal(made.middle(0), 26);
@@ -27,7 +27,7 @@ test("the lanes, the balance and the axis follow each other from above", () => {
   assert.equal(made.height, made.base + AXIS);
 });
 
-test("each kind of bar has a height by which it is known without colours", () => {
+test("the height of a bar shows its kind without colours", () => {
   const made = new Layout(scene("paused"));
   assert.ok(made.barHeight(WAITING) < made.barHeight(READING));
   assert.ok(made.barHeight(READING) < made.barHeight(WRITING));
@@ -36,7 +36,7 @@ test("each kind of bar has a height by which it is known without colours", () =>
   assert.ok(made.serverHeight("up") < made.serverHeight("paused"));
 });
 
-test("amounts lie between the lanes and the axis, the higher the more", () => {
+test("amounts lie between the lanes and the axis, larger ones higher", () => {
   const made = new Layout(scene("paused"));
   made.range = [0, 20_000];
   const [none, some, all] = [0, 10_000, 20_000].map((cents) => made.money(cents));
@@ -46,7 +46,7 @@ test("amounts lie between the lanes and the axis, the higher the more", () => {
   assert.equal(made.money(500), (none + all) / 2, "a balance that never changes is in the middle");
 });
 
-test("a client's server is told below its name if there is one, and room", () => {
+test("a client's server is below its name if there is one server, and room", () => {
   assert.deepEqual(new Layout(scene("paused")).labels(), [
     { name: "client 1", place: "at server 1" },
     { name: "client 2", place: "at server 2" },
@@ -62,7 +62,7 @@ test("a client's server is told below its name if there is one, and room", () =>
   assert.equal(second.name, "a client with a…");
 });
 
-test("the names get what they need, up to a quarter of the width", () => {
+test("the names get the width that they need, up to a quarter of the plot", () => {
   assert.equal(labelColumn(70.2, 800), 83);
   assert.equal(labelColumn(10, 800), 64);
   assert.equal(labelColumn(500, 800), 200);

@@ -6,7 +6,7 @@ import { MS, scene } from "./support/views.mjs";
 
 const paused = scene("paused"), killed = scene("killed");
 
-test("a wait says how long, who held the lock, and who let it in", () => {
+test("a wait names its duration, the holders of the lock, and the releasing client", () => {
   assert.equal(
     narration.barWords(paused, 3),
     "client 2: Deposit at server 2\nwaits 440 ms for the lock, to write\n" +
@@ -18,7 +18,7 @@ test("a wait says how long, who held the lock, and who let it in", () => {
   );
 });
 
-test("a hold says what was read and written, and what was lost", () => {
+test("a hold names the amounts read and written, and the lost update", () => {
   assert.equal(
     narration.barWords(paused, 4),
     "client 2: Deposit at server 2\nwrites for 31 ms\nread $0, wrote $100\n✗ this was lost",
@@ -30,7 +30,7 @@ test("a hold says what was read and written, and what was lost", () => {
   );
 });
 
-test("a server runs, is paused or is gone", () => {
+test("a server's words say that it runs, is paused or is gone", () => {
   const words = killed.serverSpans.map((span) => narration.serverWords(killed, span));
   assert.deepEqual(words, [
     "server 1 runs\n60 ms", "server 1 is gone\n540 ms", "server 2 runs\n600 ms",
@@ -41,7 +41,7 @@ test("a server runs, is paused or is gone", () => {
   );
 });
 
-test("the balance is told with what is missing, and only where it is known", () => {
+test("the balance is told with the missing amount, if it is known", () => {
   assert.equal(narration.balanceWords(paused, 600 * MS), "600 ms\nbalance $100");
   assert.equal(
     narration.balanceWords(paused, 730 * MS),
@@ -51,7 +51,7 @@ test("the balance is told with what is missing, and only where it is known", () 
   assert.equal(narration.balanceWords(paused, -1), "");
 });
 
-test("each event is told when it happens, and not a moment before", () => {
+test("each event is told at its time, and not before", () => {
   const told = (ms) => narration.eventWords(paused, ms * MS);
   assert.equal(told(0), "client 1 waits");
   assert.equal(told(1), "client 1 writes");
@@ -67,7 +67,7 @@ test("each event is told when it happens, and not a moment before", () => {
   );
 });
 
-test("if very much happens at once, it is counted", () => {
+test("many events at one time are counted", () => {
   const busy = scene("paused");
   busy.start.fill(0);
   busy.end.fill(10);
@@ -75,7 +75,7 @@ test("if very much happens at once, it is counted", () => {
   assert.equal(narration.eventWords(busy, 0), "6 things happen");
 });
 
-test("a screen reader hears the time, what happens, and the balance", () => {
+test("a screen reader hears the time, the events and the balance", () => {
   assert.equal(
     narration.spokenWords(paused, 1 * MS),
     "1 ms. client 1 writes. Balance $0, expected $0.",
@@ -83,7 +83,7 @@ test("a screen reader hears the time, what happens, and the balance", () => {
   assert.equal(narration.spokenWords(paused, 650 * MS), "650 ms. Balance $100, expected $100.");
 });
 
-test("what the plot is, and its keys, are in its label", () => {
+test("the label of the plot has its description and its keys", () => {
   const label = narration.plotLabel(paused);
   assert.ok(label.startsWith(paused.line));
   for (const key of ["Space", "plus", "minus", "0", "brackets", "Home", "End"]) {
@@ -91,10 +91,10 @@ test("what the plot is, and its keys, are in its label", () => {
   }
 });
 
-test("the hint says what is not shown", () => {
+test("the hint says how much is not shown", () => {
   const hint = (leftOut, hidden, unseen) => narration.hintWords({ leftOut }, hidden, unseen);
   const always = hint(0, 0, 0);
-  assert.ok(always.startsWith("Click it, then: "));
+  assert.ok(always.startsWith("Click the timeline, then: "));
   assert.equal(hint(0, 70, 0), `Zoom in to see 70 arrows. ${always}`);
   assert.equal(
     hint(10, 70, 500),

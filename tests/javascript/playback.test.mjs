@@ -6,7 +6,7 @@ import { CALM, LIVELY } from "./support/views.mjs";
 
 const LENGTH = 1_000_000_000; // nanoseconds
 
-/* Plays in steps of so many milliseconds; returns the times that were shown. */
+/* Plays in steps of a number of milliseconds; returns the times that were shown. */
 function play(playback, step, pictures = 10_000) {
   const seen = [];
   for (let i = 0; i < pictures && playback.playing; i++) {
@@ -15,29 +15,29 @@ function play(playback, step, pictures = 10_000) {
   return seen;
 }
 
-test("before it is played, everything has happened", () => {
+test("before playback, the whole recording is shown", () => {
   const made = new Playback(LENGTH, 0, LIVELY);
   assert.equal(made.at, LENGTH);
   assert.equal(made.playing, false);
 });
 
-test("it takes longer if there is more to follow, within limits", () => {
+test("playback takes longer if there are more moments, within limits", () => {
   const seconds = [0, 30, 5000].map((moments) => new Playback(LENGTH, moments, LIVELY).seconds);
   assert.deepEqual(seconds, [5, 9, 24]);
 });
 
-test("it plays from the start to the end, in the time that it should take", () => {
+test("it plays from the start to the end in the planned time", () => {
   const made = new Playback(LENGTH, 0, LIVELY);
   made.start();
   const seen = play(made, 100);
-  assert.equal(seen[0], 0, "the first picture starts the clock");
+  assert.equal(seen[0], 0, "the first frame starts the clock");
   assert.equal(seen.length, 51, "five seconds");
   assert.equal(seen.at(-1), LENGTH);
   assert.equal(made.playing, false);
   for (let i = 1; i < seen.length; i++) assert.ok(seen[i] > seen[i - 1]);
 });
 
-test("at four times the speed it takes a quarter of the time", () => {
+test("at four times the speed, playback takes a quarter of the time", () => {
   const made = new Playback(LENGTH, 0, LIVELY);
   made.speed = 4;
   made.start();
@@ -46,7 +46,7 @@ test("at four times the speed it takes a quarter of the time", () => {
   assert.equal(made.slowness(4), 1.25);
 });
 
-test("paused and started again it goes on, and the time between does not count", () => {
+test("playback continues after a pause, and the pause does not count", () => {
   const made = new Playback(LENGTH, 0, LIVELY);
   made.start();
   play(made, 100, 11);
@@ -58,7 +58,7 @@ test("paused and started again it goes on, and the time between does not count",
   assert.equal(made.at, at);
 });
 
-test("a page that was hidden for an hour goes on by a second", () => {
+test("a page that was hidden for an hour advances by one second", () => {
   const made = new Playback(LENGTH, 0, LIVELY);
   made.start();
   made.advance(0);
@@ -66,7 +66,7 @@ test("a page that was hidden for an hour goes on by a second", () => {
   assert.equal(made.at, LENGTH / 5);
 });
 
-test("a time outside the recording is its nearest end", () => {
+test("a time outside the recording becomes its nearest end", () => {
   const made = new Playback(LENGTH, 0, LIVELY);
   made.go(-5);
   assert.equal(made.at, 0);
@@ -74,7 +74,7 @@ test("a time outside the recording is its nearest end", () => {
   assert.equal(made.at, LENGTH);
 });
 
-test("readers who want no motion get two pictures a second", () => {
+test("readers who prefer no motion get two frames a second", () => {
   const made = new Playback(LENGTH, 0, CALM);
   made.start();
   const seen = play(made, 100);
@@ -85,7 +85,7 @@ test("readers who want no motion get two pictures a second", () => {
   assert.equal(made.glow(0), 0);
 });
 
-test("what has just happened glows while it is played, and fades", () => {
+test("during playback, a moment glows when it has happened, and fades", () => {
   const made = new Playback(LENGTH, 0, LIVELY);
   made.start();
   made.advance(0);

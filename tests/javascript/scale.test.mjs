@@ -9,7 +9,7 @@ function scale(length = 1_000_000) {
 
 const view = ({ from, to }) => [from, to];
 
-test("times and places are each other's inverse", () => {
+test("conversions between times and places are inverse", () => {
   const made = scale();
   assert.equal(made.x(0), 100);
   assert.equal(made.x(1_000_000), 800);
@@ -19,7 +19,7 @@ test("times and places are each other's inverse", () => {
   }
 });
 
-test("what is zoomed at stays where it is", () => {
+test("the time around which the view zooms keeps its place", () => {
   const made = scale();
   const before = made.x(300_000);
   made.zoom(1.6, 300_000);
@@ -27,7 +27,7 @@ test("what is zoomed at stays where it is", () => {
   assert.equal(made.span, 1_000_000 / 1.6);
 });
 
-test("a view is never outside the recording, longer than it, or too short to see", () => {
+test("a view is never outside the recording, longer than it, or too short", () => {
   const made = scale();
   made.pan(0.5);
   assert.deepEqual(view(made), [0, 1_000_000]);
@@ -42,7 +42,7 @@ test("a view is never outside the recording, longer than it, or too short to see
   assert.deepEqual(view(short), [0, 50]);
 });
 
-test("zoomed in and out again, all is in view", () => {
+test("after zooming in and out again, the whole recording is in view", () => {
   const made = scale();
   for (const factor of [1.6, 1.6, 1 / 1.6, 1 / 1.6, 1 / 1.6]) made.zoom(factor, 777_777);
   assert.deepEqual(view(made), [0, 1_000_000]);
@@ -58,7 +58,7 @@ test("the view follows a time that leaves it, and only then", () => {
   assert.deepEqual(view(made), [40_000, 140_000]);
 });
 
-test("ticks are round times in view, far enough apart for their words", () => {
+test("ticks are round times in view, far enough apart for their labels", () => {
   for (const length of [700, 50_000, 2_500_000, 742_000_000, 90_000_000_000]) {
     for (const factor of [1, 3, 40]) {
       const made = scale(length);
@@ -74,7 +74,7 @@ test("ticks are round times in view, far enough apart for their words", () => {
   }
 });
 
-test("the unit of the ticks fits what is in view", () => {
+test("the unit of the ticks fits the view", () => {
   const words = (length) => scale(length).ticks().map((tick) => tick.words);
   assert.deepEqual(words(1000).slice(0, 3), ["0.0 µs", "0.2 µs", "0.4 µs"]);
   assert.deepEqual(words(742_000_000).slice(0, 2), ["0 ms", "100 ms"]);

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { Scene, STALE, WAITING, WRITING } from "../../bankkit/lab/timelines/static/scene.js";
 import { MS, rawScene, scene } from "./support/views.mjs";
 
-test("rows are counted over all lanes, of clients and then of servers", () => {
+test("rows are counted over all lanes, first of clients and then of servers", () => {
   const raw = rawScene("paused");
   raw.rows = [3, 1];
   raw.bars.row[2] = 2;
@@ -17,7 +17,7 @@ test("rows are counted over all lanes, of clients and then of servers", () => {
   assert.deepEqual([made.losses[0].lostRow, made.losses[0].byRow], [3, 0]);
 });
 
-test("the bars in view are all that reach into it", () => {
+test("the bars in view are all bars that overlap it", () => {
   const made = scene("paused");
   for (let from = 0; from < made.length; from += 13 * MS) {
     for (const to of [from, from + 5 * MS, from + 300 * MS]) {
@@ -46,14 +46,14 @@ test("the balance is that of the last step, and unknown before the first", () =>
   assert.equal(made.balance(-1), null);
 });
 
-test("the range of the balance has the step that began before the view", () => {
+test("the range of the balance includes the step that began before the view", () => {
   const made = scene("paused");
   assert.deepEqual(made.range(0, 100 * MS), [0, 0]);
   assert.deepEqual(made.range(600 * MS, 700 * MS), [10_000, 10_000]);
   assert.deepEqual(made.range(700 * MS, 742 * MS), [10_000, 20_000]);
 });
 
-test("from event to event, there and back, all are visited", () => {
+test("stepping forward and back visits every event", () => {
   const made = scene("paused");
   const there = [0];
   for (let i = 1; i < made.events.length; i++) there.push(made.eventBeside(there.at(-1), 1));
@@ -80,7 +80,7 @@ test("the words of a mark have room until the next thing in its row", () => {
   assert.deepEqual(made.marks.map(({ until }) => until), [700 * MS, 700 * MS, Infinity]);
 });
 
-test("a scene with nothing in it but one call is a scene", () => {
+test("a scene may have a single call", () => {
   const raw = rawScene("killed");
   for (const column of Object.values(raw.steps)) column.length = 0;
   for (const column of Object.values(raw.moments)) column.length = 0;

@@ -10,7 +10,7 @@ const alice = { name: "alice", state: "ready", does: "call store.read", waits: "
 const bob = { name: "bob", state: "waiting", does: "", waits: "waits for gate", moves: [{ option: 1, does: "acquire gate: timed out" }] };
 const step = { thread: "bob", does: "call store.commit", at: "store.py:12", preempts: false };
 
-test("the status says what is most urgent", () => {
+test("the status says the most urgent thing", () => {
   const open = { verdict: { kind: "open", text: "" } };
   const reached = { verdict: { kind: "reached", text: "Goal reached." } };
   assert.deepEqual(words.status(open), { words: "Which thread makes the next step?", kind: "open" });
@@ -68,7 +68,7 @@ test("the keys of the threads, and why a key did nothing", () => {
   assert.equal(words.cannotStep("bob", 1), "bob has no other option now.");
 });
 
-test("the table has the steps in order, and below them who waits and will not be woken", () => {
+test("the table lists the steps in order, and below them the threads that nobody will wake", () => {
   const stuck = { ...alice, state: "stuck", waits: "waits for changed" };
   const rows = scheduleRows([step, { ...step, thread: "alice", preempts: true }], [stuck, bob]);
   assert.deepEqual(rows.map(({ mark, thread, does }) => [mark, thread, does]), [
@@ -80,7 +80,7 @@ test("the table has the steps in order, and below them who waits and will not be
   assert.deepEqual(scheduleRows([], [alice, bob]), []);
 });
 
-test("code in prose is marked by backticks", () => {
+test("backticks mark code in prose", () => {
   assert.deepEqual(proseParts("Make `lost` 100."), [
     { words: "Make ", isCode: false }, { words: "lost", isCode: true },
     { words: " 100.", isCode: false },
@@ -88,7 +88,7 @@ test("code in prose is marked by backticks", () => {
   assert.deepEqual(proseParts("Plain."), [{ words: "Plain.", isCode: false }]);
 });
 
-test("comments and docstrings are quiet, and code after them is not", () => {
+test("comments and docstrings are dimmed, and code after them is not", () => {
   const lines = [
     "def f():", '    """One line."""', "    # why", "    x = 1  # beside", '    """Several', "    x = 2",
     '    """', "    return x", '    t = """text', '    """', "    return t",

@@ -7,43 +7,43 @@ import { MS, scene, viewOf } from "./support/views.mjs";
 const view = viewOf(scene("paused"));
 const { layout, scale } = view;
 
-/* What is told at a time, in the middle of a row. */
+/* The tooltip at a time, in the middle of a row. */
 const at = (ms, row) => wordsAt(view, scale.x(ms * MS), layout.middle(row));
 
-test("a bar tells of itself", () => {
+test("the tooltip of a bar describes it", () => {
   assert.ok(at(300, 0).includes("holds the lock, halted for 440 ms"));
   assert.ok(at(300, 1).includes("waits 440 ms"));
 });
 
-test("nothing is told left of the lanes, and where there is nothing", () => {
+test("there is no tooltip left of the lanes, or where nothing is drawn", () => {
   assert.equal(wordsAt(view, 50, layout.middle(0)), "");
   assert.equal(at(20, 1), "");
   assert.equal(at(650, 0), "");
 });
 
-test("a bar may be missed by three pixels", () => {
+test("the pointer may miss a bar by three pixels", () => {
   const end = scale.x(541 * MS);
   assert.ok(wordsAt(view, end + 2, layout.middle(1)).includes("writes"));
   assert.equal(wordsAt(view, end + 4, layout.middle(1)), "");
 });
 
-test("where two bars touch, the one that holds the lock is told", () => {
+test("if two bars touch, the tooltip describes the one that holds the lock", () => {
   const near = viewOf(scene("paused"));
   near.scale.show(510 * MS, 520 * MS);
   assert.ok(wordsAt(near, near.scale.left, layout.middle(1)).includes("writes for 31 ms"));
 });
 
-test("a mark goes before the bar that it stands on", () => {
+test("a mark takes precedence over the bar below it", () => {
   assert.equal(at(500, 0), "the lease of client 1 runs out\n500 ms");
   assert.equal(at(60, 2), "server 1 is paused\n60 ms");
 });
 
-test("a server tells whether it runs", () => {
+test("the tooltip of a server says whether it runs", () => {
   assert.equal(at(300, 2), "server 1 is paused\n640 ms");
   assert.equal(at(300, 3), "server 2 runs\n742 ms");
 });
 
-test("below the lanes it is the balance that is told", () => {
+test("below the lanes, the tooltip shows the balance", () => {
   const words = wordsAt(view, scale.x(735 * MS), layout.lanesHeight + 40);
   assert.equal(words, "735 ms\nbalance $100\nexpected $200\n✗ $100 lost");
 });

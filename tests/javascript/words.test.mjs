@@ -3,7 +3,7 @@ import { test } from "node:test";
 
 import * as words from "../../bankkit/lab/timelines/static/words.js";
 
-test("cents are dollars, with cents only where there are some", () => {
+test("amounts are written in dollars, with cents only if there are any", () => {
   const cents = [0, 5, 100, 12_345, -10_000, 123_456_700];
   assert.deepEqual(cents.map(words.dollars), [
     "$0", "$0.05", "$1", "$123.45", "-$100", "$1,234,567",
@@ -17,25 +17,25 @@ test("a duration has three digits and the unit that fits them", () => {
   ]);
 });
 
-test("a loss and its contrary", () => {
+test("a loss, and a surplus", () => {
   assert.equal(words.lossWords(10_000), "✗ $100 lost");
   assert.equal(words.lossWords(-50), "✗ $0.50 too much");
 });
 
-test("a speed is compared with what really happened", () => {
+test("a speed is compared with the recorded events", () => {
   assert.equal(words.speedWords(12_345), "12,000× slower");
   assert.equal(words.speedWords(1), "1× slower");
   assert.equal(words.speedWords(0.04), "25× faster");
 });
 
-test("names are listed, and counted from the fifth on", () => {
+test("up to four names are listed, and more are counted", () => {
   const names = ["ann", "ben", "cleo", "dora", "eve"];
   assert.deepEqual([0, 1, 2, 3, 4, 5].map((count) => words.listed(names.slice(0, count))), [
     "", "ann", "ann and ben", "ann, ben, cleo", "ann, ben, cleo, dora", "ann, ben, cleo and 2 more",
   ]);
 });
 
-test("a long name is shortened, and a call names its client, whatever is in the name", () => {
+test("a long name is shortened, and a call's id gives its client for any name", () => {
   assert.equal(words.shortened("sixteen letters!"), "sixteen letters!");
   assert.equal(words.shortened("a client with a long name"), "a client with a…");
   assert.equal(words.clientOf("client #2#17"), "client #2");

@@ -1,1 +1,1 @@
-"""What happens to calls in a running bank: noted from outside, read, drawn, and handed on."""
+"""Recordings of the calls of a running bank: made from outside, analysed, and exported."""

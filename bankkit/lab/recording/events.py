@@ -1,4 +1,4 @@
-"""What can happen to a call or to a server, and a call as the events that happened to it."""
+"""The events of calls and servers, and a call as the list of its events."""
 
 from __future__ import annotations
 
@@ -6,25 +6,26 @@ from dataclasses import dataclass
 from typing import Literal
 
 EventKind = Literal[
-    "sent",  # client: the call was made · note: the method
-    "encoded",  # client: the request became bytes · value: how many
-    "arrived",  # server: the call is there, its bytes and a thread are still to come · note: method
-    "began",  # server: a thread works on it · value: bytes received
-    "asked",  # a lock · note: read or write
-    "granted",  # the lock · note: read or write
-    "timeout",  # the lock was not had in time · note: read or write
-    "reading",  # the store is asked for the account
-    "read",  # · value: the balance · note: `replied` if the request was answered before
-    "committing",  # the store is asked for a change · note: how · value: the new balance or, for
-    # `add`, the difference
-    "committed",  # · value: the balance · note: how (commit, compare_and_set, add or create), or
-    # `replied` if the request was answered before
-    "failed",  # the lock, or the store a read or a change, for another reason · note: why
-    "released",  # the lock, or what was held of it until now · note: read or write
-    "expired",  # the lease of the lock that the call held · note: read or write
-    "replied",  # server: the answer is made · note: the status code
-    "received",  # client: the answer is there · note: the status code
-    # Of a server, or of Redis, and not of a call:
+    "sent",  # client: it made the call · note: the method
+    "encoded",  # client: it encoded the request · value: the number of bytes
+    "arrived",  # server: the call arrived, without its bytes or a thread yet · note: the method
+    "began",  # server: a thread works on the call · value: the number of bytes received
+    "asked",  # the call asked for a lock · note: read or write
+    "granted",  # the call got the lock · note: read or write
+    "timeout",  # the call did not get the lock in time · note: read or write
+    "reading",  # the server asks the store for the account
+    "read",  # the store replied · value: the balance · note: `replied` if the request was
+    # answered before
+    "committing",  # the server asks the store for a change · note: how · value: the new balance
+    # or, for `add`, the difference
+    "committed",  # the store replied · value: the balance · note: how (commit, compare_and_set,
+    # add or create), or `replied` if the request was answered before
+    "failed",  # the lock, a read or a change failed for another reason · note: the reason
+    "released",  # the call released the lock, or gave up a lock that was lost · note: read or write
+    "expired",  # the lease of the lock that the call held expired · note: read or write
+    "replied",  # server: it made the reply · note: the status code
+    "received",  # client: it received the reply · note: the status code
+    # These events belong to a server or to Redis, not to a call:
     "started",  # for the first time or again
     "killed",
     "paused",
@@ -33,51 +34,52 @@ EventKind = Literal[
 
 
 OF_SERVERS = ("started", "killed", "paused", "resumed")
-"""The kinds of events that happen to a server."""
+"""The kinds of events that belong to a server."""
 
 REDIS = "Redis"
-"""Its name among the servers, for what happens to it."""
+"""The name that stands for Redis where an event names its server."""
 
 FENCED_OFF = "LOCK_LOST"
-"""The reason of a call that lost its lock before its change, which was not made then."""
+"""The reason of a call that lost its lock before its change; the change was not applied."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedEvent:
-    """Something that happened to a call. Balances are in cents."""
+    """An event of a call or a server. Balances are in cents."""
 
     at: int
     """Nanoseconds on the clock of `time.monotonic_ns`, one for all processes of a machine."""
     call: str
-    """The id of the call: `CLIENT#NUMBER`; empty if it happened to a server."""
+    """The id of the call, `CLIENT#NUMBER`; empty for an event of a server."""
     kind: EventKind
     account: str = ""
     value: int | None = None
     note: str = ""
     server: str = ""
-    """The name of the server that it happened in, where there are several."""
+    """The server in which it happened, if there are several."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call with its events in the order of their times."""
+    """One call with its events in order of time."""
 
     id: str
     method: str
     account: str
     events: tuple[RecordedEvent, ...]
     reason: str = ""
-    """The ErrorInfo's, of a call that the bank refused."""
+    """The reason in the ErrorInfo if the bank refused the call; otherwise empty."""
 
     @property
     def client(self) -> str:
+        """The name of the client, taken from the id."""
         return client_of(self.id)
 
     @property
     def status(self) -> str:
         """The name of the status code that the client got; empty while the call is in flight.
 
-        Of a call whose client was not recorded: what the server answered.
+        If the client was not recorded, this is the status code that the server sent.
         """
         for kind in ("received", "replied"):
             for event in self.events:
@@ -86,14 +88,14 @@ class Call:
         return ""
 
     def find(self, kind: EventKind) -> RecordedEvent | None:
-        """The first event of this kind, if there is one."""
+        """The first event of this kind; None if there is none."""
         return next((event for event in self.events if event.kind == kind), None)
 
     def find_last(self, kind: EventKind) -> RecordedEvent | None:
-        """The last one: a call that gRPC has tried again has several."""
+        """The last event of this kind; a call that gRPC has retried may have several."""
         return next((event for event in reversed(self.events) if event.kind == kind), None)
 
 
 def client_of(call: str) -> str:
-    """The name of the client that made the call of this id."""
+    """The name of the client that made the call with this id."""
     return call.rpartition("#")[0]

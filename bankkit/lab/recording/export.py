@@ -1,16 +1,17 @@
-"""A recording for other programs: as a trace that Perfetto opens, and as a table.
+"""Export of a recording to other programs: as a trace for Perfetto, and as a table.
 
     lab.chrome_trace(result, "race.json")    # open it at ui.perfetto.dev
     lab.to_csv(result, "race.csv")
 
-The trace has three kinds of processes. Under `clients`, a thread for each lane has the calls,
-within them the waits, reads and writes, and arrows from a release to whom it let in. Under each
-account are its lock's holds, its balance, and the updates that were lost. Under `servers`, where
-there are several, a thread for each has when it ran or was paused, and its faults.
+The trace has three kinds of processes. `clients` has a thread for each lane. The thread shows the
+calls; within them the waits, reads and writes; and arrows from a release to the calls that it let
+in. Each account is a process that shows the holds of its lock, its balance, and its lost updates.
+If there are several servers, `servers` has a thread for each: it shows when the server ran or was
+paused, and its faults.
 
 Source: Duca and Sinclair, "Trace Event Format",
-https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU. Slices of one
-thread must nest there, so calls that one client has in flight together get a thread each.
+https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU. In this format,
+slices of one thread must nest, so concurrent calls of one client get a thread each.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from bankkit.lab.recording.spans import Span
 TraceEvent = dict[str, Any]
 
 CLIENTS = 1
-"""The process id of all clients; accounts have those after it, and servers the last one."""
+"""The process id of all clients. The ids of the accounts follow; the servers have the last one."""
 
 _HOLDS = {
     "reading": "reads", "writing": "writes", "halted": "holds it, halted",
@@ -42,9 +43,9 @@ _COLUMNS = ("at", "call", "kind", "account", "value", "note", "server", "reason"
 
 
 def to_csv(source: Recorded | History, file: str | Path | TextIO) -> None:
-    """Write the events as a table, a line each: what `History.from_rows` reads back.
+    """Write the events as a CSV table, one line each; `History.from_rows` reads it back.
 
-    `file` is its path, or a text file opened with `newline=""`.
+    `file` is a path, or a text file opened with `newline=""`.
     """
     if not isinstance(file, str | Path):
         table = csv.DictWriter(file, _COLUMNS)
@@ -58,21 +59,23 @@ def to_csv(source: Recorded | History, file: str | Path | TextIO) -> None:
 def chrome_trace(source: Recorded | History, path: str | Path | None = None) -> dict[str, Any]:
     """The recording in the Chrome trace event format, ready for `json.dump`.
 
-    Also written to the file at `path`, if one is given.
+    If `path` is given, the trace is also written to that file.
     """
     trace = {
         "traceEvents": list(_Trace(history_of(source)).events()),
-        "displayTimeUnit": "ns",  # or viewers round to milliseconds
+        "displayTimeUnit": "ns",  # without it, viewers round to milliseconds
     }
     if path is not None:
         Path(path).write_text(json.dumps(trace), encoding="utf-8")
     return trace
 
 
-# --- Below: how it is done -----------------------------------------------------------------------
+# --- Implementation ------------------------------------------------------------------------------
 
 
 class _Trace:
+    """The events of a trace, generated from a history."""
+
     def __init__(self, history: History) -> None:
         self.history = history
         self.start = history.events[0].at if history.events else 0
@@ -97,12 +100,12 @@ class _Trace:
         return (at - self.start) / 1e3
 
     def _life(self, call: Call) -> tuple[int, int]:
-        """From its first event to its last; a wait or a hold may last still."""
+        """The times of the first event and of the end, which may be the end of a wait or a hold."""
         ends = (span.end for span in self.spans[call.id])
         return call.events[0].at, max((call.events[-1].at, *ends))
 
     def _threads(self) -> dict[str, int]:
-        """The thread id of each call: that of its client, or a further one if it is busy."""
+        """The thread id of each call; concurrent calls of one client get different threads."""
         lives = ((call.id, call.client, *self._life(call)) for call in self.history.calls)
         rows = rows_of(lives)
         lanes = sorted(
@@ -160,7 +163,7 @@ class _Trace:
         }  # fmt: skip
 
     def _wake_ups(self) -> Iterator[TraceEvent]:
-        """Arrows, which start and end within the slices of those who released and were let in."""
+        """Arrows from the slice of the releasing call to the slice of the call that it let in."""
         for number, wake_up in enumerate(self.history.wake_ups, 1):
             both = {"name": "lets in", "cat": "wake-up", "id": number, "pid": CLIENTS}
             yield both | {
@@ -173,7 +176,7 @@ class _Trace:
             }  # fmt: skip
 
     def _holds(self, account: str, process: int) -> Iterator[TraceEvent]:
-        """Several may hold a lock to read at once: slices that need not nest."""
+        """The holds as asynchronous slices, which need not nest: readers may hold it together."""
         for number, span in enumerate(self.history.spans):
             if span.account != account or span.kind == "waiting":
                 continue
@@ -189,7 +192,7 @@ class _Trace:
             order = writes(self.history, account)
             lost = lost_updates(self.history, account)
         except ValueError:
-            return  # something that was not recorded changed it as well
+            return  # a change that was not recorded makes the balance unknown
         if not order:
             return
         expected = order[0].read

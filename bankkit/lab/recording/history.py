@@ -1,7 +1,7 @@
-"""What happened, as data: events, and what can be read off them.
+"""The recorded events as a value, and what follows from them: calls, waits, holds, wake-ups.
 
-A `History` is a value: it never changes, needs no bank, and can be put together from the parts that
-several processes recorded (`merge`), saved as a plain table (`rows`), and read back (`from_rows`).
+A `History` never changes and needs no bank. `merge` joins the parts that several processes
+recorded, `rows` turns a history into a plain table, and `from_rows` reads the table back.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from bankkit.lab.recording.spans import (
 
 
 class History:
-    """Events in the order of their times, and what follows from them."""
+    """Events in order of time, and what follows from them."""
 
     def __init__(
         self, events: Iterable[RecordedEvent], reasons: Mapping[str, str] | None = None
@@ -35,40 +35,40 @@ class History:
 
     @staticmethod
     def merge(*parts: History) -> History:
-        """One history of what several processes of this machine recorded.
+        """Join the histories that several processes of this machine recorded.
 
-        A call that a client recorded in one and a server in another becomes one call.
+        If one process recorded a call's client and another its server, they become one call.
         """
         reasons = {call: reason for part in parts for call, reason in part._reasons.items()}
         return History(itertools.chain.from_iterable(part.events for part in parts), reasons)
 
     def rows(self) -> list[dict[str, Any]]:
-        """The events as a plain table, a dict each, for pandas, `csv` or JSON."""
+        """The events as a plain table, one dict each, for pandas, `csv` or JSON."""
         return [
             asdict(event) | {"reason": self._reasons.get(event.call, "")} for event in self.events
         ]
 
     @staticmethod
     def from_rows(rows: Iterable[Mapping[str, Any]]) -> History:
-        """The history that `rows` made; numbers may be text, as from a CSV file.
+        """Build a history from rows as `rows` returns them; numbers may be text, as in a CSV file.
 
-        ValueError for a row that is no event.
+        Raises ValueError for a row that is not an event.
         """
         events, reasons = [], {}
         for number, row in enumerate(rows, 1):
             try:
                 kind = row["kind"]
                 if kind not in get_args(EventKind):
-                    raise ValueError(f"there are no events of the kind {kind!r}")
+                    raise ValueError(f"{kind!r} is not a kind of event")
                 value = None if row["value"] in (None, "") else int(row["value"])
                 event = RecordedEvent(
                     int(row["at"]), row["call"], kind, row["account"], value, row["note"],
                     row.get("server") or "",
                 )  # fmt: skip
             except KeyError as error:
-                raise ValueError(f"Row {number} is no event: it has no {error}.") from None
+                raise ValueError(f"Row {number} is not an event: it has no {error}.") from None
             except (TypeError, ValueError) as error:
-                raise ValueError(f"Row {number} is no event: {error}.") from None
+                raise ValueError(f"Row {number} is not an event: {error}.") from None
             events.append(event)
             if row.get("reason"):
                 reasons[event.call] = row["reason"]
@@ -94,23 +94,23 @@ class History:
 
     @cached_property
     def clients(self) -> tuple[str, ...]:
-        """Their names, `client 2` before `client 10`."""
+        """The names of the clients; `client 2` comes before `client 10`."""
         return tuple(sorted({call.client for call in self.calls}, key=_by_number))
 
     @cached_property
     def accounts(self) -> tuple[str, ...]:
-        """The ids of the accounts that calls were about."""
+        """The ids of the accounts that calls named, in alphabetical order."""
         return tuple(sorted({call.account for call in self.calls if call.account}))
 
     @cached_property
     def servers(self) -> tuple[str, ...]:
-        """The names of those that the events tell apart, `server 2` before `server 10`."""
+        """The names of the servers; `server 2` comes before `server 10`, and Redis is last."""
         names = {event.server for event in self.events} - {""}
         return tuple(sorted(names, key=lambda name: (name == REDIS, _by_number(name))))
 
     @cached_property
     def server_spans(self) -> tuple[ServerSpan, ...]:
-        """When each server ran, was paused or was gone; in the order of `servers` and of time."""
+        """When each server ran, was paused or was down; in order of `servers`, then of time."""
         if not self.events:
             return ()
         return tuple(
@@ -122,7 +122,7 @@ class History:
 
     @cached_property
     def _of_servers(self) -> dict[str, list[RecordedEvent]]:
-        """What happened to each."""
+        """The events of each server, by its name."""
         found: dict[str, list[RecordedEvent]] = {server: [] for server in self.servers}
         for event in self.events:
             if event.kind in OF_SERVERS:
@@ -131,10 +131,10 @@ class History:
 
     @cached_property
     def spans(self) -> tuple[Span, ...]:
-        """Who waited for a lock, read or wrote, and when; in the order of their starts.
+        """The waits and holds of all calls, in the order of their starts.
 
-        What had not ended by the last event is cut off there. A span never claims more than was
-        held: it starts after the lock was granted and ends before it was released.
+        A span that had not ended by the last event ends there. The span of a hold is never longer
+        than the hold: it starts after the lock was granted and ends before it was released.
         """
         return tuple(
             spans_of(self.calls, self._of_servers, self.events[-1].at if self.events else 0)
@@ -142,12 +142,11 @@ class History:
 
     @cached_property
     def wake_ups(self) -> tuple[WakeUp, ...]:
-        """Which release let whom in, in the order of the grants."""
+        """Each release with the call that it let in, in the order of the grants."""
         return tuple(wake_ups_of(self.spans))
 
     def waits(self, mode: Literal["read", "write"]) -> list[int]:
-        """How long each call waited for a lock, to read or to write, in nanoseconds; the longest
-        last."""
+        """How long calls waited for a lock in this mode, in nanoseconds, the longest wait last."""
         return sorted(
             span.end - span.start
             for span in self.spans
@@ -155,7 +154,7 @@ class History:
         )
 
     def peak_readers(self, account: str | None = None) -> int:
-        """How many held the read lock of an account at once, at most; of any account by default."""
+        """The most calls that held an account's read lock at once; by default of any account."""
         names = {span.account for span in self.spans} if account is None else {account}
         return max(
             (peak_readers([s for s in self.spans if s.account == name]) for name in names),
@@ -164,13 +163,16 @@ class History:
 
 
 class Recorded(Protocol):
-    """What has a history, such as a recording or the result of a race."""
+    """An object that has a history, such as a recording or the result of a race."""
 
     @property
-    def history(self) -> History: ...
+    def history(self) -> History:
+        """The events that were recorded."""
+        ...
 
 
 def history_of(source: Recorded | History) -> History:
+    """The history of `source`, or `source` itself if it is a history."""
     return source if isinstance(source, History) else source.history
 
 

@@ -1,7 +1,8 @@
-"""Rows for intervals that may overlap, so that no two in one row do: interval partitioning.
+"""Interval partitioning: intervals that may overlap are put into rows without overlaps.
 
-Source: Kleinberg and Tardos, Algorithm Design (2005), section 4.1. Taken in the order of their
-starts, each into the first row that is free, the intervals need as few rows as possible.
+Source: Kleinberg and Tardos, Algorithm Design (2005), section 4.1. The algorithm takes the
+intervals in the order of their starts and puts each into the first row that is free. This uses the
+smallest possible number of rows.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from collections.abc import Iterable
 
 
 def rows_of(lives: Iterable[tuple[str, str, int, int]]) -> dict[str, int]:
-    """The row of each call: the first of its client's lane that is free from its start to its end.
+    """The row of each call: the first row of its client's lane that is free when the call starts.
 
-    A life is a call, its client, and these two times; they come in the order of their starts.
+    A life is a call, its client, its start and its end. Lives must be in the order of their starts.
     """
     busy_until: dict[str, list[int]] = defaultdict(list)
     rows: dict[str, int] = {}

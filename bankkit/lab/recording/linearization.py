@@ -1,13 +1,13 @@
 """In which order did reads and writes of one value take effect?
 
-Operations of several clients overlap, and each is known only by when it was asked for, when it was
-answered, and what it saw or left. An order that explains all of it is called a linearization:
-every operation takes effect at one moment between its two times, and every read sees what the last
-write before it left.
+Operations of several clients overlap. Of each we know only when it was requested, when it was
+answered, and the value that it saw or left. An order that explains all of this is called a
+linearization: every operation takes effect at one moment between its two times, and every read
+sees the value that the last write before it left.
 
 Sources: Herlihy and Wing, "Linearizability: a correctness condition for concurrent objects",
-TOPLAS 12 (1990); the search is that of Wing and Gong, "Testing and verifying concurrent objects",
-JPDC 17 (1993), which remembers where it has been as Lowe proposes in "Testing for
+TOPLAS 12 (1990). The search is by Wing and Gong, "Testing and verifying concurrent objects",
+JPDC 17 (1993). It remembers the states that it has visited, as proposed by Lowe in "Testing for
 linearizability", CCPE 29 (2017).
 """
 
@@ -21,20 +21,23 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """Something done to a register that holds a whole number."""
+    """An operation on a register that holds a whole number."""
 
     kind: Literal["read", "write", "add"]
     value: int | None
-    """What a read saw, a write set, and an addition left; None if it was not answered."""
+    """The value that a read saw, a write set or an addition left; None if it was not answered."""
     start: int
     end: float = inf
-    """On the clock of `start`; infinite for one that was never answered. Such a write may have
-    taken effect at any time since, or not at all."""
+    """On the clock of `start`; infinite if the operation was never answered. Such a write may have
+    taken effect at any time after `start`, or not at all."""
     delta: int = 0
-    """What an addition added."""
+    """The amount that an addition added."""
 
     def after(self, value: int | None) -> int | None:
-        """The value that this leaves of that one, which may be unknown; None if it cannot be."""
+        """The value after this operation, applied to `value`, which is None if unknown.
+
+        None if the operation cannot have happened at this value, or if the result is unknown.
+        """
         if self.kind == "write":
             return self.value
         if self.kind == "add" and value is not None:
@@ -46,17 +49,18 @@ class Operation:
 def linearize(operations: Sequence[Operation]) -> list[int] | None:
     """The indices of the operations in an order that explains them, or None if there is none.
 
-    The value before the first operation may be any. Left out are those that were never answered
-    and whose effect nobody saw. Takes time in proportion to their number while few overlap; at
-    worst exponential in how many different ones do.
+    The value before the first operation is unknown. The order omits operations that were never
+    answered and whose effect nobody saw. The time is linear in the number of operations while few
+    of them overlap. In the worst case it is exponential in the number of different operations that
+    overlap.
     """
     by_start = sorted(range(len(operations)), key=lambda index: operations[index].start)
     ops = [operations[index] for index in by_start]
     answered = sum(op.end != inf for op in ops)
     order: list[int] = []  # positions in `ops`
     seen: set[tuple[int, int, int | None]] = set()
-    # How far all operations have taken effect, which ones past there have (a bit each), the value,
-    # how many of the answered ones are left, and what to try next.
+    # All operations before `low` have taken effect; `done` has a bit for each one from there on.
+    # `left` counts the answered operations that remain.
     low, done, value, left = 0, 0, None, answered
     stack: list[tuple[int, int, int | None, int, Iterator[int]]] = []
     untried = _candidates(ops, low, done, value)
@@ -84,9 +88,9 @@ def linearize(operations: Sequence[Operation]) -> list[int] | None:
 
 
 def _candidates(ops: list[Operation], low: int, done: int, value: int | None) -> Iterator[int]:
-    """Which operations may be the next to take effect, the likeliest first.
+    """The operations that may take effect next, in the order in which they were answered.
 
-    Those that began before the first of the others was answered, and that fit the value.
+    Each started before any other remaining operation was answered, and fits the value.
     """
     found: list[int] = []
     first_end = inf
@@ -105,9 +109,10 @@ def _candidates(ops: list[Operation], low: int, done: int, value: int | None) ->
     if value is not None:
         for position in fitting:
             if ops[position].kind == "read":
-                return iter((position,))  # it changes nothing: whatever comes later still can
-    # Of those that do the same the one that is due first: in any order that explains it all with
-    # another one here, the two may change places.
+                # A read changes nothing, so every other operation can still follow it.
+                return iter((position,))
+    # Of operations that do the same, only the one that was answered first is tried: in any order
+    # with another one in this place, the two can be exchanged.
     first: dict[tuple[str, int | None, int], int] = {}
     for position in sorted(fitting, key=lambda position: ops[position].end):
         op = ops[position]

@@ -1,8 +1,9 @@
-"""Which update was lost, and to whom: read off a history, whatever happened at the same time.
+"""Lost updates in a history: which update was lost, and which write overwrote it.
 
-An update is lost when somebody writes what they made of a balance that they read before it. To
-know that, the order is needed in which reads and writes took effect in Redis, of which a recording
-knows only that each did between two moments: `bankkit.lab.recording.linearization` finds it.
+An update is lost when another call overwrites it with a balance computed from an older read. To
+find lost updates, we need the order in which reads and writes took effect in Redis. A recording
+knows only two moments for each, one before and one after its effect;
+`bankkit.lab.recording.linearization` finds the order.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from bankkit.lab.recording.history import History
 from bankkit.lab.recording.linearization import Operation, linearize
 
 BEFORE = -1
-"""Stands for the balance from before the first write."""
+"""The place of the balance before the first write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,31 +30,32 @@ class Write:
     account: str
     method: str
     read: int
-    """The balance from which it was made."""
+    """The balance from which the new one was computed."""
     wrote: int
     read_at: int
     wrote_at: int
     based_on: int
-    """Which write left the balance that it read: its place in the order, or `BEFORE`."""
+    """The place in the order of the write that left the balance `read`, or `BEFORE`."""
 
     @property
     def client(self) -> str:
+        """The name of the client that made the call."""
         return client_of(self.call)
 
 
 @dataclass(frozen=True, slots=True)
 class LostUpdate:
-    """An acknowledged change that the balance no longer shows, and how that came about."""
+    """An acknowledged change that the balance no longer contains, and how it was lost."""
 
     lost: Write
     overwritten: Write
-    """The last balance that still contained it: nearly always the one that it wrote itself."""
+    """The last write whose balance still contained the change: nearly always `lost` itself."""
     by: Write
-    """Overwrote that with what it had made of an older balance."""
+    """The write that replaced that balance with one computed from an older balance."""
 
     @property
     def cents(self) -> int:
-        """The money that is gone; less than 0 if a withdrawal was lost."""
+        """The amount of the lost change; negative if a withdrawal was lost."""
         return self.lost.wrote - self.lost.read
 
     def __str__(self) -> str:
@@ -68,8 +70,8 @@ class LostUpdate:
 def writes(history: History, account: str) -> tuple[Write, ...]:
     """The changes of an account's balance in the order in which they took effect.
 
-    ValueError if no order explains what was seen, because something that was not recorded changed
-    the account as well.
+    Raises ValueError if no order explains the recorded values, because a change of the account was
+    not recorded.
     """
     steps = sorted(_steps(history, account), key=lambda step: step.operation.start)
     order = linearize([step.operation for step in steps])
@@ -82,7 +84,7 @@ def writes(history: History, account: str) -> tuple[Write, ...]:
     for step, now in zip(steps, _moments([step.operation for step in steps]), strict=True):
         operation = step.operation
         before, balance = balance, operation.after(balance)
-        assert balance is not None  # or this were no explanation
+        assert balance is not None  # `linearize` returns only orders in which every value fits
         latest = len(result) - 1
         if operation.kind == "read":
             reads[step.call.id] = (balance, now, latest)
@@ -101,10 +103,11 @@ def writes(history: History, account: str) -> tuple[Write, ...]:
 
 
 def lost_updates(history: History, account: str) -> tuple[LostUpdate, ...]:
-    """The changes of an account that its balance does not show in the end, in their order.
+    """The changes that an account's final balance does not contain, in their order.
 
-    Every balance was made from an older one. Those from which the last one was made, step by step,
-    are in it; all others are lost. ValueError as for `writes`.
+    Every write computed its balance from an older one. Starting at the last write, we follow these
+    steps back: the writes on this path are in the final balance, and all others are lost.
+    Raises ValueError under the same condition as `writes`.
     """
     order = writes(history, account)
     kept = set()
@@ -125,14 +128,14 @@ def lost_updates(history: History, account: str) -> tuple[LostUpdate, ...]:
 
 
 def dollars(cents: int) -> str:
-    """For people: `$200`, `-$0.05`, `$1,234.50`."""
+    """Format an amount of cents in dollars: `$200`, `-$0.05`, `$1,234.50`."""
     sign = "-" if cents < 0 else ""
     whole, rest = divmod(abs(cents), 100)
     return f"{sign}${whole:,}.{rest:02}" if rest else f"{sign}${whole:,}"
 
 
 def _moments(order: list[Operation]) -> list[int]:
-    """When each took effect: half-way between the earliest and the latest that the order allows."""
+    """The moment of each operation: halfway between its earliest and its latest possible moment."""
     earliest = list(accumulate((operation.start for operation in order), max))
     latest = list(accumulate((operation.end for operation in reversed(order)), min))[::-1]
     return [
@@ -145,7 +148,7 @@ def _moments(order: list[Operation]) -> list[int]:
 class _RegisterStep:
     call: Call
     operation: Operation
-    blind: bool = False  # committed whatever the balance was by then
+    blind: bool = False  # the commit did not depend on the balance at that time
 
 
 def _steps(history: History, account: str) -> Iterator[_RegisterStep]:
@@ -160,7 +163,7 @@ def _steps(history: History, account: str) -> Iterator[_RegisterStep]:
                 yield _RegisterStep(call, Operation("read", event.value, asked.at, event.at))
                 asked = None
             elif event.kind == "committed" and asked is not None:
-                # A balance that it did not write is the reply to a request answered before.
+                # If the call did not write this balance, it is the stored reply of a retry.
                 changed = asked.note == "add" or event.value == asked.value
                 if changed and event.note != "replied":
                     yield _change(call, asked, event)

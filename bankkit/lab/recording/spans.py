@@ -1,4 +1,4 @@
-"""Stretches of time, read off a history: who waited for a lock, who held it, who let whom in."""
+"""Spans of time in a history: which calls waited for a lock, held it, and let others in."""
 
 from __future__ import annotations
 
@@ -15,39 +15,39 @@ SpanKind = Literal[
     "waiting",
     "reading",
     "writing",
-    "halted",  # holds the lock and does not get on: its server is paused or dead
-    "stale",  # goes on after its lease has run out, as if it held the lock
+    "halted",  # the call holds the lock but makes no progress: its server is paused or dead
+    "stale",  # the call continues after its lease has expired, as if it still held the lock
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A stretch of a call's life at a lock, from `start` to `end` in nanoseconds."""
+    """The time from `start` to `end`, in nanoseconds, in which a call waits for or uses a lock."""
 
     call: str
     client: str
     account: str
     kind: SpanKind
     mode: Literal["read", "write"]
-    """What the lock was asked for."""
+    """The mode in which the call asked for the lock."""
     start: int
     end: int
     held_by: tuple[str, ...] = ()
-    """Of a wait: the calls that held the lock meanwhile and stood in the way."""
+    """For a wait: the calls that held the lock during the wait and blocked it."""
     woken_by: str = ""
-    """Of a wait: the call whose release ended it; empty if it was not seen, or nobody's was."""
+    """For a wait: the call whose release ended it; empty if no recorded release did."""
     server: str = ""
-    """The name of the server that it was in, where there are several."""
+    """The server in which the call was, if there are several."""
 
     @property
     def holds(self) -> bool:
-        """Whether others were kept out meanwhile."""
+        """Whether the call held the lock."""
         return self.kind in ("reading", "writing", "halted")
 
 
 @dataclass(frozen=True, slots=True)
 class ServerSpan:
-    """A stretch of a server's life, from `start` to `end` in nanoseconds."""
+    """The time from `start` to `end`, in nanoseconds, in which a server was in one state."""
 
     server: str
     kind: Literal["up", "paused", "down"]
@@ -69,9 +69,9 @@ class WakeUp:
 def spans_of(
     calls: Iterable[Call], servers: dict[str, list[RecordedEvent]], last: int
 ) -> list[Span]:
-    """The spans of all calls, in the order of their starts, with who stood in the way.
+    """The spans of all calls, in the order of their starts, with the calls that blocked each wait.
 
-    `servers` has what happened to each server; what had not ended by `last` is cut off there.
+    `servers` has the events of each server. A span that had not ended by `last` ends there.
     """
     by_account: dict[str, list[Span]] = defaultdict(list)
     for call in calls:
@@ -90,7 +90,7 @@ def spans_of(
 def server_spans_of(
     server: str, events: Iterable[RecordedEvent], first: int, last: int
 ) -> list[ServerSpan]:
-    """What happened to a server, as stretches of its life; it is up when nothing else is known."""
+    """The states of a server from `first` to `last`; it is up before its first event."""
     kinds: dict[str, Literal["up", "paused", "down"]] = {
         "started": "up", "resumed": "up", "paused": "paused", "killed": "down",
     }  # fmt: skip
@@ -103,7 +103,7 @@ def server_spans_of(
 
 
 def wake_ups_of(spans: Iterable[Span]) -> list[WakeUp]:
-    """Which release let whom in, in the order of the grants."""
+    """Each release with the call that it let in, in the order of the grants."""
     ends: dict[str, list[int]] = defaultdict(list)
     for span in spans:
         if span.holds:
@@ -117,14 +117,14 @@ def wake_ups_of(spans: Iterable[Span]) -> list[WakeUp]:
 
 
 def _spans(call: Call, events: list[RecordedEvent], last: int) -> list[Span]:
-    """Of the call's life in one server. `events` are the call's there and the server's own.
+    """The spans of a call in one server; `events` has the call's events there and the server's.
 
-    What the server holds itself ends with it; a lease ends when it has expired, even if it was
-    released before: then Redis did not hear of it.
+    A lock in the server's memory ends when the server ends. A lease lasts until it expires if it
+    did: if the call had released it before, the release did not reach Redis.
     """
     is_lease = any(event.kind == "expired" for event in events)
     found: list[Span] = []
-    asked: RecordedEvent | None = None  # for what it holds or waits for
+    asked: RecordedEvent | None = None  # the request for the lock that it holds or waits for
     released: RecordedEvent | None = None
     kind: SpanKind | None = None
     since = last
@@ -182,11 +182,11 @@ def _spans(call: Call, events: list[RecordedEvent], last: int) -> list[Span]:
 
 
 def _by_lock(spans: list[Span]) -> list[list[Span]]:
-    """The spans of one account, parted by server if the servers' locks do not see each other."""
+    """The spans of one account, split by server if each server has a lock of its own."""
     by_server: dict[str, list[Span]] = defaultdict(list)
     for span in spans:
         by_server[span.server].append(span)
-    ends: dict[str, tuple[int, int]] = {}  # of each server's holds so far: of writes, and of all
+    ends: dict[str, tuple[int, int]] = {}  # by server: the latest end of a write, and of any hold
     for hold in sorted((span for span in spans if span.holds), key=lambda span: span.start):
         writes = hold.mode == "write"
         for server, (last_write, last_hold) in ends.items():
@@ -200,9 +200,9 @@ def _by_lock(spans: list[Span]) -> list[list[Span]]:
 
 
 def _whole(spans: list[Span]) -> list[Span]:
-    """The holds, in the order of their starts; one that was disturbed is put together again."""
+    """The holds in the order of their starts; the parts of an interrupted hold are joined."""
     found: list[Span] = []
-    latest: dict[tuple[str, str], int] = {}  # where in `found` the last hold of a call is
+    latest: dict[tuple[str, str], int] = {}  # the index in `found` of each call's last hold
     for span in sorted((span for span in spans if span.holds), key=lambda span: span.start):
         at = latest.get((span.call, span.server), -1)
         if at >= 0 and found[at].end == span.start:
@@ -214,6 +214,7 @@ def _whole(spans: list[Span]) -> list[Span]:
 
 
 def peak_readers(spans: list[Span]) -> int:
+    """The largest number of spans of kind `reading` that overlap."""
     steps = []
     for span in spans:
         if span.kind == "reading":
@@ -223,9 +224,9 @@ def peak_readers(spans: list[Span]) -> int:
 
 
 def _explained(spans: list[Span]) -> list[Span]:
-    """The spans of one account, with who stood in the way of those that wait.
+    """The spans of one lock; each wait names the calls that blocked it.
 
-    Two reads stand in each other's way unless this lock was seen to let readers in together.
+    We assume that reads block each other unless the recording shows two readers at the same time.
     """
     holds = _whole(spans)
     entries = {(hold.call, hold.start) for hold in holds}
@@ -239,26 +240,27 @@ def _explained(spans: list[Span]) -> list[Span]:
             in_the_way = others if wait.mode == "read" else every
             held_by, woken_by = in_the_way.during(wait.start, wait.end)
             if (wait.call, wait.end) not in entries:
-                woken_by = ""  # it gave up, or waits still
+                woken_by = ""  # the call gave up, or is still waiting
             elif not woken_by:
-                held_by = ()  # it was let in at once, whoever else was in there
+                held_by = ()  # the call got the lock at once, beside the other holders
             result.append(replace(wait, held_by=held_by, woken_by=woken_by))
     return result
 
 
 class _Holds:
-    """Holds of one lock, to be asked who had it at some time."""
+    """The holds of one lock, indexed by time."""
 
     def __init__(self, holds: list[Span]) -> None:
         self._holds = holds
         self._starts = [hold.start for hold in holds]
-        # The latest end so far: before the first that reaches past a time, none does.
+        # `_reach[i]` is the latest end of the holds up to i. It never decreases, so a binary
+        # search finds the first hold that may last past a given time.
         self._reach = list(itertools.accumulate((hold.end for hold in holds), max))
         self._by_end = sorted(holds, key=lambda hold: hold.end)
         self._ends = [hold.end for hold in self._by_end]
 
     def during(self, start: int, end: int) -> tuple[tuple[str, ...], str]:
-        """The calls that held the lock between the two, and the last one that released it there."""
+        """The calls that held the lock between the two times, and the last one that released it."""
         last = bisect_right(self._ends, end) - 1
         released = last >= 0 and self._ends[last] >= start
         candidates = slice(bisect_right(self._reach, start), bisect_left(self._starts, end))

@@ -1,8 +1,8 @@
 """The life of one RPC as a picture: from the client to Redis and back, and the time in each part.
 
-The parts follow one another without a gap, so they sum up to what the client waited. They differ
-by a factor of a thousand; therefore the strip gives each the same width and writes its duration,
-and a bar below shows the same parts to scale.
+The parts follow one another without a gap, so their sum is the time that the client waited. Their
+durations differ by a factor of a thousand. The strip therefore gives each part the same width and
+writes its duration inside; a bar below shows the same parts to scale.
 """
 
 from __future__ import annotations
@@ -25,28 +25,29 @@ PartName = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What a call was busy with from `start` to `end`, in nanoseconds."""
+    """A stage of a call, from `start` to `end` in nanoseconds."""
 
     name: PartName
     start: int
     end: int
     refused: bool = False
-    """A failed call came to its end here; what follows is only the way back."""
+    """The call failed in this part; only the reply and the way back follow."""
 
     @property
     def duration(self) -> int:
+        """The length of the part in nanoseconds."""
         return self.end - self.start
 
 
 def parts(call: Call) -> list[Part]:
-    """The life of a call in pieces without a gap, from `sent` to `received`.
+    """The parts of a call's life without gaps, from `sent` to `received`.
 
-    What the server did after the client had gone is left out. ValueError for a call that is not
-    over, or that no recorded client made.
+    Events after `received` are ignored: they happen if the client gave up before the server did.
+    Raises ValueError if the call has not ended, or if its client was not recorded.
     """
     sent, received = call.find("sent"), call.find("received")
     if sent is None:
-        raise ValueError("This call has no beginning: make it with the recording's own stub.")
+        raise ValueError("This call's client was not recorded: make it with `recording.stub`.")
     if received is None:
         raise ValueError("This call is still in flight: wait for its answer.")
     found: list[Part] = []
@@ -78,10 +79,10 @@ _ENDS: dict[EventKind, PartName] = {
     "read": "read",
     "committed": "commit",
 }
-"""The part that ends with an event, where that does not depend on what was before."""
+"""The part that ends with an event, for events where this does not depend on the event before."""
 
 _FAILED: dict[EventKind, PartName] = {"committing": "commit", "asked": "lock"}
-"""The part that Redis failed in, by the event before; else it was the read."""
+"""The part in which Redis failed, by the event before; for other events it is the read."""
 
 _INTERRUPTED: dict[EventKind, PartName] = {
     "sent": "stub",
@@ -94,11 +95,11 @@ _INTERRUPTED: dict[EventKind, PartName] = {
     "read": "rule",
     "committing": "commit",
 }
-"""The part that a call was in when its client gave up, by the last event before."""
+"""The part in which the client gave up, by the event before."""
 
 
 def _part(before: RecordedEvent, event: RecordedEvent, call: Call) -> PartName | None:
-    """The part that ends with `event`; None if none does."""
+    """The part that ends with `event`; None if no part ends there."""
     if event.kind in _ENDS:
         return _ENDS[event.kind]
     if event.kind == "failed":
@@ -118,7 +119,7 @@ def _part(before: RecordedEvent, event: RecordedEvent, call: Call) -> PartName |
 
 
 def _tried_again(found: list[Part], event: RecordedEvent, keep: tuple[PartName, ...]) -> list[Part]:
-    """One part for the attempts that came to nothing."""
+    """Replace the parts of the failed attempts, up to `event`, by one part `earlier`."""
     kept = list(takewhile(lambda part: part.name in keep, found))
     return [*kept, Part("earlier", kept[-1].end, event.at)]
 
@@ -126,25 +127,25 @@ def _tried_again(found: list[Part], event: RecordedEvent, keep: tuple[PartName, 
 # --- In words ------------------------------------------------------------------------------------
 
 _WHY = {
-    "ALREADY_EXISTS": "there is such an account already",
-    "CANCELLED": "the client hung up",
+    "ALREADY_EXISTS": "the account already exists",
+    "CANCELLED": "the client cancelled the call",
     "DEADLINE_EXCEEDED": "the deadline passed",
     "FAILED_PRECONDITION": "the balance does not allow it",
-    "INTERNAL": "the server made a mistake",
-    "INVALID_ARGUMENT": "the request makes no sense",
+    "INTERNAL": "the server failed",
+    "INVALID_ARGUMENT": "the request is invalid",
     "NOT_FOUND": "there is no such account",
     "OUT_OF_RANGE": "past the limit",
     "RESOURCE_EXHAUSTED": "too many calls are queued",
-    "UNAVAILABLE": "nobody answered",
+    "UNAVAILABLE": "no server answered",
 }
 
 
 def _why(call: Call, part: Part) -> str:
-    """What the status means at the part that refused, in a few words."""
+    """The meaning of the status in the part where the call failed, in a few words."""
     if call.reason == "INVALID_MESSAGE":
-        return "the bytes are no such message"
+        return "the bytes are not a valid message"
     if call.reason == FENCED_OFF:
-        return "the lock was lost before"
+        return "the lock was lost before the change"
     if call.status == "UNAVAILABLE" and part.name in ("lock", "read", "commit"):
         return "Redis does not answer"
     if call.status == "DEADLINE_EXCEEDED" and part.name == "lock":
@@ -160,7 +161,7 @@ def _mode(call: Call) -> str:
 
 
 def in_words(call: Call) -> str:
-    """The way of a call in one sentence, the same at every run."""
+    """The path of a call in one sentence, without durations: it is the same in every run."""
     words: dict[PartName, str] = {
         "stub": "stub",
         "earlier": "earlier tries",
@@ -218,8 +219,8 @@ _LONG_WAY: tuple[PartName, ...] = (
 )
 
 _WIDTH, _HEIGHT = 8.0, 4.3
-_LEFT = 0.62  # inches, for the names of the rows
-_TOP, _ROW = 3.86, 0.62  # inches from the bottom of the figure, and of a row's height
+_LEFT = 0.62  # inches for the names of the rows
+_TOP, _ROW = 3.86, 0.62  # inches from the bottom of the figure; height of a row in inches
 _BAR, _BAR_HEIGHT = 0.55, 0.26
 _WARNING = "#A63C00"  # vermillion, dark enough for text on white
 
@@ -227,8 +228,8 @@ _WARNING = "#A63C00"  # vermillion, dark enough for text on white
 def life(call: Call) -> Picture:
     """Draw a recorded call: `lab.life(recording.last)`.
 
-    Each part stands in the row of the place where it happens, in the order of time. A call that
-    failed ends at the door that refused it; the doors behind it are only outlined.
+    Each part is in the row of the place where it happens, in order of time. If the call failed, the
+    parts that it did not reach are only outlined. Raises ValueError as `parts` does.
     """
     found = parts(call)
     with figures.plain_style():
@@ -255,7 +256,7 @@ def _finding(call: Call, found: list[Part]) -> str:
 
 
 def _columns(call: Call, found: list[Part]) -> list[Part | PartName]:
-    """What stands beside one another: the parts, and the names of those not reached."""
+    """The columns of the strip: the parts, and the names of the parts that were not reached."""
     names = [part.name for part in found]
     way = _WAYS.get(call.method, _LONG_WAY)
     if not any(part.refused for part in found):
@@ -302,7 +303,7 @@ def _row(column: Part | PartName) -> int:
 
 
 class _LabelSpot(NamedTuple):
-    """Where a box of the strip stands, in inches."""
+    """The place of a box of the strip, in inches."""
 
     left: float
     width: float
@@ -358,7 +359,7 @@ def _answer(axes: Axes, place: _LabelSpot, status: str) -> None:
 
 
 def _arrow(axes: Axes, here: _LabelSpot, there: _LabelSpot) -> None:
-    """From a box to the next one, around the corner."""
+    """Draw the arrow from a box to the next one, with a corner if the row changes."""
     drawn = {"arrowstyle": "-|>", "color": INK, "linewidth": 1.0, "shrinkA": 0, "shrinkB": 0}
     if here.row == there.row:
         start = (here.left + here.width - 0.045, here.centre)
@@ -372,7 +373,7 @@ def _arrow(axes: Axes, here: _LabelSpot, there: _LabelSpot) -> None:
 
 
 def _bypass(axes: Axes, here: _LabelSpot, there: _LabelSpot) -> None:
-    """From the door that refused to the reply, past the doors that were not reached."""
+    """Draw the arrow from the part that failed to the reply, past the parts not reached."""
     x, y = here.left + here.width, there.bottom + _ROW + 0.05
     axes.plot(
         [x - 0.045, x, x, there.middle], [here.centre, here.centre, y, y], color=INK, linewidth=1.0
@@ -382,7 +383,7 @@ def _bypass(axes: Axes, here: _LabelSpot, there: _LabelSpot) -> None:
 
 
 def _hold(axes: Axes, call: Call, places: dict[PartName, _LabelSpot]) -> None:
-    """A bracket over the time in which the call held its lock."""
+    """Draw a bracket over the parts in which the call held its lock."""
     granted, released = call.find_last("granted"), call.find_last("released")
     if not granted or not released or "read" not in places:
         return
@@ -398,7 +399,7 @@ def _hold(axes: Axes, call: Call, places: dict[PartName, _LabelSpot]) -> None:
 
 
 def _callout(axes: Axes, place: _LabelSpot, answer: _LabelSpot, text: str) -> None:
-    """Which door refused, in the free row of the client."""
+    """Write why the call failed into the client's row, with an arrow to the part."""
     y = _TOP - 0.5 * _ROW
     middle = min(max(place.middle, _LEFT + 3.2), answer.left - 2.1)
     axes.text(
@@ -413,7 +414,7 @@ def _callout(axes: Axes, place: _LabelSpot, answer: _LabelSpot, text: str) -> No
 
 
 def _to_scale(axes: Axes, found: list[tuple[Part, _LabelSpot]]) -> None:
-    """The same parts as one bar, each as long as it took."""
+    """Draw the same parts as one bar, with lengths in proportion to their durations."""
     from matplotlib.patches import Rectangle
 
     begin, end = found[0][0].start, found[-1][0].end

@@ -1,7 +1,7 @@
-"""The timeline on paper: `Lanes`, drawn by matplotlib.
+"""The static timeline: `Lanes` drawn with matplotlib.
 
-Where there is too much to be read, the figure keeps what tells most and says below how much of the
-rest it has left out.
+If a recording is too crowded to read, the figure keeps the most important things. A note below
+says how many others it leaves out.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MAX_RELEASES = 30
-"""Those that get arrows to whom they let in; more hide what they point at."""
+"""The number of releases that get arrows; more arrows would hide the bars."""
 
 MAX_STORIES = 12
-"""Lost updates that get an arrow and an amount; the others get their cross."""
+"""The number of lost updates that get an arrow and an amount; the others get only a cross."""
 
-_WIDTH, _LEFT, _RIGHT = 8.0, 1.2, 0.14  # inches, as are all lengths here
+_WIDTH, _LEFT, _RIGHT = 8.0, 1.2, 0.14  # inches, like all lengths below
 _TITLE, _SIGN_ROW, _BALANCE, _GAP, _AXIS, _NOTE = 0.4, 0.3, 1.15, 0.12, 0.5, 0.2
 _PLOT = _WIDTH - _LEFT - _RIGHT
-_LETTER = 0.073  # of text in 9 pt, on average
-_TALL = 7.2  # all lanes together, unless there are very many
-_ROOMY = 0.4  # a row in which words fit into bars
-_AIRY = 0.6  # one with room for words above its bars
-_SHORT = 0.1  # a bar in which no hatch can be seen
-_UNSEEN = 0.04
+_LETTER = 0.073  # average width of a letter in 9 pt
+_TALL = 7.2  # greatest height of all lanes together, unless there are very many
+_ROOMY = 0.4  # least height of a row with room for words in its bars
+_AIRY = 0.6  # least height of a row with room for words above its bars
+_SHORT = 0.1  # a narrower bar has no room for a hatch
+_UNSEEN = 0.04  # a wait with a narrower bar is not drawn
 
 _WRONG = "#A63C00"  # vermillion, dark enough for text on white
-_HEIGHTS = {  # of a row
+_HEIGHTS = {  # of bars, as shares of a row
     "waiting": 0.34, "reading": 0.46, "writing": 0.74, "halted": 0.74, "stale": 0.74,
 }  # fmt: skip
 _GREY = "#CCCCCC"
@@ -69,7 +69,7 @@ _MARKS: dict[MarkKind, tuple[str, str]] = {  # shape and colour
 
 
 def draw(lanes: Lanes) -> Picture:
-    """The timeline as a picture, with the line that says the same."""
+    """Draw the timeline as a picture, with the line that describes it."""
     with figures.plain_style():
         sheet = _Sheet(lanes)
         sheet.draw()
@@ -77,7 +77,7 @@ def draw(lanes: Lanes) -> Picture:
 
 
 class _Scale(NamedTuple):
-    """Where a time stands: `x` of it is in units that a reader can add up, from the start."""
+    """The time axis: `x` converts a time to µs, ms or s since the start."""
 
     start: int
     end: int
@@ -100,7 +100,7 @@ class _Scale(NamedTuple):
 
 
 class _Sheet:
-    """A figure in the making."""
+    """A figure while it is being drawn."""
 
     def __init__(self, lanes: Lanes) -> None:
         self.lanes = lanes
@@ -109,9 +109,9 @@ class _Sheet:
         self.left_out: Counter[str] = Counter()
         self.drawn: set[str] = set()
         self.untold: set[MarkKind] = set()
-        """Whose sign stands somewhere without its words: the legend has them then."""
+        """The kinds of marks drawn somewhere without words; the legend explains them."""
         self.places = lanes.places
-        # The rows of all lanes are of one height, and are the units of the axis.
+        # All rows have the same height, which is the unit of the vertical axis.
         self.tops = list(
             itertools.accumulate((*lanes.rows, *(1 for _ in lanes.servers)), initial=0)
         )
@@ -124,7 +124,7 @@ class _Sheet:
         self._lay_out(_NOTE)
 
     def _lay_out(self, note: float, sign_rows: int = 1) -> None:
-        """Give everything its place, with so much of it for a line at the bottom."""
+        """Place the axes; `note` is the height of the line at the bottom, in inches."""
         tall, foot = self.row * self.tops[-1], _AXIS + note
         top = _TITLE + _SIGN_ROW * sign_rows
         height = top + tall + _GAP + _BALANCE + foot
@@ -164,10 +164,10 @@ class _Sheet:
         self._legend(signs)
         for text in self.figure.findobj(Text):
             assert isinstance(text, Text)
-            text.set_parse_math(False)  # two amounts of dollars are no formula
+            text.set_parse_math(False)  # otherwise two dollar signs would start a formula
 
     def _lane_name(self, client: str) -> str:
-        """With the server, if all its calls went to one, and if there is room for two lines."""
+        """The client, and its server if all its calls went to one and two lines have room."""
         servers = self.lanes.served_by.get(client, ())
         if len(servers) == 1 and self.roomy:
             return f"{shortened(client)}\nat {shortened(servers[0])}"
@@ -175,11 +175,11 @@ class _Sheet:
 
     @property
     def _sunk(self) -> float:
-        """How far below the middle of their row bars lie, to make room above them."""
+        """The distance of bars below the middle of their row, which makes room above them."""
         return 0.12 if self.airy else 0.0
 
     def _y(self, lane: int, row: int) -> float:
-        """The middle of a row's bars."""
+        """The vertical middle of a row's bars."""
         return self.tops[lane] + row + 0.5 + self._sunk
 
     def _half(self, kind: str) -> float:
@@ -190,7 +190,7 @@ class _Sheet:
         return self.scale.inches(bar.span.end - bar.span.start)
 
     def _is_unseen(self, bar: Bar) -> bool:
-        """A wait too short to see; or nobody was in the way, and it was just the way in."""
+        """Whether the bar is a wait that is too short to see, or that no other call caused."""
         span = bar.span
         if span.kind != "waiting":
             return False
@@ -206,7 +206,7 @@ class _Sheet:
             chosen = [bar for bar in seen if bar.span.kind == kind]
             short = [bar for bar in chosen if self._width(bar) < _SHORT]
             wide = [bar for bar in chosen if self._width(bar) >= _SHORT]
-            plain = _GREY if kind == "waiting" else colour  # there is no room for a hatch
+            plain = _GREY if kind == "waiting" else colour  # a short bar has no hatch
             self._boxes(short, zorder=order, facecolor=plain, edgecolor=plain, linewidth=0)
             self._boxes(
                 wide, zorder=order, facecolor=colour, edgecolor=INK, linewidth=0.6, hatch=hatch,
@@ -221,13 +221,13 @@ class _Sheet:
         for bar in bars:
             y, half = self._y(bar.lane, bar.row), self._half(bar.span.kind)
             x0 = self.scale.x(bar.span.start)
-            x1 = max(self.scale.x(bar.span.end), x0 + hair)  # what is there can be seen
+            x1 = max(self.scale.x(bar.span.end), x0 + hair)  # even the shortest bar is visible
             corners.append([(x0, y - half), (x1, y - half), (x1, y + half), (x0, y + half)])
         if corners:
             self.above.add_collection(PolyCollection(corners, **look), autolim=False)
 
     def _servers(self) -> None:
-        """When each ran: a line while it runs, a box while it is paused, else nothing."""
+        """Draw each server's states: a line while it runs, a box while it is paused."""
         for kind, (_, colour, hatch, height) in _LIVES.items():
             spans = [span for span in self.lanes.server_spans if span.kind == kind]
             for span in spans:
@@ -239,8 +239,8 @@ class _Sheet:
                 )  # fmt: skip
 
     def _marks(self) -> None:
-        """The faults of servers and calls: a sign, and its meaning where there is room."""
-        starts: dict[int, list[int]] = defaultdict(list)  # of what is drawn in each row
+        """Draw the faults of servers and calls: a sign, and its meaning where it has room."""
+        starts: dict[int, list[int]] = defaultdict(list)  # by row: of its bars and marks
         for bar in self.lanes.bars:
             if not self._is_unseen(bar):
                 starts[self.tops[bar.lane] + bar.row].append(bar.span.start)
@@ -254,7 +254,7 @@ class _Sheet:
             before = max((at for at in row if at < mark.at), default=self.scale.start)
             wide = len(mark.words) * _LETTER + 0.16
             tint = "#FFFFFF" if mark.lane % 2 else PALE
-            paper = {"facecolor": tint, "edgecolor": "none", "pad": 0.8}  # where it is hatched
+            paper = {"facecolor": tint, "edgecolor": "none", "pad": 0.8}  # covers a hatch
             if not self.roomy:
                 self.untold.add(mark.kind)
             elif wide < self.scale.inches(after - mark.at):
@@ -272,7 +272,7 @@ class _Sheet:
         )  # fmt: skip
 
     def _wake_ups(self) -> None:
-        """Arrows from a release to all whom it let in; if many, where the wait was longest."""
+        """Draw arrows from a release to the calls that it let in; the longest waits go first."""
         waits = {
             (bar.span.call, bar.span.end): bar.span.end - bar.span.start
             for bar in self.lanes.bars
@@ -283,11 +283,11 @@ class _Sheet:
             if (each.waiter, each.granted) in waits and self._is_arrow(each):
                 by_release[each.releaser, each.released].append(each)
 
-        def patience(wake_ups: list[WakeUp]) -> int:
+        def longest_wait(wake_ups: list[WakeUp]) -> int:
             return max(waits[each.waiter, each.granted] for each in wake_ups)
 
-        taken: list[tuple[int, int, int]] = []  # when, and the lanes between
-        for wake_ups in sorted(by_release.values(), key=patience, reverse=True):
+        taken: list[tuple[int, int, int]] = []  # time, first and last lane of each release's arrows
+        for wake_ups in sorted(by_release.values(), key=longest_wait, reverse=True):
             when = wake_ups[0].released
             between = [self.places[c][0] for w in wake_ups for c in (w.releaser, w.waiter)]
             is_free = all(
@@ -320,7 +320,7 @@ class _Sheet:
         )  # fmt: skip
 
     def _moments(self) -> None:
-        """Where a write read and committed, and in roomy lanes what."""
+        """Draw a dot for each read and commit, with the amounts if the rows are high enough."""
         moments = {(moment.call, moment.kind): moment for moment in self.lanes.moments}
         marks: dict[str, list[Moment]] = {"read": [], "commit": []}
 
@@ -355,7 +355,7 @@ class _Sheet:
             )  # fmt: skip
 
     def _amounts(self, bar: Bar, read: Moment | None, commit: Moment | None, width: float) -> None:
-        """What was read and committed, as far as it fits into the bar."""
+        """Write the amounts that a call read and committed, if they fit into its bar."""
         y = self._y(bar.lane, bar.row)
         x = self.scale.x(read.at if read else bar.span.start)
         room = width - self.scale.inches((read.at if read else bar.span.start) - bar.span.start)
@@ -386,7 +386,7 @@ class _Sheet:
         )  # fmt: skip
 
     def _lost(self) -> None:
-        """A cross where an update was lost, and how: from the stale read to the commit over it."""
+        """Draw a cross at each lost update, and an arrow from the stale read to the commit."""
         from matplotlib import patheffects
 
         crosses = []
@@ -504,7 +504,7 @@ class _Sheet:
         )
 
     def _gap(self, times: list[float], actual: list[float], expected: list[float]) -> None:
-        """How much is missing in the end, written where it hides least of the lines."""
+        """Write how much is missing in the end, at the height that hides least of the lines."""
         gone = self.lanes.missing
         x = times[-1]
         self.below.annotate(
@@ -534,7 +534,7 @@ class _Sheet:
         )  # fmt: skip
 
     def _legend(self, rows: list[list[tuple[str, str]]]) -> None:
-        """What the signs mean: only those that are used."""
+        """Draw the legend of the signs that are used."""
         tall, height = _SIGN_ROW * len(rows), self.figure.get_figheight()
         axes = self.figure.add_axes(
             (0, 1 - (_TITLE + tall) / height, 1, tall / height), xlim=(0, _WIDTH), ylim=(tall, 0)
@@ -548,7 +548,7 @@ class _Sheet:
                 x += _sign_width(kind, words)
 
     def _sign_rows(self) -> list[list[tuple[str, str]]]:
-        """The signs of the legend, as they fit beside one another."""
+        """The signs of the legend, in rows that fit into the width."""
         rows: list[list[tuple[str, str]]] = [[]]
         x = 0.1
         for sign in self._signs():
@@ -579,7 +579,7 @@ class _Sheet:
         return found + [(kind, words[kind]) for kind in _MARKS if kind in self.untold]
 
     def _note(self) -> str:
-        """What was left out, as a sentence; empty if nothing was."""
+        """A sentence about the things that were left out; empty if nothing was."""
         omitted = [
             f"{count:,} {_PLURALS[what]}"
             if what in _PLURALS and count > 1
@@ -593,19 +593,19 @@ class _Sheet:
 
 
 def _sign_width(kind: str, words: str) -> float:
-    """Of a sign of the legend with its words, and of the gap to the next one."""
-    return _sign_itself(kind) + 0.07 + len(words) * _LETTER + 0.2
+    """The width of a sign of the legend with its words and the gap to the next one."""
+    return _symbol_width(kind) + 0.07 + len(words) * _LETTER + 0.2
 
 
-def _sign_itself(kind: str) -> float:
+def _symbol_width(kind: str) -> float:
     return 0.14 if kind in ("read", "commit", "lost", *_MARKS) else 0.3
 
 
 def _sign(axes: Axes, kind: str, words: str, x: float, y: float) -> None:
-    """Draws one sign of the legend."""
+    """Draw one sign of the legend with its words."""
     from matplotlib.patches import Rectangle
 
-    width = _sign_itself(kind)
+    width = _symbol_width(kind)
     drawn: dict[str, Any] = {"edgecolor": INK, "linewidth": 0.9, "zorder": 3}
     if kind in _LOOKS:
         _, colour, hatch = _LOOKS[kind]

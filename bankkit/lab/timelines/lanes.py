@@ -1,10 +1,10 @@
-"""The value that a timeline draws: a lane for each client and server, and what is in it.
+"""The content of a timeline: a lane for each client and server, with its bars and marks.
 
-Where several servers took part, each has a lane below the clients', which shows when it ran; and
-marks in the lanes say where one was killed, a lease ran out, or a call was fenced off.
+If a recording has several servers, each has a lane below the clients' lanes, which shows when it
+ran. Marks show where a server was killed, a lease expired, or a call was fenced off.
 
-`Lanes` says what is to be drawn and nothing of how: `layout.py` reads it off a history, `figure.py`
-draws it on paper, and `scene.py` puts it into JSON for the browser.
+`Lanes` says what to draw, and not how: `layout.py` computes it from a history, `figure.py` draws it
+with matplotlib, and `scene.py` converts it to JSON for the browser.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Bar:
 
     lane: int
     row: int
-    """Within the lane, from above: calls that one client has in flight together do not overlap."""
+    """Number within the lane, from above; concurrent calls of one client have different rows."""
     method: str
     span: Span
 
@@ -45,10 +45,10 @@ MarkKind = Literal["killed", "paused", "resumed", "started", "expired", "fenced"
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A fault of a server, or of a call because of one."""
+    """A fault of a server, or its effect on a call."""
 
     lane: int
-    """Of the call's client; servers have those after the clients'."""
+    """The lane of the call's client, or of the server; the servers' lanes follow the clients'."""
     row: int
     kind: MarkKind
     at: int
@@ -57,14 +57,14 @@ class Mark:
 
     @property
     def words(self) -> str:
-        """What happened, where it is seen to whom."""
+        """The fault in a few words, without the server or client."""
         return _MARKS[self.kind][0]
 
     def __str__(self) -> str:
         return self.said_of(self.who)
 
     def said_of(self, who: str) -> str:
-        """What happened, as a clause about `who`."""
+        """The fault as a clause about `who`."""
         return _MARKS[self.kind][1].format(who)
 
 
@@ -81,17 +81,17 @@ _MARKS: dict[MarkKind, tuple[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class BalanceStep:
-    """The balance from a moment on, in cents."""
+    """The balance in cents, from the moment `at` on."""
 
     at: int
     actual: int
     expected: int
-    """What it were if no update had been lost."""
+    """The balance that the account would have if no update had been lost."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lanes:
-    """All that a timeline shows of one account. Times are nanoseconds of the recording's clock."""
+    """The timeline of one account. Times are in nanoseconds, on the recording's clock."""
 
     account: str
     start: int
@@ -99,29 +99,29 @@ class Lanes:
     clients: tuple[str, ...]
     """One lane each, from above."""
     rows: tuple[int, ...]
-    """How many rows each lane has."""
+    """The number of rows in each client's lane."""
     bars: tuple[Bar, ...]
     """In the order of their starts."""
     moments: tuple[Moment, ...]
-    """In the order of their times, of writes in which they took effect."""
+    """In order of time; the moments of a write are those at which it took effect."""
     wake_ups: tuple[WakeUp, ...]
     steps: tuple[BalanceStep, ...]
-    """The balance at the start, and from each write on; empty if it is not known."""
+    """The balance at the start and after each write; empty if it is unknown."""
     writes: tuple[Write, ...]
     lost: tuple[LostUpdate, ...]
     left_out: int
-    """How many more clients there were. Their writes are in the balance."""
+    """The number of clients without a lane. Their writes are in the balance."""
     trouble: str
-    """Why the balance is not known, in a sentence; empty if it is, or nobody touched it."""
+    """A sentence that says why the balance is unknown; otherwise empty."""
     servers: tuple[str, ...] = ()
-    """One lane each, below those of the clients; empty if there was only one."""
+    """One lane each, below those of the clients; empty if there was only one server."""
     server_spans: tuple[ServerSpan, ...] = ()
     marks: tuple[Mark, ...] = ()
-    """In the order of their times."""
+    """In order of time."""
 
     @property
     def served_by(self) -> dict[str, tuple[str, ...]]:
-        """The servers that each client's calls came to, in the order of the first ones."""
+        """The servers that each client called, in the order of their first calls."""
         found: dict[str, dict[str, None]] = defaultdict(dict)
         for bar in self.bars:
             if bar.span.server:
@@ -135,5 +135,5 @@ class Lanes:
 
     @property
     def missing(self) -> int:
-        """Cents that are gone in the end; less than 0 if there are too many."""
+        """The cents missing from the final balance; negative if the balance is too high."""
         return self.steps[-1].expected - self.steps[-1].actual if self.steps else 0

@@ -1,4 +1,4 @@
-"""Reads a history into `Lanes`: which lanes, rows, bars and marks its timeline needs."""
+"""The layout of a timeline: the lanes, rows, bars and marks of a history."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ from bankkit.lab.recording.spans import Span
 from bankkit.lab.timelines.lanes import BalanceStep, Bar, Lanes, Mark, Moment
 
 MAX_LANES = 40
-"""More cannot be read on one page."""
+"""The greatest number of clients' lanes that can be read on one page."""
 
 
 def lanes_of(history: History, account: str | None = None) -> Lanes:
-    """What there is to draw of one account: the only one by default; see `timeline`."""
+    """The lanes of one account, by default the only one that was touched.
+
+    Raises ValueError as `timeline` does.
+    """
     calls = {call.id: call for call in history.calls}
     spans = (*history.spans, *_without_lock(history.calls, {s.call for s in history.spans}))
     account = _chosen(account, sorted({span.account for span in spans}))
@@ -82,12 +85,12 @@ def _marks(
     places: dict[str, tuple[int, int]],
     start: int,
 ) -> Iterator[Mark]:
-    """The faults of servers, and of calls where servers can fail."""
+    """The faults of servers and their effects on calls, if the history names its servers."""
     if not history.servers:
         return
     lanes = {name: len(clients) + n for n, name in enumerate(history.servers)}
     reasons = {call.id: call.reason for call in history.calls}
-    known: set[str] = set()  # servers of which something was told before
+    known: set[str] = set()  # servers with an earlier event: their next start is a restart
     for event in history.events:
         place = places.get(event.call)
         if event.kind in ("started", "killed", "paused", "resumed"):
@@ -104,9 +107,9 @@ def _marks(
 
 
 def _leaves_open(received: RecordedEvent, reason: str) -> bool:
-    """Whether the client was not told if anything was applied."""
+    """Whether the client cannot know from this answer if the change was applied."""
     if received.note == "DEADLINE_EXCEEDED":
-        return not reason  # else it was the bank that gave up, before it applied anything
+        return not reason  # with a reason, the bank gave up before it applied anything
     return received.note in ("UNAVAILABLE", "CANCELLED")
 
 
@@ -119,14 +122,14 @@ def _chosen(account: str | None, accounts: list[str]) -> str:
         return accounts[0]
     if account not in accounts:
         raise ValueError(
-            f"Nobody took a lock of {account} or changed it while this was recorded; "
-            f"there is {', '.join(accounts)}."
+            f"Nobody took a lock of {account} or changed it while this was recorded. "
+            f"Choose one of the accounts: {', '.join(accounts)}."
         )
     return account
 
 
 def _without_lock(calls: Iterable[Call], locked: set[str]) -> list[Span]:
-    """Changes that Redis made in one step, for which nobody took a lock."""
+    """The spans of calls that changed the account without a lock, in one step in Redis."""
     found = []
     for call in calls:
         asked, done = call.find_last("committing"), call.find_last("committed")
@@ -141,7 +144,10 @@ def _without_lock(calls: Iterable[Call], locked: set[str]) -> list[Span]:
 def _drawn(
     clients: tuple[str, ...], spans: tuple[Span, ...], lost: tuple[LostUpdate, ...]
 ) -> tuple[tuple[str, ...], int]:
-    """The clients that get a lane, and how many do not: who lost something goes first."""
+    """The clients that get a lane, and the number of the others.
+
+    Clients that took part in a lost update come first, then those with the most spans.
+    """
     busy = Counter(span.client for span in spans)
     for update in lost:
         for write in (update.by, update.overwritten, update.lost):
@@ -164,7 +170,7 @@ def _moments(
     writes: tuple[Write, ...],
     places: dict[str, tuple[int, int]],
 ) -> list[Moment]:
-    """Reads and commits; of a write, at the times at which they took effect."""
+    """The reads and commits; those of a write are at the times when they took effect."""
     found = []
     known = set()
     for write in writes:

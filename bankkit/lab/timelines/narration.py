@@ -1,4 +1,4 @@
-"""What a timeline says in words: its title, and the line for those who cannot see it."""
+"""The words of a timeline: its title, and the line for readers who cannot see it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from bankkit.lab.recording.lost_updates import dollars
 from bankkit.lab.timelines.lanes import Lanes, Mark
 
 MAX_TOLD = 8
-"""Up to this number, the faults of servers are told one by one."""
+"""Up to this number, faults are named one by one."""
 
 
 def finding(lanes: Lanes) -> str:
-    """What the timeline shows, as a sentence of this very run."""
+    """The title: what this run shows, with its amounts and clients."""
     if lanes.trouble:
         return f"Who had the lock of {lanes.account}, and when"
     if not lanes.lost:
@@ -31,19 +31,19 @@ def finding(lanes: Lanes) -> str:
         whom = "itself" if by == lost else shortened(lost)
         return f"{amount}: {shortened(by)} wrote over {whom}"
     share = f"{len(lanes.lost):,} of {counted(len(lanes.writes), 'write')}"
-    return f"{amount}: {share} were written over" if gone else f"{share} lost; the sums are even"
+    return f"{amount}: {share} were written over" if gone else f"{share} lost; the losses cancel"
 
 
 def in_words(lanes: Lanes) -> str:
-    """The same for who cannot see it: what holds at every run of the same experiment."""
+    """The line for readers who cannot see the timeline; the same in every run of an experiment."""
     clients = counted(len(lanes.clients) + lanes.left_out, "client")
     shown = f"{clients}, one lane each, on the account {lanes.account}"
     if lanes.servers:
         shown += f", and {listed(lanes.servers)}{_told(lanes.marks)}"
     if lanes.trouble:
-        return f"{shown}; what became of the balance was not recorded."
+        return f"{shown}; the balance is unknown: something that was not recorded changed it."
     if not lanes.steps:
-        return f"{shown}; nobody got as far as the balance."
+        return f"{shown}; nobody read the balance."
     if not lanes.writes:
         return f"{shown}; nobody wrote, so the balance below stays as it was."
     if lanes.lost:
@@ -52,9 +52,9 @@ def in_words(lanes: Lanes) -> str:
 
 
 def _told(marks: Sequence[Mark]) -> str:
-    """The faults and whose they were, in order; if there were many, only the faults."""
+    """Each fault with its server or client, in order; only the kinds if there are many faults."""
     if len(marks) <= MAX_TOLD:
-        # Who is not told something learns it at a time of its own.
+        # Unknown outcomes come last: the time at which a client gives up differs between runs.
         in_order = sorted(marks, key=lambda mark: (mark.kind == "unknown", mark.at))
         return "".join(f"; {mark}" for mark in in_order)
     what = {mark.said_of("one") for mark in marks if mark.kind in OF_SERVERS}
@@ -62,4 +62,5 @@ def _told(marks: Sequence[Mark]) -> str:
 
 
 def shortened(name: str, length: int = 16) -> str:
+    """The name, cut to `length` characters with an ellipsis at the end."""
     return name if len(name) <= length else f"{name[: length - 1]}…"

@@ -1,4 +1,4 @@
-"""Who held an account's lock when: a lane for each client, and how many readers there were."""
+"""A picture of an account's lock: a lane for each client, and the number of readers."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _LOOKS = {
 
 
 def overlaps(recording: Recording) -> Picture:
-    """Draw who waited for a lock, read or wrote, with the number of readers below.
+    """Draw when each client waited for a lock, read or wrote, with the number of readers below.
 
-    ValueError if no lock was asked for, or by more than 12 clients.
+    Raises ValueError if no client asked for a lock, or if more than 12 clients did.
     """
     spans = recording.spans
     asked = {span.client for span in spans}
@@ -32,7 +32,10 @@ def overlaps(recording: Recording) -> Picture:
     if not lanes:
         raise ValueError("Nobody asked for a lock while this was recorded.")
     if len(lanes) > MAX_LANES:
-        raise ValueError(f"{len(lanes)} clients are too many lanes; {MAX_LANES} can be read.")
+        raise ValueError(
+            f"{len(lanes)} clients asked for a lock; the figure has room for {MAX_LANES}. "
+            "Use lab.timeline, or record fewer clients."
+        )
     peak = recording.peak_readers()
     with figures.plain_style():
         figure = figures.canvas(8.0, 2.3 + 0.34 * len(lanes))
@@ -66,7 +69,7 @@ def _line(peak: int, clients: int) -> str:
 def _draw_lanes(axes: Axes, spans: tuple[Span, ...], lanes: list[str], start: int) -> None:
     for kind, (label, colour, hatch) in _LOOKS.items():
         chosen = [span for span in spans if span.kind == kind]
-        if kind == "waiting":  # a wait too short to see is no wait
+        if kind == "waiting":  # waits that are too short to see are left out
             longest = max(span.end for span in spans) - start
             chosen = [span for span in chosen if span.end - span.start > longest / 200]
         if chosen:

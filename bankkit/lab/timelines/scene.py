@@ -1,8 +1,8 @@
-"""What the browser needs of a timeline, ready for JSON and `static/timeline.js`.
+"""The data of a timeline for the browser, ready for JSON and `static/timeline.js`.
 
-It travels once: whole nanoseconds from the start, one list a column. 5,000 spans take half a
-megabyte, which a kernel on the same machine sends in a moment, and which anybody can read in the
-browser's tools; binary columns would save a third of it.
+The kernel sends it once. Times are whole nanoseconds from the start, and each column is one list.
+5,000 spans take half a megabyte: a kernel on the same machine sends this in a moment, and it can be
+read in the browser's tools. Binary columns would save a third of it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _KINDS = ("waiting", "reading", "writing", "halted", "stale")
 
 
 def scene(lanes: Lanes) -> dict[str, Any]:
-    """All that `static/timeline.js` needs to know, ready for JSON. Times count from the start."""
+    """The scene for `static/timeline.js`, ready for JSON. Times are nanoseconds from the start."""
     spans = [bar.span for bar in lanes.bars]
     served_by = lanes.served_by
     calls = _numbered(

@@ -1,4 +1,4 @@
-"""The timeline of a race: live in a running notebook, and a picture everywhere else."""
+"""The timeline of a race: a live widget in a running notebook, and a picture everywhere else."""
 
 from __future__ import annotations
 
@@ -19,44 +19,44 @@ if TYPE_CHECKING:
 
 
 def timeline(source: Recorded | History, account: str | None = None) -> LiveTimeline:
-    """Draw who waited, read and wrote, and below what became of the balance.
+    """Draw when each client waited, read and wrote, with the balance below.
 
-    Live where there is a kernel: play it, zoom, point at things. Stored or printed, a picture.
-    `account` is the only one that was touched, by default. ValueError if there are several, or if
-    nobody took a lock of it or changed it.
+    With a kernel the timeline is live: play it, zoom, point at things. Stored or printed, it is a
+    picture. `account` is by default the only account that was touched. Raises ValueError if there
+    are several, or if nobody took a lock of the account or changed it.
     """
     return LiveTimeline(lanes_of(history_of(source), account))
 
 
 class LiveTimeline:
-    """A timeline: live in a running notebook, and a picture where there is no kernel.
+    """A timeline: a live widget in a running notebook, and a picture without a kernel.
 
-    Neither is made before it is asked for.
+    Each is made when it is first used.
     """
 
     def __init__(self, lanes: Lanes) -> None:
         self.lanes = lanes
         self.line = in_words(lanes)
-        """What it shows, for those who cannot see it; the same at every run of one experiment."""
+        """A description for readers who cannot see it; the same in every run of an experiment."""
 
     def __repr__(self) -> str:
         return self.line
 
     @cached_property
     def picture(self) -> Picture:
-        """For paper: `timeline.picture.save("race.pdf")`."""
+        """The timeline as a picture: `timeline.picture.save("race.pdf")`."""
         return figure.draw(self.lanes)
 
     @cached_property
     def widget(self) -> TimelineWidget:
-        """The live one, to be put beside other widgets."""
-        from bankkit.lab.timelines.widget import TimelineWidget  # anywidget takes long to import
+        """The live timeline, which can be placed beside other widgets."""
+        from bankkit.lab.timelines.widget import TimelineWidget  # the import of anywidget is slow
 
         return TimelineWidget(scene=scene(self.lanes))
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
         data, metadata = self.picture._repr_mimebundle_()
-        live = self.widget._repr_mimebundle_()  # nothing where there is no front end for it
+        live = self.widget._repr_mimebundle_()  # None if no front end can show widgets
         return {**(live[0] if live else {}), **data}, metadata
 
     def _ipython_display_(self) -> None:

@@ -1,4 +1,4 @@
-"""What the browser shows of a timeline: played, zoomed and pointed at."""
+"""The widget that shows a timeline in the browser."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ _STATIC = Path(__file__).parent / "static"
 
 
 class TimelineWidget(anywidget.AnyWidget):
-    """Shows a scene; all that happens from then on happens in the browser."""
+    """A widget that shows a scene; playing and zooming happen in the browser."""
 
-    # As texts: anywidget watches files, and a widget that is told of changes is never freed.
+    # These are texts and not paths: anywidget watches a path, and a widget that watches is never
+    # freed.
     _esm = bundle(_STATIC / "timeline.js")
     _css = (_STATIC / "timeline.css").read_text(encoding="utf-8")
     scene = traitlets.Dict().tag(sync=True)

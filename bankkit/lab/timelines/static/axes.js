@@ -1,9 +1,9 @@
-/* What stands around the bars: the lanes with their names, the times, the amounts of the balance. */
+/* The surroundings of the bars: lanes with their names, the time axis, the axis of the balance. */
 
 import { clamp } from "./numbers.js";
 import { dollars } from "./words.js";
 
-/* Every other lane on a ground of its own, and left of each its name. */
+/* Draws a background for every other lane, and the name of each lane to its left. */
 export function drawLanes(brush, { scene, scale, layout, theme }) {
   brush.fillStyle = theme.ink;
   brush.globalAlpha = 0.06;

@@ -1,4 +1,4 @@
-/* The balance below the lanes: what the bank has, what it should have, and the gap between. */
+/* The balance below the lanes: the actual one, the expected one, and the gap between them. */
 
 import { after } from "./numbers.js";
 
@@ -21,12 +21,12 @@ export function drawBalance(brush, view) {
   brush.stroke(stepLine(view, actual));
 }
 
-/* The steps in view: the first, which began before it, and the one after the last. */
+/* The steps in view: the first, which began before the view, and the one after the last. */
 function stepsInView({ scene, scale }) {
   return [Math.max(after(scene.stepAt, scale.from) - 1, 0), after(scene.stepAt, scale.to)];
 }
 
-/* A line with a corner at each step; steps that share a pixel share a corner. */
+/* Draws a line with a corner at each step; steps that share a pixel share a corner. */
 function stepLine(view, values) {
   const { scene, scale, layout } = view;
   const [first, last] = stepsInView(view);

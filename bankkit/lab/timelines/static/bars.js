@@ -1,13 +1,13 @@
-/* The bars in the lanes: who waits, reads and writes, and when each server runs.
+/* The bars in the lanes: when each client waits, reads and writes, and when each server runs.
 
-   Bars out of sight are skipped. The others are drawn style by style, since a canvas is slow to
-   change its style. */
+   Bars out of view are skipped. The others are drawn style by style, because changing the style of
+   a canvas is slow. */
 
 import { HALTED, KINDS, READING, STALE, WAITING, WRITING } from "./scene.js";
 
-const NARROW = 9; // pixels of a bar in which no hatch or edge can be seen
+const NARROW = 9; // pixels; a narrower bar has no room for a hatch or an edge
 
-/* When each server ran: a line while it runs, a box while it is paused, nothing while it is down. */
+/* Draws a line while a server runs, a box while it is paused, and nothing while it is down. */
 export function drawServers(brush, { scene, scale, layout, theme }) {
   for (const { server, kind, start, end } of scene.serverSpans) {
     if (kind === "down") continue;
@@ -49,8 +49,8 @@ export function drawBars(brush, view) {
   brush.stroke();
 }
 
-/* The rectangles to fill, in a list for each kind of bar and in a last one for waits that are too
-   narrow for a hatch; and those that get an edge. Four numbers are a rectangle. */
+/* The rectangles to fill: one list for each kind of bar, and a last one for waits that are too
+   narrow for a hatch. Also a list of the rectangles that get an edge. Each takes four numbers. */
 export function boxesInView({ scene, scale, layout }) {
   const [first, last] = scene.between(scale.from, scale.to);
   const boxes = [...KINDS.map(() => []), []];
@@ -60,7 +60,7 @@ export function boxesInView({ scene, scale, layout }) {
   for (let i = first; i < last; i++) {
     const kind = scene.kind[i], row = scene.row[i];
     const start = scale.x(scene.start[i]);
-    const end = Math.max(scale.x(scene.end[i]), start + 1); // a short bar can be seen, too
+    const end = Math.max(scale.x(scene.end[i]), start + 1); // a short bar stays visible
     const isNarrow = end - start < NARROW;
     const look = kind === WAITING && isNarrow ? plain : kind;
     const x0 = Math.max(start, scale.left - 4, drawn[look][row]);
@@ -74,7 +74,7 @@ export function boxesInView({ scene, scale, layout }) {
   return { boxes, edges };
 }
 
-/* An outline around what goes on at the moment that is shown. */
+/* Outlines the bars that are active at the moment that is shown. */
 export function outlineActive(brush, { scene, scale, layout, theme, playback }) {
   const { at } = playback;
   if (at >= scene.length) return;

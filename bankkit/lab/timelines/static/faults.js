@@ -1,4 +1,4 @@
-/* The faults of servers, and of calls because of them: a mark, and words where there is room. */
+/* The faults of servers and their effects on calls: a mark, and words if there is room. */
 
 import { clamp } from "./numbers.js";
 import { faultMark } from "./shapes.js";

@@ -1,4 +1,4 @@
-/* What each key does: a method of the timeline, and its arguments. */
+/* The command of each key: a method of the timeline, and its arguments. */
 
 export const ZOOM = 1.6; // the factor of one step
 
@@ -11,7 +11,7 @@ const ANYWHERE = new Map([
   ["0", ["showAll"]],
 ]);
 
-/* Elsewhere these keys press a button, or move the slider. */
+/* These keys work only in the plot: elsewhere they press a button or move the slider. */
 const IN_PLOT = new Map([
   [" ", ["toggle"]],
   ["ArrowLeft", ["pan", -0.1]],

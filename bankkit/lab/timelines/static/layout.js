@@ -1,24 +1,24 @@
-/* The vertical places of everything, in pixels: lanes above, the balance below them, the time axis
-   at the bottom. */
+/* The vertical layout in pixels: the lanes above, the balance below them, the time axis at the
+   bottom. */
 
 import { clamp } from "./numbers.js";
 import { shortened } from "./words.js";
 
 const BALANCE = 118, GAP = 12; // pixels
 export const AXIS = 30; // pixels
-// Shares of a row, one for each kind of bar: they tell the kinds apart without colours.
+// The height of each kind of bar, as a share of a row: it tells the kinds apart without colours.
 const HEIGHTS = [0.34, 0.46, 0.74, 0.74, 0.74];
 const SERVER_HEIGHTS = { up: 0.18, paused: 0.46 };
-const FLAT = 20, ROOMY = 30; // pixels of a row with room for words in it, and for two lines
+const FLAT = 20, ROOMY = 30; // least pixels of a row with room for one line of words, and for two
 
 export class Layout {
   constructor(scene) {
     this.scene = scene;
     this.row = clamp(460 / scene.height, 13, 52); // the height of a row
     this.lanesHeight = Math.round(scene.height * this.row);
-    this.base = this.lanesHeight + GAP + BALANCE; // of the time axis
+    this.base = this.lanesHeight + GAP + BALANCE; // the height at which the time axis begins
     this.height = this.base + AXIS;
-    this.range = [0, 0]; // the least and the most cents that are in view
+    this.range = [0, 0]; // the lowest and the highest balance in view, in cents
   }
 
   get hasRoomForWords() {
@@ -37,7 +37,7 @@ export class Layout {
     return Math.max(HEIGHTS[kind] * this.row, 3);
   }
 
-  /* Half the height of a bar, where an arrow may begin or end. */
+  /* Half the height of a bar: the distance from its middle at which an arrow may begin or end. */
   reach(kind) {
     return (HEIGHTS[kind] / 2) * this.row;
   }
@@ -57,8 +57,8 @@ export class Layout {
     return this.base - 8 - share * (BALANCE - 20);
   }
 
-  /* What stands left of each lane: a name; and below a client's name the server that all its calls
-     went to, if there is one and there is room. */
+  /* The labels left of the lanes: a name, and below a client's name its server, if all its calls
+     went to one server and there is room. */
   labels() {
     const { clients, servers, servedBy } = this.scene;
     return [...clients, ...servers].map((name, lane) => {
@@ -69,7 +69,7 @@ export class Layout {
   }
 }
 
-/* The width of the column of labels, of which the widest is so wide. */
+/* The width of the column of labels, given the width of the widest label. */
 export function labelColumn(widest, width) {
   return Math.ceil(clamp(widest + 12, 64, width * 0.25));
 }

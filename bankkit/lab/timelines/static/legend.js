@@ -1,4 +1,4 @@
-/* The signs above the lanes, and what they mean: only those that are used. */
+/* The legend above the lanes, with only the signs that are used. */
 
 import { element } from "../../drawing/static/dom.js";
 import { heightOfSign } from "./layout.js";

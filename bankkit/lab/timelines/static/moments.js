@@ -1,4 +1,4 @@
-/* Reads and commits: a dot for each, which lights up when it happens, and its amount. */
+/* Reads and commits: a dot for each, which lights up at its time, and its amount. */
 
 import { momentWords } from "./narration.js";
 import { after, clamp } from "./numbers.js";
@@ -9,7 +9,7 @@ import { FAINT } from "./theme.js";
 const MAX_MOMENTS = 400; // dots in view; more would hide the bars
 const MAX_AMOUNTS = 150; // dots in view that may have words
 
-/* Returns how many there was no room for. */
+/* Draws the dots and amounts. Returns the number of dots that had no room. */
 export function drawMoments(brush, view) {
   const { scene, scale, layout, theme, playback } = view;
   const first = after(scene.momentAt, scale.from - 1);
@@ -46,7 +46,7 @@ export function drawMoments(brush, view) {
   return unseen;
 }
 
-/* What was read and written, where there is room for it within the bar. */
+/* Writes the amounts that were read and written, if they have room within the bar. */
 function drawAmounts(brush, view, first, last) {
   const { scene, scale, layout, theme, playback } = view;
   brush.font = theme.font(12);
@@ -63,7 +63,7 @@ function drawAmounts(brush, view, first, last) {
     );
     if (bar === undefined) continue;
     const words = momentWords(scene, i), width = brush.measureText(words).width;
-    const isLeft = scene.moments.isCommit[i]; // of its dot
+    const isLeft = scene.moments.isCommit[i]; // the words are left of their dot
     const x0 = isLeft ? x - width - 9 : x + 9;
     const next = isLeft ? x : scale.x(nextWithin(view, i, bar));
     const start = Math.max(scale.x(scene.start[bar]), scale.left);
@@ -73,7 +73,7 @@ function drawAmounts(brush, view, first, last) {
   }
 }
 
-/* When the next thing happens within a bar, or it ends, or the moment that is shown. */
+/* The earliest of these times: the bar's next moment, its end, and the time that is shown. */
 function nextWithin({ scene, playback }, moment, bar) {
   const later = scene.during(bar).find((i) => i > moment);
   const at = later === undefined ? Infinity : scene.momentAt[later];

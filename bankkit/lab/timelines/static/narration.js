@@ -1,4 +1,4 @@
-/* What is drawn, in words: for the tooltip, and for readers who cannot see it. */
+/* The words for what is drawn: for the tooltip, and for readers who cannot see it. */
 
 import { after } from "./numbers.js";
 import { KINDS, WAITING } from "./scene.js";
@@ -39,7 +39,7 @@ export function serverWords(scene, { server, kind, start, end }) {
   return `${scene.servers[server]} ${LIVES[kind]}\n${duration(end - start)}`;
 }
 
-/* The balance at a time; empty if nobody knows it. */
+/* The balance at a time; empty if it is unknown. */
 export function balanceWords(scene, at) {
   const balance = scene.balance(at);
   if (!balance || at > scene.length) return "";
@@ -48,7 +48,7 @@ export function balanceWords(scene, at) {
   return gone ? `${words}\nexpected ${dollars(balance.expected)}\n${lossWords(gone)}` : words;
 }
 
-/* What happens at this very time; empty if nothing does. */
+/* The events at exactly this time; empty if there are none. */
 export function eventWords(scene, at) {
   const told = [];
   const [first, last] = scene.between(at, at);
@@ -65,7 +65,7 @@ export function eventWords(scene, at) {
   return told.length > MAX_TOLD ? `${told.length} things happen` : told.join("; ");
 }
 
-/* Where the reader is in the recording, as a screen reader says it. */
+/* The current time, its events and the balance, for a screen reader. */
 export function spokenWords(scene, at) {
   const parts = [`${duration(at)}.`];
   const happens = eventWords(scene, at);
@@ -77,15 +77,15 @@ export function spokenWords(scene, at) {
   return parts.join(" ");
 }
 
-/* The label of the plot: what it shows, and the keys. */
+/* The label of the plot: its content and its keys. */
 export function plotLabel(scene) {
   return (
     `${scene.line} Space plays, the arrows pan, plus and minus zoom, 0 shows all, ` +
-    "brackets go from event to event, Home and End to the start and the end."
+    "brackets go from event to event, Home and End go to the start and the end."
   );
 }
 
-/* The line below the plot: what is not shown, and how to use the timeline. */
+/* The line below the plot: how much is not shown, and how to use the timeline. */
 export function hintWords({ leftOut }, hidden, unseen) {
   const more = [];
   if (hidden) more.push(`${hidden} arrows`);
@@ -93,7 +93,7 @@ export function hintWords({ leftOut }, hidden, unseen) {
   const hints = [
     leftOut ? `${leftOut} more clients are not shown.` : "",
     more.length ? `Zoom in to see ${more.join(" and ")}.` : "",
-    "Click it, then: space plays, wheel or + − zoom, drag or ← → pan, [ ] step.",
+    "Click the timeline, then: space plays, wheel or + − zoom, drag or ← → pan, [ ] step.",
   ];
   return hints.filter(Boolean).join(" ");
 }

@@ -1,9 +1,9 @@
-/* Arithmetic that several files need. */
+/* Arithmetic that several files use. */
 
 export const clamp = (value, low, high) => Math.max(low, Math.min(high, value));
 
-/* The first index below `count` for which `holds` is true, else `count`. Binary search: from the
-   first such index on, it must hold for all. */
+/* The first index below `count` for which `holds` is true, else `count`. This is a binary search:
+   `holds` must stay true for all later indices. */
 export function firstIndex(count, holds) {
   let low = 0, high = count;
   while (low < high) {
@@ -17,7 +17,7 @@ export function firstIndex(count, holds) {
 /* The first index whose time is later than `at`; the times ascend. */
 export const after = (times, at) => firstIndex(times.length, (i) => times[i] > at);
 
-/* The first of … 1, 2, 5, 10, 20, 50 … that is not less than the number. */
+/* The first number of the series … 1, 2, 5, 10, 20, 50 … that is not less than this one. */
 export function roundUp(number) {
   const power = 10 ** Math.floor(Math.log10(number));
   return [1, 2, 5, 10].map((each) => each * power).find((each) => each >= number);

@@ -1,4 +1,4 @@
-/* The part of the page that a timeline has: title, numbers, canvases, controls, hint. */
+/* The elements of a timeline on the page: title, numbers, canvases, controls, hint. */
 
 import { element, write } from "../../drawing/static/dom.js";
 import { hintWords, plotLabel } from "./narration.js";
@@ -9,7 +9,7 @@ const SPEEDS = [[0.25, "¼ ×"], [0.5, "½ ×"], [1, "1 ×"], [2, "2 ×"], [4, "
 
 export class Page {
   constructor(parent, scene, playback) {
-    this.frames = 0; // how many pictures were drawn
+    this.frames = 0; // the number of frames drawn
     this.root = element("div", "bankkit-timeline", parent);
     const { lost, reading } = scene.colours;
     for (const [name, colour] of Object.entries({ lost, "on-lost": "black", focus: reading })) {
@@ -20,7 +20,7 @@ export class Page {
     this.addNumbers(scene);
     this.addPlot(scene);
     this.addControls(scene, playback);
-    // Otherwise keys pressed here would be JupyterLab's commands, such as to delete the cell.
+    // Otherwise JupyterLab would take keys pressed here as commands, such as deleting the cell.
     for (const each of [this.plot, ...this.controls.children]) {
       each.dataset.lmSuppressShortcuts = "true";
     }
@@ -44,8 +44,8 @@ export class Page {
     this.loss = element("span", "bk-loss", now, { hidden: true });
   }
 
-  /* Two canvases, one above the other: what stands still, and what moves while it is played.
-     Between them is a veil over what has not happened yet. */
+  /* Two canvases, one above the other: one for the parts that stand still, one for the parts that
+     move during playback. A veil between them covers the time that has not been played yet. */
   addPlot(scene) {
     this.plot = element("div", "bk-plot", this.root, { tabIndex: 0 });
     this.plot.setAttribute("role", "application");
@@ -87,7 +87,7 @@ export class Page {
     return made;
   }
 
-  /* Gives both canvases a size. Returns their brushes: of what stands still, and of what moves. */
+  /* Resizes both canvases. Returns their brushes: of the still one, and of the moving one. */
   resize(width, height) {
     const ratio = window.devicePixelRatio || 1;
     return [this.still, this.moving].map((canvas) => {
@@ -105,12 +105,12 @@ export class Page {
     Object.assign(this.pane.style, { left: `${left}px`, width: `${width}px`, height: `${height}px` });
   }
 
-  /* Draws the veil aside up to a place, in pixels from its left end. */
+  /* Moves the left end of the veil to a place, in pixels from the left end of the plot. */
   moveVeil(to) {
     this.veil.style.transform = `translateX(${to}px)`;
   }
 
-  /* Says beside the canvas what is drawn in it; `hidden` arrows and `unseen` moments are not. */
+  /* Updates the words around the canvas. `hidden` arrows and `unseen` moments were not drawn. */
   report({ scene, scale, playback }, hidden, unseen) {
     const { at, playing } = playback;
     write(this.clock, duration(at));

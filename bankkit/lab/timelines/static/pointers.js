@@ -1,11 +1,12 @@
-/* Mouse, fingers and wheel: they drag the view, pinch it, and move through the time. */
+/* Mouse, fingers and wheel: they drag, pinch and zoom the view, and choose the time. */
 
 import { clamp } from "./numbers.js";
 import { wordsAt } from "./tooltip.js";
 
-const STILL = 3; // pixels that a finger may move in a click
+const STILL = 3; // pixels that a pointer may move in a click
 
-/* How far a wheel moves or zooms the view. `isPinch` is what a trackpad's pinch looks like. */
+/* How far a wheel event moves or zooms the view. `isPinch`: a trackpad's pinch comes as a wheel
+   event with Ctrl. */
 export function wheelMove({ deltaX, deltaY, shiftKey }, isPinch) {
   if (shiftKey || Math.abs(deltaX) > Math.abs(deltaY)) return { pan: (deltaX || deltaY) / 1000 };
   return { zoom: Math.exp(-deltaY / (isPinch ? 100 : 400)) };
@@ -14,7 +15,7 @@ export function wheelMove({ deltaX, deltaY, shiftKey }, isPinch) {
 export class Pointers {
   constructor(timeline) {
     this.timeline = timeline;
-    this.down = new Map(); // by its id, where each pointer is and where it came down
+    this.down = new Map(); // by pointer id: where the pointer is and where it was pressed
     this.isScrubbing = false;
     const { moving } = timeline.page;
     timeline.on(moving, "wheel", (event) => this.onWheel(event), { passive: false });
@@ -25,7 +26,7 @@ export class Pointers {
     timeline.on(moving, "pointerleave", () => timeline.tooltip.hide());
   }
 
-  /* A wheel scrolls the page, unless the reader works with the timeline. */
+  /* A wheel scrolls the page, unless the timeline has the focus or the event is a pinch. */
   onWheel(event) {
     const { timeline } = this;
     const isPinch = event.ctrlKey || event.metaKey;

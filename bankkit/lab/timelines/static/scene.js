@@ -1,5 +1,5 @@
-/* What Python sends (scene.py), prepared for drawing: rows counted over all lanes, typed columns,
-   and fast answers to which things are in view and what the balance is. */
+/* The scene that Python sends (scene.py), prepared for drawing: rows are counted over all lanes,
+   columns are typed, and indices find the bars in view and the balance quickly. */
 
 import { after, clamp, firstIndex } from "./numbers.js";
 
@@ -23,7 +23,8 @@ export class Scene {
     this.end = Float64Array.from(bars.end);
     this.kind = Uint8Array.from(bars.kind);
     this.row = Uint16Array.from(bars.row, (row, i) => place([bars.lane[i], row]));
-    // The latest end so far: nothing is in view before the first that reaches past a time.
+    // `reach[i]` is the latest end of the bars up to i. It never decreases, so a binary search
+    // finds the first bar that may last past a given time.
     this.reach = Float64Array.from(this.end);
     for (let i = 1; i < this.count; i++) {
       this.reach[i] = Math.max(this.reach[i], this.reach[i - 1]);
@@ -53,7 +54,7 @@ export class Scene {
     this.events = Float64Array.from(times).sort();
   }
 
-  /* When the next thing after a mark begins in its row: its words have room until then. */
+  /* The start of the next bar or mark in a mark's row: the words have room until then. */
   nextInRow({ row, at }) {
     const others = [
       ...this.byRow[row].map((bar) => this.start[bar]),
@@ -62,20 +63,20 @@ export class Scene {
     return others.filter((each) => each > at).reduce((a, b) => Math.min(a, b), Infinity);
   }
 
-  /* The time of the next event, or of the one before; of the last or first if there is none. */
+  /* The time of the next or the previous event; of the last or the first if there is none. */
   eventBeside(at, direction) {
     const next = direction > 0 ? after(this.events, at) : after(this.events, at - 0.5) - 1;
     return this.events[clamp(next, 0, this.events.length - 1)];
   }
 
-  /* What the bank has at a time, and what it should have, in cents; null if nobody knows. */
+  /* The actual and the expected balance at a time, in cents; null if unknown. */
   balance(at) {
     const step = after(this.stepAt, at) - 1;
     if (step < 0) return null;
     return { actual: this.steps.actual[step], expected: this.steps.expected[step] };
   }
 
-  /* The least and the most that the bank has, or should have, between the two times. */
+  /* The lowest and the highest balance, actual or expected, between the two times. */
   range(from, to) {
     const { actual, expected } = this.steps;
     let low = Infinity, high = -Infinity;
@@ -87,7 +88,7 @@ export class Scene {
     return [low, high];
   }
 
-  /* The bars that may reach into the time between the two: the first, and the one after the last. */
+  /* The bars that may overlap the time between the two: the first, and the one after the last. */
   between(from, to) {
     return [firstIndex(this.count, (i) => this.reach[i] >= from), after(this.start, to)];
   }
@@ -107,7 +108,7 @@ export class Scene {
   }
 }
 
-/* A table that came as columns, as a list of records. */
+/* Converts a table of columns into a list of records. */
 function records(columns) {
   const names = Object.keys(columns);
   return columns[names[0]].map((_, i) =>

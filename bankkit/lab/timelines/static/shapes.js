@@ -1,6 +1,6 @@
-/* Shapes that stand in the lanes and again in the legend: arrow, cross, and a mark for each fault. */
+/* The shapes of the lanes and the legend: arrow, cross, and a mark for each kind of fault. */
 
-/* An arrow in the brush's colour and width. */
+/* Draws an arrow in the brush's colour and width. */
 export function arrow(brush, x0, y0, x1, y1, size) {
   const turn = Math.atan2(y1 - y0, x1 - x0);
   brush.beginPath();
@@ -27,7 +27,7 @@ export function dot(brush, x, y, radius) {
   brush.arc(x, y, radius, 0, 7);
 }
 
-/* A cross with an edge that shows on every ground. */
+/* Draws a cross with an edge that is visible on every background. */
 export function cross(brush, x, y, size, colour) {
   for (const [edge, width] of [["black", 5.5], ["white", 4], [colour, 2.5]]) {
     brush.strokeStyle = edge;
@@ -53,7 +53,7 @@ const OUTLINES = { // in units of the size
   started: [[-0.9, -1.1], [1.2, 0], [-0.9, 1.1]],
 };
 
-/* The mark of a fault: each kind has a shape of its own. */
+/* Draws the mark of a fault; each kind has its own shape. */
 export function faultMark(brush, theme, kind, x, y, size) {
   brush.strokeStyle = theme.ink;
   brush.fillStyle = theme.paper;

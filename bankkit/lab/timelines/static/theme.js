@@ -1,13 +1,13 @@
 /* The colours, the font and the hatches: from the theme of the page and from Python's palette. */
 
-export const FAINT = 0.22; // how visible it is what has not happened yet
+export const FAINT = 0.22; // opacity of things that have not happened yet
 
 export class Theme {
   constructor(colours) {
     this.colours = colours;
   }
 
-  /* Takes over what the page's theme gives a node. Hatches are made with a canvas's own brush. */
+  /* Reads the font and colours that the page's theme gives a node. Hatches belong to one brush. */
   read(node, brush) {
     const style = getComputedStyle(node);
     this.ink = style.color;
@@ -37,7 +37,7 @@ export class Theme {
     return this.isDark ? this.colours.wakeOnDark : this.colours.wake;
   }
 
-  /* What the bars of each kind are filled with, one layer over the other. */
+  /* The fills of each kind of bar, in layers from below. */
   looks() {
     const { reading, writing } = this.colours;
     return [[this.hatch], [reading], [writing], [writing, this.crosses], [this.dots]];
@@ -62,7 +62,7 @@ function pattern(brush, colour, draw) {
   return brush.createPattern(tile, "repeat");
 }
 
-/* Slanted lines from one height to another, which meet those of the neighbouring tiles. */
+/* Draws slanted lines from one height to another, which meet those of the neighbouring tiles. */
 function slant(brush, from, to) {
   for (const off of [-6, 0, 6]) {
     brush.moveTo(off, from);

@@ -1,11 +1,11 @@
 /* The live timeline of a race: play it, zoom, pan, point at things.
 
    Python sends one scene (scene.py); from then on everything happens here. Times are whole
-   nanoseconds from the start of the recording, money is in cents. The files beside this one are
-   joined with it into the one module that a widget takes (es_modules.py).
+   nanoseconds from the start of the recording, money is in cents. A widget takes a single module,
+   so es_modules.py joins this file with the files beside it.
 
-   Nothing is drawn while nothing changes. While the time passes only what moves is drawn; a change
-   of the view draws everything again. */
+   Nothing is drawn while nothing changes. Playback draws only the moving parts again; a change of
+   the view draws everything again. */
 
 import { drawLosses, drawWakeUps } from "./arrows.js";
 import { drawAxes, drawLanes } from "./axes.js";
@@ -27,7 +27,7 @@ import { Scene } from "./scene.js";
 import { Theme } from "./theme.js";
 import { Tooltip } from "./tooltip.js";
 
-const MIN_WIDTH = 50; // pixels; a page that is narrower is not shown yet
+const MIN_WIDTH = 50; // pixels; a narrower page is not shown yet
 
 export default {
   render({ model, el }) {
@@ -52,7 +52,7 @@ class Timeline {
     this.resize();
   }
 
-  /* Listens until the timeline is closed. */
+  /* Adds a listener that is removed when the timeline is closed. */
   on(target, kind, act, options = {}) {
     target.addEventListener(kind, act, { signal: this.closing.signal, ...options });
   }
@@ -94,7 +94,7 @@ class Timeline {
     this.page.root.remove();
   }
 
-  /* -- Through the time ---------------------------------------------------------------------- */
+  /* -- Moving through time ------------------------------------------------------------------- */
 
   toggle() {
     if (this.playback.playing) {
@@ -111,7 +111,7 @@ class Timeline {
     this.redraw();
   }
 
-  /* To a time, with the view moved along if it is out of sight. */
+  /* Goes to a time, and moves the view if the time is outside it. */
   go(at) {
     this.playback.go(at);
     this.follow();
@@ -122,7 +122,7 @@ class Timeline {
     else this.redraw();
   }
 
-  /* To the next event, or to the one before. */
+  /* Goes to the next event, or to the previous one. */
   step(direction) {
     this.jump(this.scene.eventBeside(this.playback.at, direction));
   }
@@ -133,12 +133,12 @@ class Timeline {
     this.tell();
   }
 
-  /* Tells a screen reader where we are. */
+  /* Tells a screen reader the current time and balance. */
   tell() {
     this.page.said.textContent = spokenWords(this.scene, this.playback.at);
   }
 
-  /* -- What is in view ------------------------------------------------------------------------ */
+  /* -- The view ------------------------------------------------------------------------------- */
 
   showAll() {
     this.scale.show(0, this.scene.length);
@@ -170,7 +170,7 @@ class Timeline {
     this.redrawAll();
   }
 
-  /* Takes the colours of the page's theme. */
+  /* Applies the colours of the page's theme. */
   dress() {
     if (!this.brush) return;
     this.theme.read(this.page.root, this.brush);
@@ -180,7 +180,7 @@ class Timeline {
 
   /* -- Drawing -------------------------------------------------------------------------------- */
 
-  /* Asks for a picture before the next frame; several calls get one picture. */
+  /* Requests one drawing for the next frame, however many calls there are before it. */
   redraw() {
     if (this.closing.signal.aborted) return;
     this.frame ??= requestAnimationFrame((now) => {
@@ -191,7 +191,7 @@ class Timeline {
     });
   }
 
-  /* The same after what stands still has changed. */
+  /* Requests a drawing that includes the still canvas. */
   redrawAll() {
     this.isStale = true;
     this.redraw();
@@ -238,7 +238,7 @@ class Timeline {
     });
   }
 
-  /* Draws only right of the names. */
+  /* Restricts drawing to the area right of the names. */
   clipped(brush, draw) {
     const { left, width } = this.scale;
     brush.save();

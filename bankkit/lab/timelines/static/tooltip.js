@@ -1,4 +1,4 @@
-/* The numbers of what is under the pointer. */
+/* The tooltip: the numbers of the bar, mark or balance under the pointer. */
 
 import { element } from "../../drawing/static/dom.js";
 import { balanceWords, barWords, serverWords } from "./narration.js";
@@ -8,7 +8,7 @@ import { duration } from "./words.js";
 
 const SLACK = 3; // pixels by which a pointer may miss a bar
 
-/* What is at a place of the canvas, in words; empty if nothing is. */
+/* The words for the thing at a place of the canvas; empty if there is nothing. */
 export function wordsAt({ scene, scale, layout }, x, y) {
   if (x < scale.left) return "";
   const at = scale.time(x);
@@ -25,12 +25,12 @@ export function wordsAt({ scene, scale, layout }, x, y) {
   return bar === undefined ? "" : barWords(scene, bar);
 }
 
-/* The bar of a row that is nearest to a time, and no further from it than `slack`. */
+/* The bar of a row that is nearest to a time, at most `slack` away from it. */
 function nearestBar(scene, row, at, slack) {
   let best, nearest = slack;
   for (const bar of scene.byRow[row] ?? []) {
     const off = Math.max(scene.start[bar] - at, at - scene.end[bar], 0);
-    // If two bars touch, the one that holds the lock is meant.
+    // If two bars touch, the one that holds the lock is chosen.
     if (off < nearest || (off === nearest && scene.kind[bar] !== WAITING)) {
       best = bar;
       nearest = off;
@@ -39,7 +39,7 @@ function nearestBar(scene, row, at, slack) {
   return best;
 }
 
-/* Where a box of a size goes for a pointer at a place, so that it stays within an area. */
+/* The place of a box near the pointer, such that the box stays within an area. */
 export function placed(pointer, box, area) {
   const right = pointer.x + 14;
   const x = right + box.width > area.width ? pointer.x - box.width - 10 : right;

@@ -13,12 +13,12 @@ export function duration(ns) {
   return `${Number((ns / 1e9).toPrecision(3))} s`;
 }
 
-/* What is missing from a balance, or is too much in it: `gone` is expected less actual, in cents. */
+/* The amount missing from a balance, or too much in it; `gone` is expected - actual, in cents. */
 export function lossWords(gone) {
   return `✗ ${dollars(Math.abs(gone))} ${gone > 0 ? "lost" : "too much"}`;
 }
 
-/* How a speed compares with what really happened; `slower` is how many times slower it is. */
+/* The playback speed compared with the recorded events; `slower` is the factor of slowness. */
 export function speedWords(slower) {
   return slower >= 1 ? `${twoDigits(slower)}× slower` : `${twoDigits(1 / slower)}× faster`;
 }
