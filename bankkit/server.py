@@ -66,6 +66,7 @@ class Server(Unique):
             policy=options.policy,
             lease=options.lease,
             owner=options.name,
+            locks=options.locks,
         )
         self.lease = self.teller.lease = ServerLease(
             store,

@@ -242,7 +242,7 @@ def is_alone(concurrency: str) -> bool:
     return concurrency in IN_PROCESS
 
 
-def check_choice(concurrency: str, policy: str = "fair") -> None:
+def check_choice(concurrency: str, policy: str = "fair", locks: LockTable | None = None) -> None:
     """Raises ValueError that says what is allowed."""
     if concurrency not in CHOICES:
         raise ValueError(f"concurrency must be one of {', '.join(CHOICES)}, not {concurrency!r}.")
@@ -250,6 +250,10 @@ def check_choice(concurrency: str, policy: str = "fair") -> None:
         raise ValueError(f"policy must be one of {', '.join(POLICIES)}, not {policy!r}.")
     if concurrency == "redis-read-write" and policy != "fair":
         raise ValueError(f"redis-read-write is always fair: policy cannot be {policy!r}.")
+    if locks is not None and not is_alone(concurrency):
+        raise ValueError(
+            f"locks take the place of those of {', '.join(IN_PROCESS)}, not of {concurrency}."
+        )
 
 
 def make(
@@ -259,17 +263,21 @@ def make(
     policy: str,
     lease: float,
     owner: str | None,
+    locks: LockTable | None = None,
 ) -> Teller:
     """The teller of that name, one that `check_choice` has nothing against.
 
     `policy` is whom a read–write lock in this process lets go first. A lock in Redis is kept for
-    `lease` seconds, unless renewed, and shows `owner` as the name of who holds it.
+    `lease` seconds, unless renewed, and shows `owner` as the name of who holds it. `locks` are
+    locks of your own, which take the place of those of an in-process choice.
     """
+    if locks is not None:
+        return Teller(store, locks)
     if concurrency == "atomic":
         return AtomicTeller(store)
     if concurrency == "redis-read-write":
-        locks = RedisLocks(store.link, lease=lease, owner=owner)
-        table = LockTable(lambda account_id: locks(store.lock_key(account_id)))
-        return Teller(store, table, locks.close)
+        leases = RedisLocks(store.link, lease=lease, owner=owner)
+        table = LockTable(lambda account_id: leases(store.lock_key(account_id)))
+        return Teller(store, table, leases.close)
     options = {"policy": policy} if concurrency == "read-write" else {}
     return Teller(store, LockTable(lambda _: IN_PROCESS[concurrency](**options)))

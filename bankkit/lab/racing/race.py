@@ -176,15 +176,14 @@ class Race:
         # A thread for each client, or they would wait for each other where nobody sees it.
         threads = len(self._names) + 1
         make_lock = self._make_lock
-        self.bank = bank = Bank(
+        self.bank = Bank(
             "none" if make_lock else self.concurrency,
             policy=self.policy,
+            locks=LockTable(lambda key: adapted(make_lock())) if make_lock else None,
             threads=threads,
             max_wait=self._patience + CALL_SECONDS,
         )
-        if make_lock:
-            bank.server.teller.locks = LockTable(lambda key: adapted(make_lock()))
-        return bank
+        return self.bank
 
     def _warm_up(self, channel: grpc.Channel) -> None:
         """Let everybody connect to everybody before the clock is looked at."""
