@@ -19,7 +19,7 @@ server has taken over the accounts meanwhile.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -35,6 +35,8 @@ from bankkit.locks import (
     RedisLocks,
 )
 from bankkit.namespace_lease import NO_LEASE, Lease
+from bankkit.observed import ObservedLocks, ObservedStore
+from bankkit.observer import Observer
 from bankkit.store import OutOfBounds, Outranked, Request, Snapshot, Store, WriteConflict
 
 ACROSS_SERVERS = ("redis-read-write", "atomic")
@@ -72,8 +74,9 @@ class Teller:
     def __init__(
         self, store: Store, locks: LockTable, close: Callable[[], None] = lambda: None
     ) -> None:
-        self.store = store
-        self.locks = locks
+        self.store: Store | ObservedStore = store
+        self.locks: LockTable | ObservedLocks = locks
+        self._unobserved = store, locks
         self.close = close
         """Ends what the locks have running."""
         self.lease: Lease = NO_LEASE
@@ -126,6 +129,18 @@ class Teller:
         request = Request.of(request_id, "CalculateInterest", rate)
         rule = partial(accounts.add_interest, percent=rate)
         return self._apply(account_id, rule, request, deadline)
+
+    def set_observers(self, observers: Sequence[Observer]) -> None:
+        """Has these observers, and no others, told of its locks and accounts: see `Server.observe`.
+
+        With none, as in production, nothing stands between the teller, its locks and its store.
+        """
+        store: Store | ObservedStore
+        locks: LockTable | ObservedLocks
+        store, locks = self._unobserved
+        for observer in observers:
+            store, locks = ObservedStore(store, observer), ObservedLocks(locks, observer)
+        self.store, self.locks = store, locks
 
     def _add(
         self,

@@ -18,6 +18,8 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from bankkit.accounts import Overloaded, TooLate
+from bankkit.observer import Observer, ServedCall
+from bankkit.rpc.observed_calls import arrive, told_of_end, told_of_service
 from bankkit.rpc.status import InvalidMessage, abort
 
 LOOK_SECONDS = 0.01
@@ -27,9 +29,10 @@ LOOK_SECONDS = 0.01
 class Admission(grpc.GenericRpcHandler):
     """Waits for the message of each call, so that the handlers behind it never wait for a client.
 
-    handlers  each call goes to the first that knows its method
-    slots     how many unary calls the handlers work on at once; None for any number
-    most      how many calls may wait for their clients at once; one more is refused
+    handlers   each call goes to the first that knows its method
+    slots      how many unary calls the handlers work on at once; None for any number
+    most       how many calls may wait for their clients at once; one more is refused
+    observers  are told of the unary calls that arrive while they are in it
 
     Bytes that are no message are refused with INVALID_ARGUMENT, where grpcio says INTERNAL.
     """
@@ -40,9 +43,11 @@ class Admission(grpc.GenericRpcHandler):
         *,
         slots: int | None = None,
         most: float = math.inf,
+        observers: Sequence[Observer] = (),
     ) -> None:
         self._handlers = handlers
         self._most = most
+        self._observers = observers
         self._slots: queue.SimpleQueue[None] | None = None
         if slots is not None:
             self._slots = queue.SimpleQueue()  # of permits: quicker than a semaphore
@@ -59,16 +64,22 @@ class Admission(grpc.GenericRpcHandler):
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
         found = (handler.service(handler_call_details) for handler in self._handlers)
         handler: Any = next(filter(None, found), None)
+        call: ServedCall | None = None
+        if self._observers and handler is not None and not handler.response_streaming:
+            call = arrive(handler_call_details, self._observers)
+            handler = told_of_service(handler, call)
         if handler is None or (handler.request_streaming and not handler.response_streaming):
-            return handler  # unknown, or the refusal of a call too many, which waits for nobody
-        if len(self._waiting) >= self._most:
-            return grpc.stream_unary_rpc_method_handler(_refuse)
-        if not handler.response_streaming:
+            behind = handler  # unknown, or the refusal of a call too many, which waits for nobody
+        elif len(self._waiting) >= self._most:
+            behind = grpc.stream_unary_rpc_method_handler(_refuse)
+        elif not handler.response_streaming:
             answer = partial(self._answer, handler)
-            return grpc.stream_unary_rpc_method_handler(answer, None, handler.response_serializer)
-        return grpc.stream_stream_rpc_method_handler(
-            partial(self._converse, handler), None, handler.response_serializer
-        )
+            behind = grpc.stream_unary_rpc_method_handler(answer, None, handler.response_serializer)
+        else:
+            behind = grpc.stream_stream_rpc_method_handler(
+                partial(self._converse, handler), None, handler.response_serializer
+            )
+        return behind if call is None else told_of_end(behind, call)
 
     def close(self, grace: float) -> None:
         """Ends the calls that wait for their clients, after so many seconds at most.
