@@ -71,6 +71,7 @@ bench: $(INSTALLED)  ## measure the locks, the bank, the recorder and the explor
 	$(PYTHON) -m tests.benchmarks.redis_lock
 	$(PYTHON) -m tests.benchmarks.bank
 	$(PYTHON) -m tests.benchmarks.recorder
+	$(PYTHON) -m tests.benchmarks.observer
 	$(PYTHON) -m tests.benchmarks.explorer
 	$(PYTHON) -m tests.benchmarks.replication
 

@@ -20,7 +20,7 @@ from functools import partial
 from typing import Any
 
 from bankkit import teller
-from bankkit.locks import POLICIES
+from bankkit.locks import POLICIES, LockTable
 from bankkit.locks.redis_read_write import check_owner
 from bankkit.redis_backend import APPENDFSYNC, SETUPS, choose
 from bankkit.redis_backend.namespaces import check_namespace
@@ -37,6 +37,11 @@ def _check_namespace(name: str, value: object) -> None:
 
 def _check_name(name: str, value: object) -> None:
     check_owner(value)
+
+
+def _check_locks(name: str, value: object) -> None:
+    if not isinstance(value, LockTable):
+        raise ValueError(f"{name} must be a bankkit.locks.LockTable, not {value!r}.")
 
 
 def _check_lease(name: str, value: Any) -> None:
@@ -147,6 +152,13 @@ class BankOptions(CommonOptions):
         choices=POLICIES,
         flag=None,
     )
+    locks: LockTable | None = option(
+        None,
+        "locks of your own for the accounts",
+        _check_locks,
+        unset="without them those that concurrency names",
+        flag=None,
+    )
     name: str | None = option(
         None,
         "name that a lock of redis-read-write shows for this server",
@@ -192,7 +204,7 @@ class BankOptions(CommonOptions):
 
     def check_together(self) -> None:
         """Raises ValueError also for bad TLS files, or a `policy` that the choice does not have."""
-        teller.check_choice(self.concurrency, self.policy)
+        teller.check_choice(self.concurrency, self.policy, self.locks)
         self.tls.server_credentials()
         super().check_together()
 

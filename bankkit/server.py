@@ -7,8 +7,9 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from concurrent import futures
+from contextlib import contextmanager
 from typing import Any, cast
 from urllib.parse import quote
 
@@ -18,6 +19,7 @@ from grpc_reflection.v1alpha import reflection
 
 from bankkit import teller as tellers
 from bankkit.namespace_lease import ServerLease
+from bankkit.observer import Observer
 from bankkit.options import BankOptions
 from bankkit.rpc import channels
 from bankkit.rpc.admission import Admission
@@ -66,6 +68,7 @@ class Server(Unique):
             policy=options.policy,
             lease=options.lease,
             owner=options.name,
+            locks=options.locks,
         )
         self.lease = self.teller.lease = ServerLease(
             store,
@@ -79,6 +82,8 @@ class Server(Unique):
         self.threads = options.threads
         self._max_calls = options.max_calls
         self._max_wait = options.max_wait
+        self._observers: list[Observer] = []
+        self._observing = threading.Lock()
         self._stopping = threading.Event()
         self._ending = threading.RLock()
         self.local_address = ""
@@ -96,6 +101,28 @@ class Server(Unique):
         """The number of calls to the bank that are served or queued."""
         return self._pool.load - len(self._side_admission)
 
+    @property
+    def observers(self) -> tuple[Observer, ...]:
+        """Those that observe the server now, the longest first."""
+        return tuple(self._observers)
+
+    @contextmanager
+    def observe(self, observer: Observer) -> Iterator[None]:
+        """Tells an observer of the calls that arrive while the block runs: see `bankkit.observer`.
+
+        There may be several. Calls that are under way when the block ends go on undisturbed: the
+        observer is told how the step ends that each is at, and when it is answered and has ended.
+        """
+        with self._observing:
+            self.teller.set_observers([*self._observers, observer])
+            self._observers.append(observer)
+        try:
+            yield
+        finally:
+            with self._observing:
+                self._observers.remove(observer)
+                self.teller.set_observers(self._observers)
+
     def start(self) -> None:
         """Returns when the server serves calls.
 
@@ -112,7 +139,7 @@ class Server(Unique):
             is_full=lambda: self.load >= self._max_calls,
             max_wait=self._max_wait,
         )
-        self._admission = Admission([self.service], slots=self.threads)
+        self._admission = Admission([self.service], slots=self.threads, observers=self._observers)
         self._health = health.HealthServicer()
         side = _Handlers()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, cast(grpc.Server, side))

@@ -19,7 +19,7 @@ server has taken over the accounts meanwhile.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -35,6 +35,8 @@ from bankkit.locks import (
     RedisLocks,
 )
 from bankkit.namespace_lease import NO_LEASE, Lease
+from bankkit.observed import ObservedLocks, ObservedStore
+from bankkit.observer import Observer
 from bankkit.store import OutOfBounds, Outranked, Request, Snapshot, Store, WriteConflict
 
 ACROSS_SERVERS = ("redis-read-write", "atomic")
@@ -72,8 +74,9 @@ class Teller:
     def __init__(
         self, store: Store, locks: LockTable, close: Callable[[], None] = lambda: None
     ) -> None:
-        self.store = store
-        self.locks = locks
+        self.store: Store | ObservedStore = store
+        self.locks: LockTable | ObservedLocks = locks
+        self._unobserved = store, locks
         self.close = close
         """Ends what the locks have running."""
         self.lease: Lease = NO_LEASE
@@ -126,6 +129,18 @@ class Teller:
         request = Request.of(request_id, "CalculateInterest", rate)
         rule = partial(accounts.add_interest, percent=rate)
         return self._apply(account_id, rule, request, deadline)
+
+    def set_observers(self, observers: Sequence[Observer]) -> None:
+        """Has these observers, and no others, told of its locks and accounts: see `Server.observe`.
+
+        With none, as in production, nothing stands between the teller, its locks and its store.
+        """
+        store: Store | ObservedStore
+        locks: LockTable | ObservedLocks
+        store, locks = self._unobserved
+        for observer in observers:
+            store, locks = ObservedStore(store, observer), ObservedLocks(locks, observer)
+        self.store, self.locks = store, locks
 
     def _add(
         self,
@@ -242,7 +257,7 @@ def is_alone(concurrency: str) -> bool:
     return concurrency in IN_PROCESS
 
 
-def check_choice(concurrency: str, policy: str = "fair") -> None:
+def check_choice(concurrency: str, policy: str = "fair", locks: LockTable | None = None) -> None:
     """Raises ValueError that says what is allowed."""
     if concurrency not in CHOICES:
         raise ValueError(f"concurrency must be one of {', '.join(CHOICES)}, not {concurrency!r}.")
@@ -250,6 +265,10 @@ def check_choice(concurrency: str, policy: str = "fair") -> None:
         raise ValueError(f"policy must be one of {', '.join(POLICIES)}, not {policy!r}.")
     if concurrency == "redis-read-write" and policy != "fair":
         raise ValueError(f"redis-read-write is always fair: policy cannot be {policy!r}.")
+    if locks is not None and not is_alone(concurrency):
+        raise ValueError(
+            f"locks take the place of those of {', '.join(IN_PROCESS)}, not of {concurrency}."
+        )
 
 
 def make(
@@ -259,17 +278,21 @@ def make(
     policy: str,
     lease: float,
     owner: str | None,
+    locks: LockTable | None = None,
 ) -> Teller:
     """The teller of that name, one that `check_choice` has nothing against.
 
     `policy` is whom a read–write lock in this process lets go first. A lock in Redis is kept for
-    `lease` seconds, unless renewed, and shows `owner` as the name of who holds it.
+    `lease` seconds, unless renewed, and shows `owner` as the name of who holds it. `locks` are
+    locks of your own, which take the place of those of an in-process choice.
     """
+    if locks is not None:
+        return Teller(store, locks)
     if concurrency == "atomic":
         return AtomicTeller(store)
     if concurrency == "redis-read-write":
-        locks = RedisLocks(store.link, lease=lease, owner=owner)
-        table = LockTable(lambda account_id: locks(store.lock_key(account_id)))
-        return Teller(store, table, locks.close)
+        leases = RedisLocks(store.link, lease=lease, owner=owner)
+        table = LockTable(lambda account_id: leases(store.lock_key(account_id)))
+        return Teller(store, table, leases.close)
     options = {"policy": policy} if concurrency == "read-write" else {}
     return Teller(store, LockTable(lambda _: IN_PROCESS[concurrency](**options)))

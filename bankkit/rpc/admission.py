@@ -18,6 +18,8 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from bankkit.accounts import Overloaded, TooLate
+from bankkit.observer import Observer, ServedCall
+from bankkit.rpc.observed_calls import arrive, told_of_end, told_of_service
 from bankkit.rpc.status import InvalidMessage, abort
 
 LOOK_SECONDS = 0.01
@@ -27,9 +29,10 @@ LOOK_SECONDS = 0.01
 class Admission(grpc.GenericRpcHandler):
     """Waits for the message of each call, so that the handlers behind it never wait for a client.
 
-    handlers  each call goes to the first handler that knows its method
-    slots     how many unary calls the handlers work on at once; None for any number
-    most      how many calls may wait for their clients at once; further ones are refused
+    handlers   each call goes to the first handler that knows its method
+    slots      how many unary calls the handlers work on at once; None for any number
+    most       how many calls may wait for their clients at once; further ones are refused
+    observers  they are told of each unary call that arrives
 
     Bytes that are not a valid message are refused with INVALID_ARGUMENT; grpcio would answer
     INTERNAL.
@@ -41,9 +44,11 @@ class Admission(grpc.GenericRpcHandler):
         *,
         slots: int | None = None,
         most: float = math.inf,
+        observers: Sequence[Observer] = (),
     ) -> None:
         self._handlers = handlers
         self._most = most
+        self._observers = observers
         self._slots: queue.SimpleQueue[None] | None = None
         if slots is not None:
             self._slots = queue.SimpleQueue()  # a queue of permits is faster than a semaphore
@@ -61,17 +66,23 @@ class Admission(grpc.GenericRpcHandler):
         """The handler for a call, wrapped so that the wait for its message happens here."""
         found = (handler.service(handler_call_details) for handler in self._handlers)
         handler: Any = next(filter(None, found), None)
+        call: ServedCall | None = None
+        if self._observers and handler is not None and not handler.response_streaming:
+            call = arrive(handler_call_details, self._observers)
+            handler = told_of_service(handler, call)
         if handler is None or (handler.request_streaming and not handler.response_streaming):
             # Either the method is unknown, or the handler refuses the call without waiting.
-            return handler
-        if len(self._waiting) >= self._most:
-            return grpc.stream_unary_rpc_method_handler(_refuse)
-        if not handler.response_streaming:
+            behind = handler
+        elif len(self._waiting) >= self._most:
+            behind = grpc.stream_unary_rpc_method_handler(_refuse)
+        elif not handler.response_streaming:
             answer = partial(self._answer, handler)
-            return grpc.stream_unary_rpc_method_handler(answer, None, handler.response_serializer)
-        return grpc.stream_stream_rpc_method_handler(
-            partial(self._converse, handler), None, handler.response_serializer
-        )
+            behind = grpc.stream_unary_rpc_method_handler(answer, None, handler.response_serializer)
+        else:
+            behind = grpc.stream_stream_rpc_method_handler(
+                partial(self._converse, handler), None, handler.response_serializer
+            )
+        return behind if call is None else told_of_end(behind, call)
 
     def close(self, grace: float) -> None:
         """Waits up to `grace` seconds for the calls that wait for their clients, then cancels them.

@@ -13,6 +13,7 @@ import grpc
 import pytest
 
 import bankkit
+from bankkit.locks import LockTable, Mutex
 from bankkit.pb import bank_pb2, bank_pb2_grpc
 from bankkit.store import Snapshot
 from tests.support.paths import ROOT
@@ -258,6 +259,15 @@ def test_readers_share_and_a_writer_does_not() -> None:
                 balance_then = bank.redis.hget("bank:{a}:account", "balance")
                 call.cancel()
         assert balance_then == "0"
+
+
+def test_a_bank_keeps_calls_apart_with_locks_of_your_own() -> None:
+    locks = LockTable(lambda account_id: Mutex())
+    with bankkit.Bank("none", locks=locks) as bank:
+        bank.client.create_account("a")
+        with locks.write("a"), pytest.raises(bankkit.CallError) as refused:
+            bank.client.get_balance("a", timeout=0.2)
+    assert refused.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
 def test_a_server_with_calls_stuck_for_ever_stops() -> None:

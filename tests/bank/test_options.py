@@ -13,6 +13,7 @@ import pytest
 import bankkit
 from bankkit.cli.main import _parser, main
 from bankkit.launch import start
+from bankkit.locks import LockTable, Mutex
 from bankkit.options import BankOptions, CommonOptions, FleetOptions, RedisOptions
 from bankkit.runtime.option_fields import chosen, command_line, options_of
 from tests.support.certificates import Authority
@@ -36,6 +37,7 @@ BAD: dict[str, tuple[Any, str]] = {
     "threads": (0, "threads must be a whole number from 1 to 1000, not 0"),
     "unsafe": ("no", "unsafe must be True or False, not 'no'"),
     "policy": ("nobody", "policy must be one of fair, readers, writers, not 'nobody'"),
+    "locks": (Mutex, r"locks must be a bankkit\.locks\.LockTable, not <class"),
     "name": ('a"b', "An owner must be a printable name without quotes or backslashes, not 'a\"b'"),
     "host": ("*", r"host '\*' is not an address of this machine"),
     "port": (70000, "port must be a whole number from 0 to 65535, not 70000"),
@@ -72,6 +74,7 @@ GOOD: dict[str, Any] = {
     "threads": 5,
     "unsafe": True,
     "policy": "writers",
+    "locks": LockTable(lambda account_id: Mutex()),
     "name": "-x y",
     "host": "::1",
     "port": 50052,
@@ -298,6 +301,8 @@ def test_a_value_of_another_type_is_refused_too(name: str, value: Any, sentence:
         ({"redis": "private-cluster", "data_dir": "data"}, "data_dir is for a single private"),
         ({"redis": "redis://127.0.0.1:1", "data_dir": "data"}, "data_dir is for a private Redis"),
         ({"concurrency": "redis-read-write", "policy": "readers"}, "is always fair"),
+        ({"concurrency": "atomic", "locks": GOOD["locks"]}, "those of none, mutex,"),
+        ({"concurrency": "redis-read-write", "locks": GOOD["locks"]}, "not of redis-read-write"),
         ({"concurrency": "mutex", "servers": 2}, "mutex keeps calls apart within one process"),
     ],
 )

@@ -19,13 +19,16 @@ import json
 import os
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
-from typing import Any, cast
 
-from bankkit.lab.recording.recorder import Entry, Log, after_read, recorded
-from bankkit.launch.bank import Bank
+from bankkit.lab.recording.recorder import Entry, Log
 from bankkit.locks import Fence
-from bankkit.store import Request, Store
+from bankkit.observer import Observer, ServedCall
+from bankkit.options import BankOptions
+from bankkit.redis_backend import VARIABLE, connection
+from bankkit.server import Server
+from bankkit.store import Request, Snapshot, Store
 
 GATE = Path("gate")
 DWELL_SECONDS = 0.06
@@ -39,26 +42,31 @@ def main() -> None:
     parser.add_argument("lease", type=float)
     parser.add_argument("--without-fencing", action="store_true")
     options = parser.parse_args()
+    make_store = _UnfencedStore if options.without_fencing else Store
     log = Log(_Stdout(options.name))
-    with Bank(
-        options.concurrency,
-        namespace=options.namespace,
-        lease=options.lease,
-        name=options.name,
-        unsafe=True,  # an experiment, whatever it does to the money
-    ) as bank:
-        teller = bank.server.teller
-        if options.without_fencing:
-            teller.store = cast(Store, _WithoutFencing(teller.store))
-        with recorded(bank.server, log), after_read(bank, lambda account_id: _dwell()):
-            log.add("", "started", note=bank.address)
+    with closing(connection.connect(os.environ[VARIABLE])) as client:
+        server = Server(
+            make_store(client, options.namespace),
+            BankOptions(
+                options.concurrency,
+                lease=options.lease,
+                name=options.name,
+                unsafe=True,  # an experiment, whatever it does to the money
+            ),
+        )
+        with server.observe(log), server.observe(_HeldUp()):
+            server.start()
+            log.add("", "started", note=server.address)
             threading.Event().wait()
 
 
-def _dwell() -> None:
-    with GATE.open() as gate:
-        fcntl.flock(gate, fcntl.LOCK_SH)
-    time.sleep(DWELL_SECONDS)
+class _HeldUp(Observer):
+    """Holds a call up after its read: until the gate is free, and then for a moment."""
+
+    def read(self, call: ServedCall, account_id: str, snapshot: Snapshot) -> None:
+        with GATE.open() as gate:
+            fcntl.flock(gate, fcntl.LOCK_SH)
+        time.sleep(DWELL_SECONDS)
 
 
 class _Stdout:
@@ -73,11 +81,8 @@ class _Stdout:
         os.write(1, f"{json.dumps(row)}\n".encode())
 
 
-class _WithoutFencing:
-    """Stands for the `Store` of a teller, and changes accounts whoever holds the lock by now."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
+class _UnfencedStore(Store):
+    """Changes accounts whoever holds the lock by now."""
 
     def commit(
         self,
@@ -88,10 +93,7 @@ class _WithoutFencing:
         fence: Fence | None = None,
         generation: int = 0,
     ) -> int:
-        return self._store.commit(account_id, balance, request, epoch, generation=generation)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
+        return super().commit(account_id, balance, request, epoch, generation=generation)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
 """Predictions and exercises of notebooks/06_error_codes.ipynb."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, cast
+from contextlib import AbstractContextManager
+from typing import Any
 
 import grpc
 
@@ -11,6 +10,7 @@ from bankkit.accounts import StoreUnavailable
 from bankkit.lab.course.exercises import Exercise, Prediction, Wrong
 from bankkit.lab.drawing.error_map import MEANINGS, meaning
 from bankkit.money import MAX_CENTS
+from bankkit.observer import Change, Observer, ServedCall
 from bankkit.store import Store
 
 TITLE = "Error codes"
@@ -135,8 +135,8 @@ def check_whose_move(whose_move: Any) -> None:
 # --- deposit_once --------------------------------------------------------------------------------
 
 
-class UnsureStore:
-    """A teller's store whose next commits raise StoreUnavailable, as if Redis had stopped.
+class UnsureWrites(Observer):
+    """The teller's next writes raise StoreUnavailable, as if Redis had stopped.
 
     Each of these commits has a fate. A `lost` one is not carried out, and another client deposits
     the same amount instead. A `late` one is carried out.
@@ -147,30 +147,17 @@ class UnsureStore:
         self._cents = cents
         self._fates = fates
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
-
-    def commit(self, account_id: str, *rest: Any) -> int:
-        """Raise StoreUnavailable while fates are left; then commit as the store does."""
-        if not self._fates:
-            return self._store.commit(account_id, *rest)
-        if self._fates.pop(0) == "late":
-            self._store.commit(account_id, *rest)
-        else:
-            self._store.add(account_id, self._cents, 0, MAX_CENTS)
-        raise StoreUnavailable
+    def committing(self, call: ServedCall, account_id: str, change: Change) -> None:
+        """Raise StoreUnavailable while fates are left."""
+        if self._fates:
+            request = change.request if self._fates.pop(0) == "late" else None
+            self._store.add(account_id, self._cents, 0, MAX_CENTS, request)
+            raise StoreUnavailable
 
 
-@contextmanager
-def unsure(bank: Bank, cents: int, *fates: str) -> Iterator[None]:
+def unsure(bank: Bank, cents: int, *fates: str) -> AbstractContextManager[None]:
     """Give the bank's next commits these fates while the block runs."""
-    teller = bank.server.teller
-    plain = teller.store
-    teller.store = cast(Store, UnsureStore(plain, cents, list(fates)))
-    try:
-        yield
-    finally:
-        teller.store = plain
+    return bank.server.observe(UnsureWrites(bank.store, cents, list(fates)))
 
 
 def check_deposit_once(deposit_once: Any, bank: Any) -> None:

@@ -14,9 +14,8 @@ from __future__ import annotations
 
 import math
 import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Literal, cast, get_args
 
 import grpc
@@ -29,17 +28,14 @@ from bankkit.lab.racing.race_result import RaceResult
 from bankkit.lab.racing.rendezvous import Rendezvous
 from bankkit.lab.recording.history import History
 from bankkit.lab.recording.lost_updates import LostUpdate, lost_updates
-from bankkit.lab.recording.recorder import (
-    RecordedChannel,
-    Recording,
-    after_read,
-    before_write,
-    record,
-)
+from bankkit.lab.recording.recorder import RecordedChannel, Recording, record
 from bankkit.launch.bank import Bank
 from bankkit.locks import LockStatistics, LockTable
+from bankkit.observer import Mode as LockMode
+from bankkit.observer import Observer, ServedCall
 from bankkit.pb import bank_pb2, bank_pb2_grpc
 from bankkit.runtime.arguments import check_whole
+from bankkit.store import Snapshot
 
 Mode = Literal["free", "forced"]
 
@@ -52,9 +48,6 @@ MAX_CALLS = 100_000
 MAX_HOLD_MS = 1000.0
 CALL_SECONDS = 10.0
 """How long a client waits for an answer, beside the time that holds take."""
-
-FINISH_SECONDS = 2.0
-"""How long a race that was ended waits for calls in flight; a lock may hold some for ever."""
 
 
 def race(
@@ -169,22 +162,20 @@ class Race:
                 self._channel = channel
                 with record(bank) as recording, self._held_up(bank, recording):
                     self._run_clients(recording, channel, on_progress)
-                    self._await_what_was_cut_off(bank)
             return self._report(bank, recording.history)
 
     def _open_bank(self) -> Bank:
         # A thread for each client, or they would wait for each other where nobody sees it.
         threads = len(self._names) + 1
         make_lock = self._make_lock
-        self.bank = bank = Bank(
+        self.bank = Bank(
             "none" if make_lock else self.concurrency,
             policy=self.policy,
+            locks=LockTable(lambda key: adapted(make_lock())) if make_lock else None,
             threads=threads,
             max_wait=self._patience + CALL_SECONDS,
         )
-        if make_lock:
-            bank.server.teller.locks = LockTable(lambda key: adapted(make_lock()))
-        return bank
+        return self.bank
 
     def _warm_up(self, channel: grpc.Channel) -> None:
         """Let everybody connect to everybody before the clock is looked at."""
@@ -197,23 +188,14 @@ class Race:
     def _look_at_lock(self) -> LockStatistics | None:
         return self.bank.server.teller.locks.statistics(ACCOUNT) if self.bank else None
 
-    @contextmanager
-    def _held_up(self, bank: Bank, recording: Recording) -> Iterator[None]:
+    def _held_up(self, bank: Bank, recording: Recording) -> AbstractContextManager[None]:
         """Calls meet if the race is forced, and dwell if they shall; else nothing costs time."""
-        meeting = self._meeting
+        if not self._meeting and not self._hold:
+            return nullcontext()
+        return bank.server.observe(_HoldUp(recording, self._writers, self._meeting, self._dwell))
 
-        def dwell(account_id: str) -> None:
-            if meeting and recording.serving in self._writers:
-                meeting.has_read(recording.serving)
-            self._stopping.wait(self._hold)
-
-        with ExitStack() as stack:
-            if meeting:
-                asks = before_write(bank, lambda account_id: meeting.asks(recording.serving))
-                stack.enter_context(asks)
-            if meeting or self._hold:
-                stack.enter_context(after_read(bank, dwell))
-            yield
+    def _dwell(self) -> None:
+        self._stopping.wait(self._hold)
 
     def _run_clients(
         self, recording: Recording, channel: grpc.Channel, on_progress: Callable[[int], object]
@@ -243,16 +225,6 @@ class Race:
             for thread in threads:
                 if thread.ident is not None:
                     thread.join()
-
-    def _await_what_was_cut_off(self, bank: Bank) -> None:
-        """The server may yet change the balance for clients that have gone.
-
-        Were the recording over before that, other calls of theirs would still be recorded, and
-        would have read a balance that nobody wrote.
-        """
-        deadline = time.monotonic() + FINISH_SECONDS
-        while self._ended_by and bank.server.load and time.monotonic() < deadline:
-            time.sleep(0.005)
 
     def _be_client(self, name: str, channel: RecordedChannel) -> None:
         stub = bank_pb2_grpc.BankServiceStub(channel)
@@ -323,6 +295,32 @@ class Race:
             history=history,
             problem=problem,
         )
+
+
+class _HoldUp(Observer):
+    """Makes deposits meet after their read if there is a meeting, and then every call dwell."""
+
+    def __init__(
+        self,
+        recording: Recording,
+        writers: tuple[str, ...],
+        meeting: Rendezvous | None,
+        dwell: Callable[[], None],
+    ) -> None:
+        self._recording = recording
+        self._writers = writers
+        self._meeting = meeting
+        self._dwell = dwell
+
+    def asked(self, call: ServedCall, account_id: str, mode: LockMode) -> None:
+        if self._meeting and mode == "write":
+            self._meeting.asks(self._recording.client_of(call))
+
+    def read(self, call: ServedCall, account_id: str, snapshot: Snapshot) -> None:
+        client = self._recording.client_of(call)
+        if self._meeting and client in self._writers:
+            self._meeting.has_read(client)
+        self._dwell()
 
 
 def _is_number(value: object) -> bool:

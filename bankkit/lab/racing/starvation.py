@@ -19,10 +19,12 @@ from typing import TYPE_CHECKING, Literal
 from bankkit.lab.drawing import figures, style
 from bankkit.lab.drawing.figures import INK, PALE, QUIET, Picture, duration
 from bankkit.lab.recording.history import History
-from bankkit.lab.recording.recorder import after_read, record
+from bankkit.lab.recording.recorder import Recording, record
 from bankkit.launch.bank import Bank
 from bankkit.locks import POLICIES, LockStatistics
+from bankkit.observer import Observer, ServedCall
 from bankkit.pb import bank_pb2
+from bankkit.store import Snapshot
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,8 +55,8 @@ def measure_starvation(policy: str) -> History:
     bank = Bank("read-write", policy=policy, threads=READERS + WRITERS + 1)
     with bank, record(bank) as recording:
         bank.client.create_account(ACCOUNT)
-        relay = _Relay(lambda: bank.server.teller.locks.statistics(ACCOUNT))
-        with after_read(bank, lambda account: relay.dwell(recording.serving.partition(" ")[0])):
+        relay = _Relay(recording, lambda: bank.server.teller.locks.statistics(ACCOUNT))
+        with bank.server.observe(relay):
             question = bank_pb2.AccountRequest(account_id=ACCOUNT)
             deposit = bank_pb2.DepositRequest(account_id=ACCOUNT, amount=100)
 
@@ -85,10 +87,13 @@ def _started(do: Callable[[str], None], name: str) -> threading.Thread:
     return thread
 
 
-class _Relay:
+class _Relay(Observer):
     """Keeps whoever holds the lock inside until somebody of the same kind comes after it."""
 
-    def __init__(self, statistics: Callable[[], LockStatistics | None]) -> None:
+    def __init__(
+        self, recording: Recording, statistics: Callable[[], LockStatistics | None]
+    ) -> None:
+        self._recording = recording
         self._statistics = statistics
         self._state = threading.Lock()
         self._to_begin = {"reader": READS, "writer": DEPOSITS}
@@ -114,8 +119,9 @@ class _Relay:
                 return
             time.sleep(LOOK_SECONDS)
 
-    def dwell(self, kind: str) -> None:
-        """In the server's thread, with the lock held."""
+    def read(self, call: ServedCall, account_id: str, snapshot: Snapshot) -> None:
+        """Dwells in the server's thread, with the lock held."""
+        kind = self._recording.client_of(call).partition(" ")[0]
         with self._state:
             self._to_come[kind] -= 1
             self._staying += kind == "reader"

@@ -1,12 +1,12 @@
-"""Records the life of calls in a running bank, from outside: production code carries no tracing.
+"""Records the life of calls in a running bank, as an observer of its server.
 
     with lab.record(bank) as recording:
         recording.stub.GetBalance(bank_pb2.AccountRequest(account_id="alice"))
     lab.life(recording.last)
 
-While the block runs, wrappers stand around the server's handlers, its teller's locks and store, and
-the stub that the recording gives out. Each notes what passes, with the time. The client sends the
-id of its call along in the metadata `x-call-id`; by that id the events of both sides are joined.
+While the block runs, what the server tells (see `bankkit.observer`) and what passes the stub that
+the recording gives out is noted, with the time. The client sends the id of its call along in the
+metadata `x-call-id`; by that id the events of both sides are joined.
 
 Times are those of `time.monotonic_ns`, one clock for all processes of a machine. Noting an event
 appends one tuple to one list, without a lock; `tests/benchmarks/recorder.py` says what it costs.
@@ -20,7 +20,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from time import monotonic_ns
-from types import TracebackType
 from typing import Any, Protocol, cast
 
 import grpc
@@ -30,16 +29,15 @@ from bankkit.lab.recording.events import Call, EventKind, RecordedEvent, client_
 from bankkit.lab.recording.history import History
 from bankkit.lab.recording.spans import Span
 from bankkit.launch.bank import Bank
-from bankkit.locks import Fence, LockStatistics, LockTable, LockTimeout
+from bankkit.observer import Change, Mode, Observer, ServedCall
 from bankkit.pb import bank_pb2_grpc
-from bankkit.server import Server
-from bankkit.store import Request, Snapshot, Store
+from bankkit.store import Snapshot
 
 CALL_ID = "x-call-id"
 """The metadata key that carries a call's id."""
 
 GRACE_SECONDS = 3.0
-"""How long the end of a recording waits for calls that the server still works on."""
+"""How long the end of a recording waits for the calls that the server then has."""
 
 
 class Recording:
@@ -67,10 +65,9 @@ class Recording:
         """
         return RecordedChannel(over or self._channel, client, self._log)
 
-    @property
-    def serving(self) -> str:
-        """The client whose call the server's thread that asks works on; empty in other threads."""
-        return client_of(self._log.serving.call or "")
+    def client_of(self, call: ServedCall) -> str:
+        """The client of a call that the server has now; empty if it is not recorded."""
+        return client_of(self._log.calls.get(call, ""))
 
     @property
     def history(self) -> History:
@@ -105,8 +102,7 @@ class Recording:
         """How many held the read lock of an account at once, at most; of any account by default."""
         return self.history.peak_readers(account)
 
-    def _end(self) -> None:
-        self._log.wait_until_idle()
+    def _freeze(self) -> None:
         self._history = self.history
 
 
@@ -114,37 +110,21 @@ class Recording:
 def record(bank: Bank) -> Iterator[Recording]:
     """Record what the bank's server and the recording's own clients do while the block runs.
 
-    Calls that others make meanwhile are recorded too, from their arrival to the reply. Calls that
-    are in flight at the end go on undisturbed; what they do later is not recorded.
+    Calls that others make meanwhile are recorded too, from their arrival to the reply. The end of
+    the block waits for the calls that the server has by then, those included that it has not begun,
+    for 3 s at most, and until then all goes on to be recorded. Calls that take longer go on
+    undisturbed; what they do later is not recorded.
 
     Raises RuntimeError if the bank is being recorded already.
     """
+    if any(isinstance(observer, Log) for observer in bank.server.observers):
+        raise RuntimeError("This bank is being recorded already: end that recording first.")
     recording = Recording(bank)
     with ExitStack() as stack:
-        stack.callback(recording._end)
-        stack.enter_context(recorded(bank.server, recording._log))
+        stack.callback(recording._freeze)
+        stack.enter_context(bank.server.observe(recording._log))
+        stack.callback(recording._log.wait_for_calls)
         yield recording
-
-
-@contextmanager
-def recorded(server: Server, log: Log) -> Iterator[None]:
-    """Note in a log what the server does while the block runs.
-
-    Raises RuntimeError if the server is being recorded already.
-    """
-    teller, service = server.teller, server.service
-    if isinstance(teller.locks, _RecordedLocks):
-        raise RuntimeError("This bank is being recorded already: end that recording first.")
-    with ExitStack() as stack:
-        # `service` is a method of the class: the instance gets one of its own for a while.
-        plain = service.service
-        stack.callback(vars(service).pop, "service")
-        vars(service)["service"] = lambda details: log.arrive(plain(details), details)
-        stack.callback(setattr, teller, "locks", teller.locks)
-        teller.locks = cast(LockTable, _RecordedLocks(teller.locks, log))
-        stack.callback(setattr, teller, "store", teller.store)
-        teller.store = cast(Store, _RecordedStore(teller.store, log))
-        yield
 
 
 @contextmanager
@@ -154,28 +134,8 @@ def after_read(bank: Bank, do: Callable[[str], object]) -> Iterator[None]:
     It runs in the server's thread, before the rule sees the balance: the place to let others catch
     up, or to make the server dwell on purpose. An error in it fails that call with INTERNAL.
     """
-    teller = bank.server.teller
-    plain = teller.store
-    teller.store = cast(Store, _DwellingStore(plain, do))
-    try:
+    with bank.server.observe(_AfterRead(do)):
         yield
-    finally:
-        teller.store = plain
-
-
-@contextmanager
-def before_write(bank: Bank, do: Callable[[str], object]) -> Iterator[None]:
-    """Call `do(account_id)` whenever the teller is about to ask for an account's lock to write.
-
-    It runs in the server's thread. An error in it fails that call with INTERNAL.
-    """
-    teller = bank.server.teller
-    plain = teller.locks
-    teller.locks = cast(LockTable, _AnnouncedLocks(plain, do))
-    try:
-        yield
-    finally:
-        teller.locks = plain
 
 
 # --- Below: how it is done ---------------------------------------------------------------------
@@ -186,10 +146,10 @@ Entry = tuple[int, str, EventKind, str, int | None, str]
 _NAME = re.compile(r"[!-\"$-~]([ -\"$-~]{0,62}[!-\"$-~])?")
 
 
-class _Serving(threading.local):
-    """The call that this thread of the server works on, if it is recorded."""
+class _Calling(threading.local):
+    """The id of the call that this thread of a client makes."""
 
-    call: str | None = None
+    call = ""
 
 
 class Entries(Protocol):
@@ -198,18 +158,18 @@ class Entries(Protocol):
     def append(self, entry: Entry, /) -> None: ...
 
 
-class Log:
-    """Events as they are noted, and which calls the server works on."""
+class Log(Observer):
+    """Events as they are noted, and which calls the server has."""
 
     def __init__(self, entries: Entries) -> None:
         self._entries = entries
         self.reasons: dict[str, str] = {}
-        self.serving = _Serving()
+        self.calls: dict[ServedCall, str] = {}
+        """The calls that have arrived and not ended, and their ids."""
         self.number = itertools.count(1).__next__  # one step for Python: two threads never share
-        self._active: set[str] = set()
         self._requests: set[tuple[str, str]] = set()  # answered: the account and the request's id
-        self._ending = False
-        self._idle = threading.Event()
+        self._is_ending = False
+        self._one_ended = threading.Condition()
 
     def add(
         self,
@@ -221,224 +181,85 @@ class Log:
     ) -> None:
         self._entries.append((monotonic_ns(), call, kind, account, value, note))
 
-    def replied(self, account_id: str, arguments: tuple[Any, ...]) -> str:
-        """`replied` if a change with this request was answered before, else nothing."""
-        for argument in arguments:
-            if isinstance(argument, Request):
-                if (account_id, argument.id) in self._requests:
-                    return "replied"
-                self._requests.add((account_id, argument.id))
-        return ""
+    def arrived(self, call: ServedCall) -> None:
+        name = next((value for key, value in call.metadata if key == CALL_ID), "")
+        self.calls[call] = str(name) or f"somebody#{self.number()}"
+        self.add(self.calls[call], "arrived", note=call.method)
 
-    def arrive(self, handler: Any, details: Any) -> Any:
-        """Of a call that is there: its handler, wrapped so that it works under the call's id."""
-        if handler is None:
-            return None
-        call = next((value for key, value in details.invocation_metadata if key == CALL_ID), "")
-        call = call or f"somebody#{self.number()}"
-        self.add(call, "arrived", note=details.method.rpartition("/")[2])
-        if handler.request_streaming:
-            return handler  # the refusal of a call too many, which does not wait for its message
-        size = 0
+    def began(self, call: ServedCall, size: int) -> None:
+        self.add(self.calls[call], "began", value=size)
 
-        def parse(data: bytes) -> Any:
-            nonlocal size
-            size = len(data)
-            return handler.request_deserializer(data)
+    def asked(self, call: ServedCall, account_id: str, mode: Mode) -> None:
+        self.add(self.calls[call], "asked", account_id, None, mode)
 
-        def answer(request: Any, context: grpc.ServicerContext) -> Any:
-            self._active.add(call)
-            self.serving.call = call
-            self.add(call, "began", value=size)
-            try:
-                reply = handler.unary_unary(request, context)
-                self.add(call, "replied", note="OK")
-                return reply
-            except BaseException:
-                code = cast(Any, context).code()  # its type stubs forgot it
-                self.add(call, "replied", note="UNKNOWN" if code is None else code.name)
-                raise
-            finally:
-                self.serving.call = None
-                self._active.discard(call)
-                if self._ending and not self._active:
-                    self._idle.set()
+    def granted(self, call: ServedCall, account_id: str, mode: Mode) -> None:
+        self.add(self.calls[call], "granted", account_id, None, mode)
 
-        return grpc.unary_unary_rpc_method_handler(
-            answer, request_deserializer=parse, response_serializer=handler.response_serializer
-        )
+    def timed_out(self, call: ServedCall, account_id: str, mode: Mode) -> None:
+        self.add(self.calls[call], "timeout", account_id, None, mode)
 
-    def wait_until_idle(self) -> None:
-        """Waits, not for ever, until the server has answered what it works on.
+    def released(self, call: ServedCall, account_id: str, mode: Mode) -> None:
+        self.add(self.calls[call], "released", account_id, None, mode)
 
-        A client whose deadline has passed is gone a moment before the server notices.
-        """
-        self._ending = True  # first this, then the look: `answer` does it the other way round
-        if self._active:
-            self._idle.wait(GRACE_SECONDS)
+    def reading(self, call: ServedCall, account_id: str) -> None:
+        self.add(self.calls[call], "reading", account_id)
 
-
-class _RecordedLocks:
-    """Stands for a `LockTable`."""
-
-    def __init__(self, table: LockTable, log: Log) -> None:
-        self._table = table
-        self._log = log
-
-    def read(self, key: str, timeout: float | None = None) -> Any:
-        guard = self._table.read(key, timeout)
-        call = self._log.serving.call
-        return guard if call is None else _RecordedGuard(guard, self._log, call, key, "read")
-
-    def write(self, key: str, timeout: float | None = None) -> Any:
-        guard = self._table.write(key, timeout)
-        call = self._log.serving.call
-        return guard if call is None else _RecordedGuard(guard, self._log, call, key, "write")
-
-    def statistics(self, key: str) -> LockStatistics | None:
-        return self._table.statistics(key)
-
-    def __len__(self) -> int:
-        return len(self._table)
-
-
-class _RecordedGuard:
-    __slots__ = ("_call", "_guard", "_key", "_log", "_mode")
-
-    def __init__(self, guard: Any, log: Log, call: str, key: str, mode: str) -> None:
-        self._guard = guard
-        self._log = log
-        self._call = call
-        self._key = key
-        self._mode = mode
-
-    def __enter__(self) -> Fence | None:
-        self._log.add(self._call, "asked", self._key, None, self._mode)
-        try:
-            fence: Fence | None = self._guard.__enter__()
-        except LockTimeout:
-            self._log.add(self._call, "timeout", self._key, None, self._mode)
-            raise
-        except Exception as error:
-            self._log.add(self._call, "failed", self._key, None, _reason(error))
-            raise
-        self._log.add(self._call, "granted", self._key, None, self._mode)
-        return fence
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> bool | None:
-        # Noted before it is done, or the next holder's "granted" could come first.
-        self._log.add(self._call, "released", self._key, None, self._mode)
-        result: bool | None = self._guard.__exit__(kind, error, trace)
-        return result
-
-
-class _RecordedStore:
-    """Stands for the `Store` of a teller."""
-
-    def __init__(self, store: Store, log: Log) -> None:
-        self._store = store
-        self._log = log
-
-    def read(self, account_id: str, *rest: Any) -> Snapshot:
-        log = self._log
-        call = log.serving.call
-        if call is None:
-            return self._store.read(account_id, *rest)
-        log.add(call, "reading", account_id)
-        try:
-            snapshot = self._store.read(account_id, *rest)
-        except Exception as error:
-            log.add(call, "failed", account_id, None, _reason(error))
-            raise
+    def read(self, call: ServedCall, account_id: str, snapshot: Snapshot) -> None:
         note = "" if snapshot.replied is None else "replied"
-        log.add(call, "read", account_id, snapshot.account.balance, note)
-        return snapshot
+        self.add(self.calls[call], "read", account_id, snapshot.account.balance, note)
 
-    def create(self, account_id: str, *rest: Any, **named: Any) -> Any:
-        return self._change("create", account_id, rest, named)
+    def committing(self, call: ServedCall, account_id: str, change: Change) -> None:
+        self.add(self.calls[call], "committing", account_id, change.value, change.method)
 
-    def commit(self, account_id: str, *rest: Any, **named: Any) -> Any:
-        return self._change("commit", account_id, rest, named)
+    def committed(self, call: ServedCall, account_id: str, change: Change, balance: int) -> None:
+        note = "replied" if self._is_answered(account_id, change) else change.method
+        self.add(self.calls[call], "committed", account_id, balance, note)
 
-    def compare_and_set(self, account_id: str, *rest: Any, **named: Any) -> Any:
-        return self._change("compare_and_set", account_id, rest, named)
+    def failed(self, call: ServedCall, account_id: str, error: Exception) -> None:
+        # A `BankError` has a name for programs; the store's own signals have their class.
+        note = getattr(error, "reason", type(error).__name__)
+        self.add(self.calls[call], "failed", account_id, None, note)
 
-    def add(self, account_id: str, *rest: Any, **named: Any) -> Any:
-        return self._change("add", account_id, rest, named)
+    def replied(self, call: ServedCall, status: str) -> None:
+        self.add(self.calls[call], "replied", note=status)
 
-    def fence(self, account_id: str) -> None:
-        self._store.fence(account_id)
+    def ended(self, call: ServedCall) -> None:
+        del self.calls[call]
+        if self._is_ending:
+            with self._one_ended:
+                self._one_ended.notify_all()
 
-    def _change(
-        self, name: str, account_id: str, rest: tuple[Any, ...], named: dict[str, Any]
-    ) -> Any:
-        log = self._log
-        call = log.serving.call
-        change = getattr(self._store, name)
-        if call is None:
-            return change(account_id, *rest, **named)
-        log.add(call, "committing", account_id, _asked_for(name, rest), name)
-        try:
-            result = change(account_id, *rest, **named)
-        except Exception as error:
-            log.add(call, "failed", account_id, None, _reason(error))
-            raise
-        balance = result if isinstance(result, int) else result.balance
-        replied = log.replied(account_id, (*rest, *named.values()))
-        log.add(call, "committed", account_id, balance, replied or name)
-        return result
+    def wait_for_calls(self) -> None:
+        """Waits until the calls that the server has now have ended, for `GRACE_SECONDS` at most.
 
+        A client whose deadline has passed is gone a moment before the server notices. Calls that
+        arrive meanwhile are not waited for, but are noted: the calls waited for may read what they
+        wrote.
+        """
+        self._is_ending = True  # first this, then the look: `ended` does it the other way round
+        awaited = list(self.calls)
+        with self._one_ended:
+            self._one_ended.wait_for(
+                lambda: not any(call in self.calls for call in awaited), GRACE_SECONDS
+            )
 
-def _asked_for(name: str, rest: tuple[Any, ...]) -> int:
-    """Of a change: the new balance or, for `add`, the difference."""
-    match name:
-        case "create":
-            return 0
-        case "compare_and_set":
-            return cast(int, rest[1])
-        case _:
-            return cast(int, rest[0])
-
-
-def _reason(error: Exception) -> str:
-    """A `BankError` has a name for programs; the store's own signals have their class."""
-    return getattr(error, "reason", type(error).__name__)
+    def _is_answered(self, account_id: str, change: Change) -> bool:
+        """Whether a change with this request was answered before."""
+        if change.request is None:
+            return False
+        request = (account_id, change.request.id)
+        if request in self._requests:
+            return True
+        self._requests.add(request)
+        return False
 
 
-class _DwellingStore:
-    """Stands for the `Store` of a teller, and dwells on every read."""
-
-    def __init__(self, store: Store, do: Callable[[str], object]) -> None:
-        self._store = store
+class _AfterRead(Observer):
+    def __init__(self, do: Callable[[str], object]) -> None:
         self._do = do
 
-    def read(self, account_id: str, *rest: Any) -> Snapshot:
-        snapshot = self._store.read(account_id, *rest)
+    def read(self, call: ServedCall, account_id: str, snapshot: Snapshot) -> None:
         self._do(account_id)
-        return snapshot
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
-
-
-class _AnnouncedLocks:
-    """Stands for the `LockTable` of a teller, and tells of every wish to write."""
-
-    def __init__(self, table: LockTable, do: Callable[[str], object]) -> None:
-        self._table = table
-        self._do = do
-
-    def write(self, key: str, timeout: float | None = None) -> Any:
-        self._do(key)
-        return self._table.write(key, timeout)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._table, name)
 
 
 class RecordedChannel:
@@ -483,7 +304,7 @@ class _RecordedMethod:
         self._log = log
         self._name = method.rpartition("/")[2]
         self._encode = encode
-        self._calling = _Serving()  # by the thread that makes the call, which also encodes
+        self._calling = _Calling()  # by the thread that makes the call, which also encodes
         self._inner = channel.unary_unary(method, self._to_bytes, decode, **options)
 
     def __call__(
@@ -528,7 +349,7 @@ class _RecordedMethod:
 
     def _to_bytes(self, request: Any) -> bytes:
         data = self._encode(request) if self._encode else request
-        self._log.add(self._calling.call or "", "encoded", value=len(data))
+        self._log.add(self._calling.call, "encoded", value=len(data))
         return cast(bytes, data)
 
     def _received(self, call: str, outcome: Any) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from bankkit import Bank, lab
 from bankkit.lab.recording.events import Call, EventKind
-from bankkit.lab.recording.recorder import Recording
+from bankkit.lab.recording.recorder import GRACE_SECONDS, Recording
 from bankkit.locks import LockTable
 from bankkit.pb import bank_pb2, bank_pb2_grpc
 from bankkit.store import Store
@@ -39,11 +39,11 @@ def refused(function: Any, *args: Any, **options: Any) -> str:
 
 
 def is_plain(bank: Bank) -> bool:
-    teller, service = bank.server.teller, bank.server.service
+    teller = bank.server.teller
     return (
         type(teller.locks) is LockTable
         and type(teller.store) is Store
-        and "service" not in vars(service)
+        and bank.server.observers == ()
     )
 
 
@@ -300,6 +300,72 @@ def test_a_call_in_flight_at_the_end_is_not_disturbed(bank: Bank) -> None:
     assert future.result(timeout=30).account_id == "alice"
     assert recording.events == before, "a recording that has ended stays as it is"
     assert is_plain(bank)
+
+
+def test_the_end_waits_for_calls_that_have_not_begun() -> None:
+    go = threading.Event()
+    with Bank(threads=1) as bank:
+        bank.client.create_account("alice")
+        request = bank_pb2.DepositRequest(account_id="alice", amount=1)
+        with lab.after_read(bank, lambda account: go.wait(30)), lab.record(bank) as recording:
+            calls = [recording.stub.Deposit.future(request) for _ in range(3)]
+            eventually(lambda: [e.kind for e in recording.events].count("arrived") == 3)
+            assert [e.kind for e in recording.events].count("began") <= 1
+            threading.Timer(0.1, go.set).start()
+        for call in calls:
+            call.result(timeout=30)
+    assert [e.value for e in recording.events if e.kind == "committed"] == [100, 200, 300]
+    assert all("replied" in kinds(call) for call in recording.calls)
+
+
+def test_the_end_waits_neither_for_a_stuck_call_nor_for_the_calls_of_others() -> None:
+    go, stop = threading.Event(), threading.Event()
+    changed, reads = threading.Condition(), 0
+    bob = bank_pb2.AccountRequest(account_id="bob")
+
+    def dwell(account: str) -> None:
+        """Of bob's calls each stays until the next one is there: there is always one."""
+        nonlocal reads
+        if account == "alice":
+            go.wait(30)
+            return
+        with changed:
+            reads += 1
+            mine = reads
+            changed.notify_all()
+            changed.wait_for(lambda: reads > mine or stop.is_set(), 30)
+
+    with Bank() as bank, lab.after_read(bank, dwell):
+
+        def call_on_and_on() -> None:
+            while not stop.is_set():
+                bank.stub.GetBalance(bob)
+
+        for account in ("alice", "bob"):
+            bank.client.create_account(account)
+        others = [threading.Thread(target=call_on_and_on) for _ in range(3)]
+        for thread in others:
+            thread.start()
+        try:
+            durations = []
+            for is_stuck in (False, True):
+                with lab.record(bank) as recording:
+                    recording.stub.GetBalance(bob)
+                    if is_stuck:
+                        stuck = recording.stub.GetBalance.future(ALICE)
+                        eventually(lambda: "alice" in recording.history.accounts, 20)
+                    began = time.monotonic()
+                durations.append(time.monotonic() - began)
+        finally:
+            go.set()
+            with changed:
+                stop.set()
+                changed.notify_all()
+            for thread in others:
+                thread.join()
+        assert stuck.result(timeout=30).account_id == "alice"
+    without, with_one = durations
+    assert without < GRACE_SECONDS <= with_one < 2 * GRACE_SECONDS
 
 
 def test_a_call_in_flight_at_the_beginning_is_not_disturbed(bank: Bank) -> None:
