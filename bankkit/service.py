@@ -58,6 +58,7 @@ class BankService(grpc.GenericRpcHandler):
         }
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        """The handler of a method of the bank, or the refusal of one call too many."""
         handler = self._methods.get(handler_call_details.method)
         return self._refusal if handler and self._is_full() else handler
 
@@ -68,6 +69,7 @@ class BankService(grpc.GenericRpcHandler):
     def CreateAccount(
         self, request: bank_pb2.AccountRequest, context: grpc.ServicerContext
     ) -> bank_pb2.AccountResponse:
+        """Open an account with nothing in it."""
         account = self.teller.create(request.account_id, request.account_type)
         return bank_pb2.AccountResponse(
             account_id=account.id,
@@ -78,6 +80,7 @@ class BankService(grpc.GenericRpcHandler):
     def GetBalance(
         self, request: bank_pb2.AccountRequest, context: grpc.ServicerContext
     ) -> bank_pb2.BalanceResponse:
+        """Read the balance."""
         cents = self.teller.balance(request.account_id, self._deadline(context))
         return bank_pb2.BalanceResponse(
             account_id=request.account_id,
@@ -88,6 +91,7 @@ class BankService(grpc.GenericRpcHandler):
     def Deposit(
         self, request: bank_pb2.DepositRequest, context: grpc.ServicerContext
     ) -> bank_pb2.TransactionResponse:
+        """Add an amount to the balance."""
         cents = self.teller.deposit(
             request.account_id, request.amount, request.request_id, self._deadline(context)
         )
@@ -96,6 +100,7 @@ class BankService(grpc.GenericRpcHandler):
     def Withdraw(
         self, request: bank_pb2.WithdrawRequest, context: grpc.ServicerContext
     ) -> bank_pb2.TransactionResponse:
+        """Take an amount from the balance."""
         cents = self.teller.withdraw(
             request.account_id, request.amount, request.request_id, self._deadline(context)
         )
@@ -104,6 +109,7 @@ class BankService(grpc.GenericRpcHandler):
     def CalculateInterest(
         self, request: bank_pb2.InterestRequest, context: grpc.ServicerContext
     ) -> bank_pb2.TransactionResponse:
+        """Add the interest of one year to the balance."""
         cents = self.teller.add_interest(
             request.account_id,
             request.annual_interest_rate,

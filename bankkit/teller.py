@@ -1,19 +1,19 @@
 """One operation on one account: take the lock, read, apply the rule, commit.
 
-How operations on the same account are kept apart is a named choice:
+A named choice, `concurrency`, says how the operations on one account are kept apart:
 
-    none          nothing keeps them apart: updates get lost, as a lesson shows
-    mutex         one at a time
+    none          nothing keeps them apart: updates are lost, as a lesson shows
+    mutex         one operation at a time
     first-draft   a read–write lock with a lost wakeup, kept as a specimen
     read-write    many readers or one writer
     redis-read-write
-                  the same across servers: the lock is kept in Redis, and every commit is fenced
+                  the same across servers: the lock is in Redis, and every commit is fenced
     atomic        no lock: Redis makes each change in one step
 
-All but `atomic` commit blindly what the rule made of the balance they read. A compare-and-set
-there would hide the race that the lock is there to prevent. A commit is refused only if the lock
-behind it was lost, if its outcome was in doubt and the account was read again since, or if another
-server has taken over the accounts meanwhile.
+All choices but `atomic` commit blindly: they write what the rule made of the balance that they
+read. A compare-and-set would hide the race that the lock prevents. A commit is refused only if its
+lock was lost, if its outcome was in doubt and the account was read again since, or if another
+server has taken over the accounts.
 """
 
 from __future__ import annotations
@@ -45,20 +45,20 @@ ACROSS_SERVERS = ("redis-read-write", "atomic")
 CHOICES = (*IN_PROCESS, *ACROSS_SERVERS)
 
 
-@dataclass(slots=True)  # not frozen: made for every call, which that would slow down
+@dataclass(slots=True)  # not frozen: every call makes one, and a frozen one is slower to make
 class CallDeadline:
-    """How long a caller waits for an operation, and whether they still do."""
+    """When a caller stops waiting for an operation, and whether it still waits."""
 
     at: float
-    """On the clock of `time.monotonic`."""
+    """Seconds on the clock of `time.monotonic`."""
     is_wanted: Callable[[], bool] = lambda: True
 
     def remaining(self) -> float:
-        """Seconds, 0 at the least."""
+        """The seconds until then, at least 0."""
         return max(0.0, self.at - time.monotonic())
 
     def check(self) -> None:
-        """Raises `TooLate` once nobody waits for the answer."""
+        """Raises `TooLate` if no caller waits for the answer any more."""
         if time.monotonic() >= self.at or not self.is_wanted():
             raise TooLate
 
@@ -66,9 +66,9 @@ class CallDeadline:
 class Teller:
     """Keeps operations apart with a lock for each account.
 
-    Every method checks its arguments first and raises the `BankError` that says what is wrong.
-    The changing ones return the balance in cents that the reply shows; sent again under the same
-    request id they return the first reply again and change nothing.
+    Every method first checks its arguments and raises the `BankError` that says what is wrong. A
+    method that changes the balance returns the new one in cents. Called again under the same
+    request id, it returns the first reply again and changes nothing.
     """
 
     def __init__(
@@ -85,12 +85,14 @@ class Teller:
         """Accounts whose last commit was not answered; an account's lock guards its entry."""
 
     def create(self, account_id: str, account_type: str) -> Account:
+        """Open an account. Raises `AccountExists` if there is one with this id."""
         accounts.check_account_id(account_id)
         accounts.check_account_type(account_type)
         self.lease.generation()
         return self.store.create(account_id, account_type)  # one step in Redis: needs no lock
 
     def balance(self, account_id: str, deadline: CallDeadline) -> int:
+        """The balance in cents, read under the account's read lock."""
         accounts.check_account_id(account_id)
         try:
             with self.locks.read(account_id, deadline.remaining()):
@@ -105,6 +107,7 @@ class Teller:
     def deposit(
         self, account_id: str, dollars: float, request_id: str, deadline: CallDeadline
     ) -> int:
+        """Add an amount to the balance. Raises `LimitExceeded` past the largest balance."""
         accounts.check_account_id(account_id)
         accounts.check_request_id(request_id)
         amount = accounts.check_amount(dollars)
@@ -114,6 +117,7 @@ class Teller:
     def withdraw(
         self, account_id: str, dollars: float, request_id: str, deadline: CallDeadline
     ) -> int:
+        """Take an amount from the balance. Raises `InsufficientFunds` if the balance is less."""
         accounts.check_account_id(account_id)
         accounts.check_request_id(request_id)
         amount = accounts.check_amount(dollars)
@@ -123,6 +127,7 @@ class Teller:
     def add_interest(
         self, account_id: str, percent: float, request_id: str, deadline: CallDeadline
     ) -> int:
+        """Add so many percent of the balance, rounded half-even to the cent."""
         accounts.check_account_id(account_id)
         accounts.check_request_id(request_id)
         rate = accounts.check_rate(percent)

@@ -108,7 +108,7 @@ class Directory:
     def make(self) -> None:
         """Make the directory and its files if they are missing.
 
-        Raises `CommandFailed` if somebody else's directory is in its place.
+        Raises `CommandFailed` if a directory of another process is in its place.
         """
         parent = os.path.dirname(self.path)
         if not os.path.isdir(parent):

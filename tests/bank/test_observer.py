@@ -31,7 +31,7 @@ DEPOSIT = bank_pb2.DepositRequest(account_id="alice", amount=1)
 
 
 class Notes(Observer):
-    """Notes all that it is told, and raises `error` in the event `fails_in`."""
+    """Notes all that it learns, and raises `error` in the event `fails_in`."""
 
     def __init__(self, fails_in: str = "", error: BaseException | None = None) -> None:
         self.told: list[tuple[str, ServedCall, tuple[Any, ...]]] = []
@@ -73,7 +73,7 @@ def is_unobserved(bank: Bank) -> bool:
     return plain and server.observers == ()
 
 
-# --- What it is told -----------------------------------------------------------------------------
+# --- What it learns -----------------------------------------------------------------------------
 
 READ = "arrived began asked granted reading read released replied ended"
 WRITE = "arrived began asked granted reading read committing committed released replied ended"

@@ -35,6 +35,7 @@ DWELL_SECONDS = 0.06
 
 
 def main() -> None:
+    """Serve until the process is killed."""
     parser = argparse.ArgumentParser()
     parser.add_argument("name")
     parser.add_argument("namespace")

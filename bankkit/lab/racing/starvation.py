@@ -136,7 +136,7 @@ class _Relay(Observer):
         with self._state:
             if kind == "writer":
                 return not self._to_come[kind] or bool(found and found.waiting_writers)
-            # Whoever stays is counted, so that of two readers that see each other one remains.
+            # A reader that stays is counted: of two readers that see each other, one remains.
             waited_for = bool(found and found.waiting_readers)
             if self._to_come[kind] and self._staying < 2 and not waited_for:
                 return False
@@ -145,7 +145,7 @@ class _Relay(Observer):
 
 
 def phases(history: History) -> list[tuple[Mode, int]]:
-    """Who was let in, in order: how many reads in a row, how many writes, and so on."""
+    """The phases in the order in which they came: so many reads, then so many writes, and so on."""
     granted: list[Mode] = [
         "read" if event.note == "read" else "write"
         for event in history.events

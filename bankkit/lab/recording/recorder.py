@@ -71,7 +71,7 @@ class Recording:
 
     @property
     def history(self) -> History:
-        """What was snapshot until now, as a value that does not change any more."""
+        """What has been recorded until now, as a value that does not change any more."""
         if self._history is not None:
             return self._history
         return History(itertools.starmap(RecordedEvent, tuple(self._entries)), self._log.reasons)
@@ -95,7 +95,7 @@ class Recording:
 
     @property
     def spans(self) -> tuple[Span, ...]:
-        """Who waited for a lock, read or wrote, and when: see `History.spans`."""
+        """The waits, reads and writes, with their times: see `History.spans`."""
         return self.history.spans
 
     def peak_readers(self, account: str | None = None) -> int:
