@@ -44,8 +44,8 @@ RETRY_POLICY = {
     "backoffMultiplier": 2,
     "retryableStatusCodes": ["UNAVAILABLE", "ABORTED"],
 }
-"""For all methods except CreateAccount, which has no request id. ABORTED means that the server lost
-its lock before it changed anything."""
+"""For all methods except CreateAccount, a write without a request id. ABORTED means that the server
+lost its lock before it changed anything."""
 
 SERVICE_CONFIG = {
     "methodConfig": [

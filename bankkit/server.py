@@ -103,15 +103,15 @@ class Server(Unique):
 
     @property
     def observers(self) -> tuple[Observer, ...]:
-        """Those that observe the server now, the longest first."""
+        """The observers of the server, the oldest first."""
         return tuple(self._observers)
 
     @contextmanager
     def observe(self, observer: Observer) -> Iterator[None]:
         """Tells an observer of the calls that arrive while the block runs: see `bankkit.observer`.
 
-        There may be several. Calls that are under way when the block ends go on undisturbed: the
-        observer is told how the step ends that each is at, and when it is answered and has ended.
+        There may be several observers. Calls that are in flight at the end of the block continue
+        undisturbed. The observer still gets the end of their current step, `replied` and `ended`.
         """
         with self._observing:
             self.teller.set_observers([*self._observers, observer])

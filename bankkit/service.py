@@ -163,11 +163,11 @@ def _serialize(response: Message) -> bytes:
 
 
 class _Refuse:
-    """Refuses a call without waiting for its message, on a thread of its own: the server's may all
-    be taken.
+    """Refuses a call without waiting for its message, on a separate thread: all threads of the
+    server may be busy.
 
-    grpcio runs a handler on the executor in its `experimental_thread_pool`; a grpcio without
-    that would run it behind the calls that are queued, which is late but no less right.
+    grpcio runs a handler on the executor in its `experimental_thread_pool`. Without that attribute
+    it would run the handler after the queued calls: later, but still correctly.
     """
 
     def __init__(self) -> None:

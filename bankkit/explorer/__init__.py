@@ -18,7 +18,8 @@
     print(explore(scenario))  # bug: the schedule that loses one of the two additions
 
 The explorer needs greenlet and nothing else of bankkit. The docstring of
-`bankkit.explorer.exploration` says what a scenario is.
+`bankkit.explorer.exploration` says what a scenario is. Each strategy that chooses the next schedule
+has a file: `depth_first`, `bounded`, `dpor`, `pct`.
 """
 
 from bankkit.explorer.depth_first import Bound

@@ -1,14 +1,14 @@
-"""A server of a bank, in a process of its own that may be killed at any moment.
+"""A server of a bank in a separate process, which may be killed at any moment.
 
     python -m bankkit.lab.faults.server_script NAME NAMESPACE CONCURRENCY LEASE [--without-fencing]
 
-Writes every event to stdout as it happens, a JSON object a line, each in one system call: what
-has happened is known, whatever happens next. The first one tells the address. Runs until it is
+It writes every event to stdout as it happens, one JSON object a line, each in one system call: no
+event is lost when the server is killed. The first one gives the address. It runs until it is
 killed.
 
 After each read of an account it waits for a lock (`flock`) on the file `gate` in its working
-directory, by which its parent can hold it up between a read and a commit; and then for a moment,
-which makes every call long enough to be seen in a picture.
+directory, so that its parent can stop it before the commit. Then it sleeps briefly, so that each
+call is visible in a picture.
 """
 
 from __future__ import annotations

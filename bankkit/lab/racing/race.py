@@ -189,7 +189,7 @@ class Race:
         return self.bank.server.teller.locks.statistics(ACCOUNT) if self.bank else None
 
     def _held_up(self, bank: Bank, recording: Recording) -> AbstractContextManager[None]:
-        """Calls meet if the race is forced, and dwell if they shall; else nothing costs time."""
+        """What holds calls up: a rendezvous in a forced race, `hold_ms`, or neither."""
         if not self._meeting and not self._hold:
             return nullcontext()
         return bank.server.observe(_HoldUp(recording, self._writers, self._meeting, self._dwell))
@@ -298,7 +298,8 @@ class Race:
 
 
 class _HoldUp(Observer):
-    """Makes deposits meet after their read if there is a meeting, and then every call dwell."""
+    """After its read, a deposit waits at the rendezvous, if there is one. Then every call holds the
+    lock for `hold_ms`."""
 
     def __init__(
         self,

@@ -1,11 +1,11 @@
-"""A rush hour at one account: how long readers and writers wait, under each policy of the lock.
+"""Starvation at one account: how long readers and writers wait, under each policy of the lock.
 
     rush = {policy: lab.measure_starvation(policy) for policy in ("readers", "writers", "fair")}
     lab.waits(rush)
 
-Clients that merely go as fast as they can do not starve anybody for sure: now and then all of them
-happen to be outside of the lock. Here they see to it that they are not. A reader that has the lock
-stays until the next one is in as well or waits, and a writer until the next one waits.
+Clients at full speed may not starve anybody, because at times all of them are outside the lock.
+Here that cannot happen: a reader keeps the lock until the next reader has it or waits for it, and a
+writer until the next writer waits.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ _LOOKS: dict[Mode, tuple[str, str, str]] = {
 def measure_starvation(policy: str) -> History:
     """Four clients read 60 times and two deposit 20 times, without a gap, at a bank of their own.
 
-    Each call dwells 3 ms in the lock or longer, until it has a successor. One reader is first.
+    Each call holds the lock for at least 3 ms, and until the next one of its kind has come. One
+    reader starts.
     """
     bank = Bank("read-write", policy=policy, threads=READERS + WRITERS + 1)
     with bank, record(bank) as recording:
@@ -102,7 +103,7 @@ class _Relay(Observer):
         self._here = threading.Event()
 
     def take(self, kind: str) -> bool:
-        """Whether there is a call of this kind still to be made, by whom that asks."""
+        """Claim one call of this kind. False if all of them are taken."""
         with self._state:
             self._to_begin[kind] -= 1
             return self._to_begin[kind] >= 0

@@ -111,8 +111,8 @@ def _candidates(ops: list[Operation], low: int, done: int, value: int | None) ->
             if ops[position].kind == "read":
                 # A read changes nothing, so every other operation can still follow it.
                 return iter((position,))
-    # Of operations that do the same, only the one that was answered first is tried: in any order
-    # with another one in this place, the two can be exchanged.
+    # If several operations do the same, only the one answered first is tried. In any valid order
+    # that has another of them here, swapping the two gives a valid order, too.
     first: dict[tuple[str, int | None, int], int] = {}
     for position in sorted(fitting, key=lambda position: ops[position].end):
         op = ops[position]

@@ -4,9 +4,9 @@
         recording.stub.GetBalance(bank_pb2.AccountRequest(account_id="alice"))
     lab.life(recording.last)
 
-While the block runs, what the server tells (see `bankkit.observer`) and what passes the stub that
-the recording gives out is noted, with the time. The client sends the id of its call along in the
-metadata `x-call-id`; by that id the events of both sides are joined.
+While the block runs, the recording notes, with the time, every event that the server reports (see
+`bankkit.observer`) and every call made through `recording.stub`. The client sends the id of its
+call in the metadata `x-call-id`; this id joins the events of both sides.
 
 Times are those of `time.monotonic_ns`, one clock for all processes of a machine. Noting an event
 appends one tuple to one list, without a lock; `tests/benchmarks/recorder.py` says what it costs.
@@ -110,10 +110,9 @@ class Recording:
 def record(bank: Bank) -> Iterator[Recording]:
     """Record what the bank's server and the recording's own clients do while the block runs.
 
-    Calls that others make meanwhile are recorded too, from their arrival to the reply. The end of
-    the block waits for the calls that the server has by then, those included that it has not begun,
-    for 3 s at most, and until then all goes on to be recorded. Calls that take longer go on
-    undisturbed; what they do later is not recorded.
+    Calls of other clients are recorded too, from their arrival to the reply. At its end, the block
+    waits up to 3 s for all calls that have arrived, even those that no thread has begun. Recording
+    continues meanwhile. Calls that take longer continue undisturbed, but unrecorded.
 
     Raises RuntimeError if the bank is being recorded already.
     """
