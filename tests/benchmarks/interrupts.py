@@ -25,8 +25,11 @@ from typing import Any
 
 from bankkit.locks import Lock, LockTable, Mutex, ReadWriteLock
 
-PATIENCE = 2.0
-"""Seconds within which a free lock is acquired on a busy machine. A lease on Redis lasts 3 s."""
+PATIENCE = 20.0
+"""Seconds for a free lock to be acquired, however busy the machine is."""
+
+LEASE = 600.0
+"""Seconds of a lease on Redis: a lock that an interrupt left taken is not free before that."""
 
 Block = Callable[[], AbstractContextManager[object]]
 
@@ -131,8 +134,10 @@ def on_redis() -> Iterator[dict[str, Callable[[], Subject]]]:
                 client.flushall()
                 # We avoid redis-py's pool: since Python 3.14 an interrupt leaves its mutex locked.
                 link = stack.enter_context(closing(Link(client)))
-                locks = stack.enter_context(closing(RedisLocks(link)))
-                other = stack.enter_context(closing(RedisLocks(link)))  # stands for another process
+                locks = stack.enter_context(closing(RedisLocks(link, lease=LEASE)))
+                other = stack.enter_context(
+                    closing(RedisLocks(link, lease=LEASE))
+                )  # stands for another process
 
                 def nothing_is_left() -> bool:
                     return is_free(other("a")) and not locks._leases.holds
