@@ -4,7 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from typing import Any, cast
 
 import grpc
@@ -14,6 +14,7 @@ from redis.crc import key_slot
 
 import bankkit
 from bankkit.accounts import StoreUnavailable
+from bankkit.namespace_lease import ConflictingServers
 from bankkit.pb.bank_pb2 import DepositRequest
 from bankkit.redis_backend import (
     PrivateCluster,
@@ -97,9 +98,18 @@ def test_a_server_that_lost_its_lease_changes_no_account_in_any_slot(
         for account in ACCOUNTS:
             late.client.create_account(account)
             late.client.deposit(account, 1)
-        with connect(cluster.url) as client:
+        started: list[bankkit.Bank] = []
+
+        def takes_over() -> bool:
+            """Whether a second bank starts, unless the first one renews its lease just before."""
             client.delete("leased:servers")  # as its expiry would
-        prompt = stack.enter_context(bankkit.Bank(**shared))
+            with suppress(ConflictingServers):
+                started.append(stack.enter_context(bankkit.Bank(**shared)))
+            return bool(started)
+
+        with connect(cluster.url) as client:
+            eventually(takes_over, LONG_ENOUGH)
+        (prompt,) = started
         for account in ACCOUNTS:
             assert prompt.client.deposit(account, 10).balance == 11
             with pytest.raises(grpc.RpcError) as refused:
