@@ -286,9 +286,7 @@ def check_grpc() -> None:
         return
     with known.proving:
         if known.is_suspect and not known.is_broken:
-            thread = threading.Thread(
-                target=_make_test_call, name="bankkit-grpc-check", daemon=True
-            )
+            thread = threading.Thread(target=_test_call, name="bankkit-grpc-check", daemon=True)
             thread.start()
             thread.join(PROBE_SECONDS)
             known.is_broken = thread.is_alive()
@@ -297,7 +295,7 @@ def check_grpc() -> None:
         raise RuntimeError(FORKED)
 
 
-def _make_test_call() -> None:
+def _test_call() -> None:
     with grpc.insecure_channel("unix:/dev/null") as channel:
         call: Any = channel.unary_unary("/Nobody/Nothing")
         try:
