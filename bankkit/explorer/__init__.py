@@ -18,15 +18,15 @@
     print(explore(scenario))  # bug: the schedule that loses one of the two additions
 
 The explorer needs greenlet and nothing else of bankkit. The docstring of
-`bankkit.explorer.exploration` says what a scenario is. Each strategy that chooses the next schedule
-has a file: `depth_first`, `bounded`, `dpor`, `pct`.
+`bankkit.explorer.exploration` says what a scenario is. The next schedule is chosen by one of the
+`strategies`.
 """
 
-from bankkit.explorer.depth_first import Bound
 from bankkit.explorer.exploration import Result, explore
 from bankkit.explorer.laboratory import Diverged, ScenarioError, Stuck
 from bankkit.explorer.replay_run import Run, replay
 from bankkit.explorer.schedule import Move, Outcome, Schedule
+from bankkit.explorer.strategies.depth_first import Bound
 
 __all__ = [
     "Bound",

@@ -39,14 +39,14 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Literal
 
-from bankkit.explorer.bounded import BoundedSearch
-from bankkit.explorer.depth_first import Bound, DepthFirst
-from bankkit.explorer.dpor import SourceDpor
 from bankkit.explorer.laboratory import Found, Laboratory, Limits, Scenario
-from bankkit.explorer.pct import Pct
 from bankkit.explorer.replay_run import replay
 from bankkit.explorer.schedule import Outcome, Schedule
 from bankkit.explorer.scheduler import Scheduler
+from bankkit.explorer.strategies.bounded import BoundedSearch
+from bankkit.explorer.strategies.depth_first import Bound, DepthFirst
+from bankkit.explorer.strategies.dpor import SourceDpor
+from bankkit.explorer.strategies.pct import Pct
 from bankkit.explorer.text import counted
 
 MINIMISING_SECONDS = 5.0

@@ -10,16 +10,16 @@ from functools import partial
 from types import FrameType, ModuleType
 from typing import Any
 
-from bankkit.explorer.depth_first import DepthFirst
 from bankkit.explorer.endable import Endable
 from bankkit.explorer.instrument import instrumented
 from bankkit.explorer.locations import locations_of
 from bankkit.explorer.outcomes import Ending
-from bankkit.explorer.pct import Pct
 from bankkit.explorer.schedule import Move, Schedule
 from bankkit.explorer.scheduler import Abandoned, Scheduler
 from bankkit.explorer.stall import stalls_ended
 from bankkit.explorer.stand_in import Threading, patched
+from bankkit.explorer.strategies.depth_first import DepthFirst
+from bankkit.explorer.strategies.pct import Pct
 
 Scenario = Callable[[Any], object]
 

@@ -13,12 +13,12 @@ from typing import Literal
 
 from greenlet import getcurrent, greenlet
 
-from bankkit.explorer.depth_first import Bound, DepthFirst, Step
 from bankkit.explorer.laboratory import Laboratory, Scenario, ScenarioError
 from bankkit.explorer.locations import Location, NamingScheduler, described, here, stack
 from bankkit.explorer.outcomes import Ending, waits
 from bankkit.explorer.schedule import Move, Outcome, Schedule
 from bankkit.explorer.scheduler import Scheduler
+from bankkit.explorer.strategies.depth_first import Bound, DepthFirst, Step
 
 
 def replay(

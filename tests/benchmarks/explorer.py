@@ -16,9 +16,9 @@ from contextlib import closing
 from typing import Any
 
 from bankkit import lab
-from bankkit.explorer.depth_first import Bound, DepthFirst
 from bankkit.explorer.laboratory import Laboratory, Limits
 from bankkit.explorer.scheduler import Scheduler
+from bankkit.explorer.strategies.depth_first import Bound, DepthFirst
 from bankkit.locks import ReadWriteLock
 
 Program = Callable[[Any], None]

@@ -13,7 +13,7 @@ from readerwriterlock import rwlock
 
 from bankkit import lab, store
 from bankkit.explorer import exploration
-from bankkit.explorer.depth_first import Bound
+from bankkit.explorer.strategies.depth_first import Bound
 from bankkit.locks import (
     POLICIES,
     FirstDraftLock,

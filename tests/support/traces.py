@@ -9,11 +9,11 @@ from collections.abc import Callable, Hashable
 from contextlib import closing
 from typing import Any
 
-from bankkit.explorer.bounded import BoundedSearch
-from bankkit.explorer.depth_first import Bound, DepthFirst, Step
-from bankkit.explorer.dpor import SourceDpor
 from bankkit.explorer.laboratory import Laboratory, Limits, Search
 from bankkit.explorer.scheduler import READ, Scheduler
+from bankkit.explorer.strategies.bounded import BoundedSearch
+from bankkit.explorer.strategies.depth_first import Bound, DepthFirst, Step
+from bankkit.explorer.strategies.dpor import SourceDpor
 
 MakeSearch = Callable[[Scheduler], DepthFirst]
 NOTHING = ("no failure is like this", None)

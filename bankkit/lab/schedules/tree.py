@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from bankkit.explorer.depth_first import Bound, DepthFirst
 from bankkit.explorer.laboratory import Laboratory, Limits, Scenario, Search
 from bankkit.explorer.scheduler import Scheduler
+from bankkit.explorer.strategies.depth_first import Bound, DepthFirst
 from bankkit.lab.drawing import figures, style
 from bankkit.lab.drawing.figures import INK, QUIET, Picture
 

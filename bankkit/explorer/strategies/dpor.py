@@ -12,8 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bankkit.explorer import primitives
-from bankkit.explorer.depth_first import Bound, DepthFirst, Step
 from bankkit.explorer.scheduler import READ, WRITE, Scheduler, Task
+from bankkit.explorer.strategies.depth_first import Bound, DepthFirst, Step
 
 
 @dataclass(slots=True)

@@ -11,9 +11,9 @@ MSR-TR-2007-12. The rest of a schedule depends on nothing else, so no trace is l
 
 from __future__ import annotations
 
-from bankkit.explorer.depth_first import Bound, DepthFirst, Step
 from bankkit.explorer.locations import here
 from bankkit.explorer.scheduler import READ, Op, Scheduler, Task
+from bankkit.explorer.strategies.depth_first import Bound, DepthFirst, Step
 
 
 class BoundedSearch(DepthFirst):

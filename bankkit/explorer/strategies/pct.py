@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 
-from bankkit.explorer.depth_first import Bound, DepthFirst, Step
 from bankkit.explorer.outcomes import Ending
 from bankkit.explorer.scheduler import Scheduler, Task
+from bankkit.explorer.strategies.depth_first import Bound, DepthFirst, Step
 
 
 class Pct:

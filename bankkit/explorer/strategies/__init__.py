@@ -1,0 +1,1 @@
+"""Strategies: each decides which schedule the explorer runs next."""
