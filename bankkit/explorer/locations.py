@@ -19,6 +19,7 @@ from bankkit.explorer.scheduler import Scheduler, Task
 _OURS = frozenset(
     module.__file__ for module in (scheduler, primitives, stand_in, sys.modules[__name__])
 )
+_PACKAGES = {__package__, f"{__package__}.strategies"}
 _ASSIGNMENT = re.compile(r"(?:\w+\.)*(\w+)\s*(?::[^=]+)?=[^=]")
 
 
@@ -54,7 +55,7 @@ def locations_of(frame: FrameType | None) -> Iterator[Location]:
     """The program's own calls, from a frame outwards."""
     while frame is not None:
         code = frame.f_code
-        if code.co_filename not in _OURS and frame.f_globals.get("__package__") != __package__:
+        if code.co_filename not in _OURS and frame.f_globals.get("__package__") not in _PACKAGES:
             yield Location(code.co_filename, code.co_name, frame.f_lineno)
         frame = frame.f_back
 
