@@ -204,9 +204,10 @@ def test_an_observed_refusal_has_a_thread_of_its_own_as_any_other() -> None:
 
 def test_a_lock_that_is_not_had(bank: Bank) -> None:
     notes = Notes()
-    with bank.server.observe(notes):
-        with bank.server.teller.locks.write("alice"), pytest.raises(grpc.RpcError):
+    with bank.server.observe(notes), bank.server.teller.locks.write("alice"):
+        with pytest.raises(grpc.RpcError):
             bank.stub.GetBalance(ALICE, timeout=0.2)
+        # By its own clock the server may wait a moment longer than the client.
         eventually(lambda: "ended" in notes.names())
     assert " ".join(notes.names()) == "arrived began asked timed_out replied ended"
 
