@@ -16,9 +16,9 @@ from __future__ import annotations
 import ipaddress
 import re
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 import grpc
 from google.protobuf.message import Message
@@ -169,13 +169,8 @@ class Client(Closing, Unique):
         timeout: float | None = None,
     ) -> bank_pb2.TransactionResponse:
         """Adds `amount` dollars; the reply has the new balance."""
-        request = _message(
-            bank_pb2.DepositRequest,
-            account_id=account_id,
-            amount=amount,
-            request_id=_or_new(request_id),
-        )
-        return self._write(self.stub.Deposit, request, timeout)
+        fields = {"account_id": account_id, "amount": amount}
+        return self._write(self.stub.Deposit, bank_pb2.DepositRequest, fields, request_id, timeout)
 
     def withdraw(
         self,
@@ -186,13 +181,10 @@ class Client(Closing, Unique):
         timeout: float | None = None,
     ) -> bank_pb2.TransactionResponse:
         """Takes `amount` dollars out; the reply has the new balance."""
-        request = _message(
-            bank_pb2.WithdrawRequest,
-            account_id=account_id,
-            amount=amount,
-            request_id=_or_new(request_id),
+        fields = {"account_id": account_id, "amount": amount}
+        return self._write(
+            self.stub.Withdraw, bank_pb2.WithdrawRequest, fields, request_id, timeout
         )
-        return self._write(self.stub.Withdraw, request, timeout)
 
     def calculate_interest(
         self,
@@ -203,13 +195,10 @@ class Client(Closing, Unique):
         timeout: float | None = None,
     ) -> bank_pb2.TransactionResponse:
         """Adds one year's interest; the rate is in percent: 5 for 5 %."""
-        request = _message(
-            bank_pb2.InterestRequest,
-            account_id=account_id,
-            annual_interest_rate=annual_interest_rate,
-            request_id=_or_new(request_id),
+        fields = {"account_id": account_id, "annual_interest_rate": annual_interest_rate}
+        return self._write(
+            self.stub.CalculateInterest, bank_pb2.InterestRequest, fields, request_id, timeout
         )
-        return self._write(self.stub.CalculateInterest, request, timeout)
 
     def close(self) -> None:
         """Closes the channel. Safe to call again; does nothing in a forked child."""
@@ -217,8 +206,15 @@ class Client(Closing, Unique):
         self.channel.close()
 
     def _write(
-        self, method: Callable[..., Any], request: Message, timeout: float | None
+        self,
+        method: Callable[..., Any],
+        kind: Callable[..., Message],
+        fields: Mapping[str, object],
+        request_id: str | None,
+        timeout: float | None,
     ) -> bank_pb2.TransactionResponse:
+        request_id = uuid.uuid4().hex if request_id is None else request_id
+        request = _message(kind, **fields, request_id=request_id)
         reply: bank_pb2.TransactionResponse = self._call(method, request, timeout)
         return reply
 
@@ -228,10 +224,7 @@ class Client(Closing, Unique):
             return method(request, timeout=limit)
 
 
-_M = TypeVar("_M", bound=Message)
-
-
-def _message(kind: Callable[..., _M], **fields: object) -> _M:
+def _message(kind: Callable[..., Message], **fields: object) -> Message:
     """A message of this kind. Raises TypeError that names a field whose value does not fit."""
     try:
         return kind(**fields)
@@ -243,10 +236,6 @@ def _message(kind: Callable[..., _M], **fields: object) -> _M:
                 wanted = "text" if name.endswith(("_id", "_type")) else "a number"
                 raise TypeError(f"{name} must be {wanted}, not {value!r}.") from None
         raise
-
-
-def _or_new(request_id: str | None) -> str:
-    return uuid.uuid4().hex if request_id is None else request_id
 
 
 def _limit(timeout: float | None) -> float | None:

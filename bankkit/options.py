@@ -24,7 +24,7 @@ from bankkit.locks import POLICIES, LockTable
 from bankkit.locks.redis_read_write import check_owner
 from bankkit.redis_backend import APPENDFSYNC, SETUPS, choose
 from bankkit.redis_backend.namespaces import check_namespace
-from bankkit.runtime.arguments import check_flag, check_path, check_whole
+from bankkit.runtime.arguments import check_flag, check_path, check_whole, is_number
 from bankkit.runtime.option_fields import Flag, Options, option, with_default
 from bankkit.tls import PathLike, TlsFiles
 
@@ -45,14 +45,12 @@ def _check_locks(name: str, value: object) -> None:
 
 
 def _check_lease(name: str, value: Any) -> None:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not 0.1 <= value <= 3600:
+    if not is_number(value) or not 0.1 <= value <= 3600:
         raise ValueError(f"{name} must be 0.1 to 3600 seconds, not {value!r}.")
 
 
 def _check_max_wait(name: str, value: Any) -> None:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not 0 < value <= threading.TIMEOUT_MAX:
+    if not is_number(value) or not 0 < value <= threading.TIMEOUT_MAX:
         raise ValueError(f"{name} must be a positive number of seconds, not {value!r}.")
 
 

@@ -6,6 +6,11 @@ MOST_GRACE_SECONDS = 86_400
 """The longest grace: a day."""
 
 
+def is_number(value: object) -> bool:
+    """Whether the value is an int or a float; True and False are not numbers here."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 def check_whole(name: str, value: object, least: int, most: int, when: str = "") -> None:
     """Raises ValueError unless `value` is a whole number from `least` to `most`.
 
@@ -31,8 +36,7 @@ def check_path(name: str, value: object) -> None:
 
 def check_grace(grace: float) -> None:
     """Raises ValueError unless `grace` is a number of seconds from 0 to a day."""
-    number = isinstance(grace, (int, float)) and not isinstance(grace, bool)
-    if not number or not 0 <= grace <= MOST_GRACE_SECONDS:
+    if not is_number(grace) or not 0 <= grace <= MOST_GRACE_SECONDS:
         raise ValueError(
             f"grace must be a number of seconds from 0 to {MOST_GRACE_SECONDS:,}, not {grace!r}."
         )

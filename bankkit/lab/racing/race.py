@@ -12,7 +12,6 @@ concurrency excludes it.
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -34,7 +33,7 @@ from bankkit.locks import LockStatistics, LockTable
 from bankkit.observer import Mode as LockMode
 from bankkit.observer import Observer, ServedCall
 from bankkit.pb import bank_pb2, bank_pb2_grpc
-from bankkit.runtime.arguments import check_whole
+from bankkit.runtime.arguments import check_whole, is_number
 from bankkit.store import Snapshot
 
 Mode = Literal["free", "forced"]
@@ -115,7 +114,7 @@ class Race:
             raise ValueError(f"A race has 1 to {MAX_CLIENTS} clients, not {given}.")
         most = MAX_CALLS // (writers + readers)
         check_whole("rounds", rounds, 1, most, f" with {writers + readers} clients")
-        if not _is_number(hold_ms) or not 0 <= hold_ms <= MAX_HOLD_MS:
+        if not is_number(hold_ms) or not 0 <= hold_ms <= MAX_HOLD_MS:
             raise ValueError(f"hold_ms must be 0 to {MAX_HOLD_MS:g} milliseconds, not {hold_ms!r}.")
         self.policy = policy
         self.mode: Mode = mode
@@ -322,7 +321,3 @@ class _HoldUp(Observer):
         if self._meeting and client in self._writers:
             self._meeting.has_read(client)
         self._dwell()
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
