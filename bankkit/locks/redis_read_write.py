@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from bankkit.runtime.pickling import Unique
 
-from . import redis_scripts as scripts
+from . import redis_lock_manager as scripts
 from .guards import ReadGuard, WriteGuard
 from .holders import Holder, Inherited, threads_of
 from .interrupts import unbroken_start
