@@ -23,7 +23,7 @@ from .read_write import POLICIES, ReadWriteLock
 from .table import LockTable
 
 if TYPE_CHECKING:
-    from .redis_lock_manager import STILL_HELD
+    from .redis_handover import STILL_HELD
     from .redis_read_write import Party, RedisLocks, RedisLockStatistics, RedisReadWriteLock
 
 IN_PROCESS: dict[str, Callable[..., Lock]] = {
@@ -55,7 +55,7 @@ __all__ = [
 ]
 
 _ON_REDIS = {
-    "STILL_HELD": "redis_lock_manager",
+    "STILL_HELD": "redis_handover",
     "Party": "redis_read_write",
     "RedisLockStatistics": "redis_read_write",
     "RedisLocks": "redis_read_write",

@@ -6,7 +6,7 @@ import logging
 import time
 from typing import Any
 
-from . import redis_lock_manager as scripts
+from . import redis_handover as scripts
 from .holders import Holder, Inherited, Threads
 from .interrupts import give_back
 from .lua import Redis

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from bankkit.runtime.pickling import Unique
 
-from . import redis_lock_manager as scripts
+from . import redis_handover as scripts
 from .guards import ReadGuard, WriteGuard
 from .holders import Holder, Inherited, threads_of
 from .interrupts import unbroken_start
@@ -144,7 +144,7 @@ class RedisReadWriteLock(Unique):
     It is phase-fair like ``ReadWriteLock``. A reader that arrives while a writer waits queues
     behind it. After a write, all waiting readers enter together; after them, the writer that has
     waited longest. A waiter that has died loses its place after a lease. The lock is handed over:
-    the script that releases it chooses the next holder and wakes it. If that message is lost, or a
+    a script (in `redis_handover`) chooses the next holder and wakes it. If that message is lost, or a
     holder dies, a waiter finds out when it asks again, at the latest when the lease has run out.
 
     A thread that reads may read again; only its own process counts this. Raises RuntimeError at

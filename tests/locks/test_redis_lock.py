@@ -26,9 +26,9 @@ from bankkit.locks import (
     RedisLocks,
     RedisReadWriteLock,
 )
-from bankkit.locks import redis_lock_manager as scripts
+from bankkit.locks import redis_handover as scripts
 from bankkit.locks.lua import Script
-from bankkit.locks.redis_lock_manager import wake_list
+from bankkit.locks.redis_handover import wake_list
 from bankkit.redis_backend import PrivateRedis
 from bankkit.redis_backend.connection import Link, connect
 from tests.locks import test_locks

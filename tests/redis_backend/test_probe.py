@@ -251,7 +251,7 @@ def test_every_command_of_our_scripts_is_rehearsed() -> None:
     """Otherwise the first deposit would fail if an ACL forbids a command."""
     folder = ROOT / "bankkit"
     called = re.compile(r"redis\.call\('(\w+)'")
-    scripts = (folder / "store.py", folder / "locks" / "redis_lock_manager.py")
+    scripts = (folder / "store.py", folder / "locks" / "redis_handover.py")
     ours = {name for script in scripts for name in called.findall(script.read_text())}
     look = (folder / "redis_backend" / "probe.py").read_text()
     assert ours - set(re.findall(r"try\('(\w+)'", look)) == set()

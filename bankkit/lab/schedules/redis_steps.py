@@ -7,7 +7,7 @@ from typing import Any, TypeVar, cast
 from bankkit.explorer import primitives
 from bankkit.explorer.scheduler import Task
 from bankkit.explorer.stand_in import PointProxy, Threading
-from bankkit.locks import Fence, redis_lock_manager
+from bankkit.locks import Fence, redis_handover
 from bankkit.locks.lua import Redis, Script
 
 T = TypeVar("T")
@@ -31,7 +31,7 @@ end
 
 _SCRIPTS = {
     script.digest: (name, script)
-    for name, script in vars(redis_lock_manager).items()
+    for name, script in vars(redis_handover).items()
     if isinstance(script, Script)
 }
 _expire = Script(_EXPIRE)
@@ -77,7 +77,7 @@ class RedisPoints:
             answer = self._redis.execute_command(*command)
         else:  # one step, even if Redis does not know the script yet
             answer = script(self._redis, *command[3:])
-            self._expired.discard(redis_lock_manager.wake_list(str(command[3]), ""))
+            self._expired.discard(redis_handover.wake_list(str(command[3]), ""))
         self._wake()
         return answer
 
@@ -97,7 +97,7 @@ class RedisPoints:
             return False
         self._scheduler.point(primitives.CALL, self, "expire")
         _expire(self._redis, fence.key, str(fence.token))
-        self._expired.add(redis_lock_manager.wake_list(fence.key, ""))
+        self._expired.add(redis_handover.wake_list(fence.key, ""))
         for wake_list, waiter in list(self._blocked.items()):
             if self._has_expired(wake_list):
                 del self._blocked[wake_list]

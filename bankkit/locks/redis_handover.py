@@ -1,6 +1,4 @@
-"""The manager of the Redis lock, in Lua: its stored state, and one script for each operation.
-
-The scripts run in Redis. They decide who holds the lock, and hand it over to the next waiters.
+"""The scripts of the Redis lock, in Lua: they decide who holds it, and hand it over to waiters.
 
 The state of a lock is one key that holds a JSON text:
 
