@@ -1,7 +1,7 @@
-"""Stand-ins for a teller's locks and its store that tell one observer what its calls do there.
+"""Wrappers around a teller's locks and store that report each call's steps to one observer.
 
-For several observers they stand around each other: the one that observes longest is closest to the
-lock and to the store.
+For several observers we nest the wrappers: the observer that was added first has the innermost one,
+next to the lock and the store.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ Guard = AbstractContextManager[Fence | None]
 
 
 class ObservedLocks:
-    """Stands for a `LockTable`."""
+    """A `LockTable` that reports to an observer when a call asks for, gets and releases a lock."""
 
     def __init__(self, table: LockTable | ObservedLocks, observer: Observer) -> None:
         self._table = table
         self._observer = observer
 
     def read(self, key: str, timeout: float | None = None) -> Guard:
-        return self._told(self._table.read(key, timeout), key, "read")
+        return self._observed(self._table.read(key, timeout), key, "read")
 
     def write(self, key: str, timeout: float | None = None) -> Guard:
-        return self._told(self._table.write(key, timeout), key, "write")
+        return self._observed(self._table.write(key, timeout), key, "write")
 
     def statistics(self, key: str) -> LockStatistics | None:
         return self._table.statistics(key)
@@ -40,12 +40,14 @@ class ObservedLocks:
     def __len__(self) -> int:
         return len(self._table)
 
-    def _told(self, guard: Guard, account_id: str, mode: Mode) -> Guard:
+    def _observed(self, guard: Guard, account_id: str, mode: Mode) -> Guard:
         call = _call_of(self._observer)
         return _ObservedGuard(guard, self._observer, call, account_id, mode) if call else guard
 
 
 class _ObservedGuard:
+    """A lock's context manager that reports each step to an observer."""
+
     __slots__ = ("_account_id", "_call", "_guard", "_mode", "_observer")
 
     def __init__(
@@ -86,7 +88,7 @@ class _ObservedGuard:
 
 
 class ObservedStore:
-    """Stands for a `Store`, as far as a teller uses it."""
+    """A `Store` that reports reads and changes; it has only the methods that a teller uses."""
 
     def __init__(self, store: Store | ObservedStore, observer: Observer) -> None:
         self._store = store
@@ -128,8 +130,8 @@ class ObservedStore:
         request: Request | None = None,
         *rest: Any,
     ) -> int:
-        change, make = Change("compare_and_set", balance, request), self._store.compare_and_set
-        return self._change(account_id, change, make, expected, balance, request, *rest)
+        change, apply = Change("compare_and_set", balance, request), self._store.compare_and_set
+        return self._change(account_id, change, apply, expected, balance, request, *rest)
 
     def add(
         self,
@@ -144,14 +146,14 @@ class ObservedStore:
         return self._change(account_id, change, self._store.add, delta, floor, cap, request, *rest)
 
     def _change(
-        self, account_id: str, change: Change, make: Callable[..., T], *arguments: Any
+        self, account_id: str, change: Change, apply: Callable[..., T], *arguments: Any
     ) -> T:
         call = _call_of(self._observer)
         if call is None:
-            return make(account_id, *arguments)
+            return apply(account_id, *arguments)
         self._observer.committing(call, account_id, change)
         try:
-            result = make(account_id, *arguments)
+            result = apply(account_id, *arguments)
         except Exception as error:
             tell(self._observer.failed, call, account_id, error)
             raise
@@ -161,6 +163,6 @@ class ObservedStore:
 
 
 def _call_of(observer: Observer) -> ServedCall | None:
-    """The call that this thread serves, if the observer is told of it."""
+    """The call that this thread serves, or None if this observer does not observe it."""
     call = current_call.get()
     return call if call is not None and observer in call.observers else None

@@ -1,4 +1,4 @@
-"""What a server tells of its calls to an observer, and when.
+"""An observer: an object that a server notifies of each step of each call.
 
     class Waits(Observer):
         def asked(self, call, account_id, mode):
@@ -9,21 +9,21 @@
 
 The events of one call, in this order:
 
-    arrived                                 the server knows the method, and waits for the message
-    began                                   a worker thread serves the call from here on
-      asked → granted | timed_out | failed        the account's lock
-      reading → read | failed                     the account, in the store
-      committing → committed | failed             a change of it
-      released                                    the lock, if it was granted
-    replied                                 the answer is made
-    ended                                   the server has done with the call
+    arrived                                 the server knows the method and waits for the message
+    began                                   a worker thread starts to serve the call
+      asked → granted | timed_out | failed        the call asks for the account's lock
+      reading → read | failed                     the store reads the account
+      committing → committed | failed             the store changes the account
+      released                                    the call releases the lock, if it was granted
+    replied                                 the reply is ready
+    ended                                   the server has finished the call
 
-A call that is refused, or whose client goes away before a worker thread is free, ends without
-having begun. `reading` and `committing` come again where a commit found that the account had
-changed since it was read. Choices without a lock, and calls that create an account, have no events
-of a lock.
+A call ends without `began` if it is refused, or if its client leaves before a worker thread is
+free. `reading` and `committing` are repeated if the account changed between the read and the
+commit. Calls that create an account have no lock events, nor have concurrency choices without a
+lock.
 
-Production has no observer, and then nothing stands between the teller, its locks and its store.
+In production there is no observer. Then the teller uses its locks and its store directly.
 """
 
 from __future__ import annotations
@@ -42,27 +42,27 @@ _log = logging.getLogger("bankkit")
 
 
 class Observer:
-    """Is told of the calls of a server. Each method does nothing: override those you need.
+    """The base class of observers. Each method does nothing: override those you need.
 
-    An observer is told of every call that arrives while it observes, and of no other. It is told
-    each event once, in the thread in which it happens, and that thread waits for it: an observer
-    that takes long makes the call take long.
+    An observer gets the events of every call that arrives while it observes, and of no other call.
+    The server calls one method for each event, in the thread in which the event happens. That
+    thread waits for the method, so a slow observer slows the call down.
 
-    What it raises in `asked`, `granted`, `reading`, `read` or `committing` fails the call, as a
-    fault of the server would: nothing is applied, the lock is released, and the client is told the
-    status of the `BankError`, or INTERNAL for anything else. That is how a fault is injected. What
-    it raises in any other event is logged and changes nothing: the client is told what became of
-    its money. Either way the events that follow are told as ever.
+    If `asked`, `granted`, `reading`, `read` or `committing` raises, the call fails as it would
+    after a fault of the server: nothing is applied, the lock is released, and the client gets the
+    status of the `BankError`, or INTERNAL for any other exception. Use this to inject a fault. If
+    another method raises, the exception is logged and the client gets its usual reply. In both
+    cases the observer still gets the events that follow.
     """
 
     def arrived(self, call: ServedCall) -> None:
-        """The server knows the call's method. Told in a thread of gRPC's, which serves them all."""
+        """The server knows the call's method. This runs in the one gRPC thread for all calls."""
 
     def began(self, call: ServedCall, size: int) -> None:
-        """A worker thread serves the call. Its message has so many bytes."""
+        """A worker thread starts to serve the call, whose message has `size` bytes."""
 
     def asked(self, call: ServedCall, account_id: str, mode: Mode) -> None:
-        """The call is about to ask for the account's lock, and may have to wait for it."""
+        """The call is about to ask for the account's lock and may have to wait."""
 
     def granted(self, call: ServedCall, account_id: str, mode: Mode) -> None:
         """The call holds the lock."""
@@ -71,65 +71,67 @@ class Observer:
         """The call did not get the lock in time."""
 
     def released(self, call: ServedCall, account_id: str, mode: Mode) -> None:
-        """The call is about to release the lock: told before, or the next holder's `granted`
-        could come first."""
+        """The call is about to release the lock.
+
+        This comes before the release; otherwise the next holder's `granted` could come first.
+        """
 
     def reading(self, call: ServedCall, account_id: str) -> None:
-        """The store is about to be asked for the account."""
+        """The call is about to read the account from the store."""
 
     def read(self, call: ServedCall, account_id: str, snapshot: Snapshot) -> None:
-        """The store has answered. No rule has been applied yet."""
+        """The store has returned the account. No rule has been applied yet."""
 
     def committing(self, call: ServedCall, account_id: str, change: Change) -> None:
-        """The store is about to be asked for a change."""
+        """The call is about to ask the store for a change."""
 
     def committed(self, call: ServedCall, account_id: str, change: Change, balance: int) -> None:
-        """The store has made the change, or had made it for the same request before.
+        """The store has made the change, or made it earlier for the same request.
 
-        `balance` is the one to answer with, in cents.
+        `balance` is the balance for the reply, in cents.
         """
 
     def failed(self, call: ServedCall, account_id: str, error: Exception) -> None:
-        """The lock, the read or the change that was asked for last was refused with this error."""
+        """The call's last step (lock, read or change) failed with this error."""
 
     def replied(self, call: ServedCall, status: str) -> None:
-        """The answer is made. `status` is the name of its status code."""
+        """The reply is ready. `status` is the name of its status code."""
 
     def ended(self, call: ServedCall) -> None:
-        """The server has done with the call, whether it began or not. No event follows.
+        """The server has finished the call, whether it began or not. No event follows.
 
-        It is told of every call that arrived, also after the end of the observation.
+        Every call that arrived gets this event, even after the observation has ended.
         """
 
 
 @dataclass(eq=False, slots=True)
 class ServedCall:
-    """One call, as the server has it. Each attempt of a client that retries is one."""
+    """One call on the server. If a client retries, each attempt is a call."""
 
     method: str
-    """`Deposit`, for one."""
+    """The name of the RPC, such as `Deposit`."""
     metadata: Sequence[tuple[str, str | bytes]]
-    """What the client sent along with the request, in gRPC's words."""
+    """The gRPC metadata that the client sent with the request."""
     observers: tuple[Observer, ...]
-    """Those that observed when the call arrived."""
+    """The observers at the time the call arrived."""
 
 
 class Change(NamedTuple):
-    """A change of an account that the store is asked for."""
+    """A change of an account that a call asks the store to make."""
 
     method: Literal["create", "commit", "compare_and_set", "add"]
-    """Of `Store`."""
+    """The method of `Store`."""
     value: int
     """The new balance or, for `add`, the difference, in cents."""
     request: Request | None
 
 
 current_call: ContextVar[ServedCall | None] = ContextVar("current_call", default=None)
-"""The call that this thread serves, if anybody observes it."""
+"""The observed call that this thread serves; None if the call is not observed."""
 
 
 def tell(event: Callable[..., None], *what: object) -> None:
-    """Tells an observer of an event that must go on whatever the observer raises."""
+    """Calls an observer's method; logs what it raises, because the call must continue."""
     try:
         event(*what)
     except BaseException:

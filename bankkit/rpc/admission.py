@@ -19,7 +19,7 @@ from google.protobuf.message import DecodeError
 
 from bankkit.accounts import Overloaded, TooLate
 from bankkit.observer import Observer, ServedCall
-from bankkit.rpc.observed_calls import arrive, told_of_end, told_of_service
+from bankkit.rpc.observed_calls import observe_arrival, observe_end, observe_service
 from bankkit.rpc.status import InvalidMessage, abort
 
 LOOK_SECONDS = 0.01
@@ -68,8 +68,8 @@ class Admission(grpc.GenericRpcHandler):
         handler: Any = next(filter(None, found), None)
         call: ServedCall | None = None
         if self._observers and handler is not None and not handler.response_streaming:
-            call = arrive(handler_call_details, self._observers)
-            handler = told_of_service(handler, call)
+            call = observe_arrival(handler_call_details, self._observers)
+            handler = observe_service(handler, call)
         if handler is None or (handler.request_streaming and not handler.response_streaming):
             # Either the method is unknown, or the handler refuses the call without waiting.
             behind = handler
@@ -82,7 +82,7 @@ class Admission(grpc.GenericRpcHandler):
             behind = grpc.stream_stream_rpc_method_handler(
                 partial(self._converse, handler), None, handler.response_serializer
             )
-        return behind if call is None else told_of_end(behind, call)
+        return behind if call is None else observe_end(behind, call)
 
     def close(self, grace: float) -> None:
         """Waits up to `grace` seconds for the calls that wait for their clients, then cancels them.

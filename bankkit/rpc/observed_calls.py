@@ -1,4 +1,4 @@
-"""Handlers that tell the observers of a call when it arrives, begins, is answered and ends."""
+"""Handlers that report to a call's observers when it arrives, begins, gets its reply and ends."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import grpc
 from bankkit.observer import Observer, ServedCall, current_call, tell
 
 
-def arrive(details: Any, observers: Sequence[Observer]) -> ServedCall:
-    """The call that gRPC tells of with these details; its observers know now that it is there."""
+def observe_arrival(details: Any, observers: Sequence[Observer]) -> ServedCall:
+    """The call with these gRPC details. Reports to its observers that it has arrived."""
     name = details.method.rpartition("/")[2]
     call = ServedCall(name, details.invocation_metadata, tuple(observers))
     for observer in call.observers:
@@ -20,10 +20,10 @@ def arrive(details: Any, observers: Sequence[Observer]) -> ServedCall:
     return call
 
 
-def told_of_service(handler: Any, call: ServedCall) -> Any:
-    """The same handler, which also tells when it begins to serve the call and has its answer.
+def observe_service(handler: Any, call: ServedCall) -> Any:
+    """Wraps a handler so that it reports when it begins to serve the call and when it has a reply.
 
-    The refusal of a call too many serves nothing, and comes back as it is.
+    A handler that only refuses excess calls is returned unchanged.
     """
     if handler.request_streaming:
         return handler
@@ -42,7 +42,7 @@ def told_of_service(handler: Any, call: ServedCall) -> Any:
         try:
             return handler.unary_unary(request, context)
         except BaseException:
-            code = cast(Any, context).code()  # its type stubs forgot it
+            code = cast(Any, context).code()  # missing in the type stubs
             status = "UNKNOWN" if code is None else code.name
             raise
         finally:
@@ -55,11 +55,11 @@ def told_of_service(handler: Any, call: ServedCall) -> Any:
     )
 
 
-def told_of_end(handler: Any, call: ServedCall) -> Any:
-    """The handler of a stream of requests with one response, which also tells when it is done."""
+def observe_end(handler: Any, call: ServedCall) -> Any:
+    """Wraps a handler (a stream of requests, one response) so that it reports when it has ended."""
     behavior: Callable[[Any, Any], Any] = handler.stream_unary
 
-    @wraps(behavior)  # and its attributes: the refusal of a call too many has a thread of its own
+    @wraps(behavior)  # also copies the attribute that gives a refusal a thread of its own
     def answer(messages: Any, context: grpc.ServicerContext) -> Any:
         try:
             return behavior(messages, context)

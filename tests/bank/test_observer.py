@@ -1,4 +1,4 @@
-"""An observer is told each event once and in order, and cannot cost anybody money."""
+"""An observer gets each event once and in order, and a faulty observer loses no money."""
 
 import re
 import threading
@@ -24,14 +24,14 @@ from tests.support.waiting import eventually, eventually_idle
 EVENTS = [name for name in vars(Observer) if not name.startswith("_")]
 
 FATAL = ("asked", "granted", "reading", "read", "committing")
-"""Those in which an observer that raises fails the call."""
+"""The events in which an exception of the observer makes the call fail."""
 
 ALICE = bank_pb2.AccountRequest(account_id="alice")
 DEPOSIT = bank_pb2.DepositRequest(account_id="alice", amount=1)
 
 
 class Notes(Observer):
-    """Notes all that it learns, and raises `error` in the event `fails_in`."""
+    """Stores every event, and raises `error` in the event `fails_in`."""
 
     def __init__(self, fails_in: str = "", error: BaseException | None = None) -> None:
         self.told: list[tuple[str, ServedCall, tuple[Any, ...]]] = []
@@ -73,7 +73,7 @@ def is_unobserved(bank: Bank) -> bool:
     return plain and server.observers == ()
 
 
-# --- What it learns -----------------------------------------------------------------------------
+# --- The events ---------------------------------------------------------------------------------
 
 READ = "arrived began asked granted reading read released replied ended"
 WRITE = "arrived began asked granted reading read committing committed released replied ended"
@@ -86,7 +86,7 @@ WRITE = "arrived began asked granted reading read committing committed released 
         ("Deposit", {"account_id": "alice", "amount": 1}, WRITE),
         ("Withdraw", {"account_id": "alice", "amount": 1}, WRITE),
         ("CalculateInterest", {"account_id": "alice", "annual_interest_rate": 1}, WRITE),
-        ("Withdraw", {"account_id": "alice", "amount": 1e9}, READ),  # more than there is
+        ("Withdraw", {"account_id": "alice", "amount": 1e9}, READ),  # more than the balance
         ("GetBalance", {"account_id": "nobody"}, READ.replace(" read ", " failed ")),
         ("GetBalance", {"account_id": "?"}, "arrived began replied ended"),
         (
@@ -112,7 +112,7 @@ def test_the_events_of_a_call(bank: Bank, method: str, fields: Any, events: str)
     assert ("replied", call, (status,)) in notes.told
 
 
-def test_what_comes_with_the_events(bank: Bank) -> None:
+def test_the_arguments_of_the_events(bank: Bank) -> None:
     before = balance(bank)
     request = bank_pb2.DepositRequest(account_id="alice", amount=2.5, request_id="r")
     notes = Notes()
@@ -137,7 +137,7 @@ ONE_CALL = re.compile(
 
 
 @pytest.mark.parametrize("concurrency", CHOICES)
-def test_each_event_once_and_in_order_however_many_call(concurrency: str) -> None:
+def test_many_concurrent_calls_get_each_event_once_and_in_order(concurrency: str) -> None:
     first, second = Notes(), Notes()
     with Bank(concurrency) as bank, ExitStack() as stack:
         bank.client.create_account("alice")
@@ -155,8 +155,8 @@ def test_each_event_once_and_in_order_however_many_call(concurrency: str) -> Non
     assert first.names().count("granted") == (0 if concurrency == "atomic" else 200)
 
 
-def test_a_call_that_never_begins_has_ended_all_the_same() -> None:
-    """Whether it waits behind others until its deadline, is refused, or has no message."""
+def test_a_call_that_never_begins_still_ends() -> None:
+    """One call waits behind others until its deadline, one is refused, and one has no message."""
     notes = Notes()
     with Bank(threads=1, max_calls=2) as bank:
         bank.client.create_account("alice")
@@ -182,7 +182,7 @@ def test_a_call_that_never_begins_has_ended_all_the_same() -> None:
     assert [notes.names(call) for call in others] == [["arrived", "ended"]] * 3
 
 
-def test_an_observed_refusal_has_a_thread_of_its_own_as_any_other() -> None:
+def test_an_observed_refusal_has_its_own_thread_like_any_refusal() -> None:
     threads: list[str] = []
 
     class Names(Observer):
@@ -202,17 +202,17 @@ def test_an_observed_refusal_has_a_thread_of_its_own_as_any_other() -> None:
     assert threads[0].startswith("bankkit-refuse")
 
 
-def test_a_lock_that_is_not_had(bank: Bank) -> None:
+def test_a_lock_that_does_not_come_in_time(bank: Bank) -> None:
     notes = Notes()
     with bank.server.observe(notes), bank.server.teller.locks.write("alice"):
         with pytest.raises(grpc.RpcError):
             bank.stub.GetBalance(ALICE, timeout=0.2)
-        # By its own clock the server may wait a moment longer than the client.
+        # The server has its own clock and may wait a moment longer than the client.
         eventually(lambda: "ended" in notes.names())
     assert " ".join(notes.names()) == "arrived began asked timed_out replied ended"
 
 
-def test_the_one_that_came_first_is_closest_to_the_lock_and_to_the_store(bank: Bank) -> None:
+def test_the_first_observer_is_closest_to_the_lock_and_to_the_store(bank: Bank) -> None:
     order: list[str] = []
 
     class Named(Observer):
@@ -236,18 +236,18 @@ def test_the_one_that_came_first_is_closest_to_the_lock_and_to_the_store(bank: B
     ]
 
 
-# --- One that raises -----------------------------------------------------------------------------
+# --- An observer that raises ---------------------------------------------------------------------
 
 
-TOLD_OF_A_DEPOSIT = WRITE.split()
+DEPOSIT_EVENTS = WRITE.split()
 
 
 @pytest.mark.parametrize(
     ("event", "error"),
     [
-        *((event, ZeroDivisionError("mine")) for event in TOLD_OF_A_DEPOSIT),
-        *((event, StoreUnavailable()) for event in TOLD_OF_A_DEPOSIT),
-        *((event, SystemExit(1)) for event in TOLD_OF_A_DEPOSIT if event not in FATAL),
+        *((event, ZeroDivisionError("mine")) for event in DEPOSIT_EVENTS),
+        *((event, StoreUnavailable()) for event in DEPOSIT_EVENTS),
+        *((event, SystemExit(1)) for event in DEPOSIT_EVENTS if event not in FATAL),
     ],
 )
 def test_an_observer_that_raises(
@@ -262,7 +262,7 @@ def test_an_observer_that_raises(
             assert isinstance(caught.value, grpc.Call)
             wanted = "UNAVAILABLE" if isinstance(error, StoreUnavailable) else "INTERNAL"
             assert caught.value.code().name == wanted
-            assert error_info(caught.value), "a refusal like any other"
+            assert error_info(caught.value), "the error carries details like any other refusal"
             assert balance(bank) == before
         else:
             assert bank.stub.Deposit(DEPOSIT).balance * 100 == before + 100 == balance(bank)
@@ -279,7 +279,7 @@ def test_an_observer_that_raises(
     assert bank.stub.Deposit(DEPOSIT).message == "Deposit successful."
 
 
-def test_one_that_raises_when_all_has_failed_changes_no_answer(bank: Bank) -> None:
+def test_an_observer_that_raises_after_a_failure_does_not_change_the_reply(bank: Bank) -> None:
     missing = bank_pb2.AccountRequest(account_id="nobody")
     with (
         bank.server.observe(Notes("failed", ZeroDivisionError())),
@@ -311,7 +311,7 @@ def test_a_retry_after_a_fault_of_an_observer_moves_the_money_once(bank: Bank) -
 # --- When it observes ----------------------------------------------------------------------------
 
 
-def test_nothing_is_left(bank: Bank) -> None:
+def test_nothing_remains_after_an_observation(bank: Bank) -> None:
     assert is_unobserved(bank)
     with bank.server.observe(Notes()):
         assert not is_unobserved(bank)
@@ -336,7 +336,7 @@ def test_observations_may_end_in_any_order(bank: Bank) -> None:
     assert is_unobserved(bank)
 
 
-def test_of_a_call_under_way_at_the_beginning_nothing_is_told(bank: Bank) -> None:
+def test_an_observer_gets_no_event_of_a_call_that_arrived_earlier(bank: Bank) -> None:
     earlier, later = Notes(), Notes()
     eventually_idle(bank)
     with bank.server.teller.locks.write("alice"):
@@ -356,7 +356,7 @@ def test_of_a_call_under_way_at_the_beginning_nothing_is_told(bank: Bank) -> Non
     assert (" ".join(earlier.names()), later.names()) == (READ, [])
 
 
-def test_of_a_call_under_way_at_the_end_its_end_is_told(bank: Bank) -> None:
+def test_an_observer_gets_the_end_of_a_call_that_outlives_the_observation(bank: Bank) -> None:
     notes = Notes()
     with bank.server.teller.locks.write("alice"):
         with bank.server.observe(notes):
@@ -369,7 +369,7 @@ def test_of_a_call_under_way_at_the_end_its_end_is_told(bank: Bank) -> None:
 
 
 def test_an_observer_adds_no_step_to_a_schedule() -> None:
-    """The explorer runs the real teller; a lock or a wait in the seam would be one more step."""
+    """The explorer runs the real teller. A lock or wait in the wrappers would be one more step."""
     store: Any = _Dictionary()
 
     def schedules(*observers: Observer) -> int:
@@ -400,7 +400,7 @@ def test_an_observer_adds_no_step_to_a_schedule() -> None:
 
 
 class _Dictionary:
-    """Stands for a store, without Redis."""
+    """A store with one balance, without Redis."""
 
     balance = 0
 

@@ -1,4 +1,4 @@
-"""The lab sees and steers a bank through what the bank offers: it changes no part of a server."""
+"""The lab uses only the interfaces of a bank: its code sets no attribute of a server's parts."""
 
 import ast
 import sys
@@ -25,7 +25,7 @@ LAB = Path(bankkit.__file__).parent / "lab"
 
 @pytest.fixture
 def read_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The attributes of a server and its parts can be set by their own code, not by the lab's."""
+    """Make the lab fail if it sets an attribute of a server or of one of its parts."""
 
     def setter(plain: Any) -> Any:
         def set_attribute(part: object, name: str, value: object) -> None:
@@ -49,7 +49,7 @@ def test_the_fixture_notices() -> None:
 
 
 @pytest.mark.usefixtures("read_only")
-def test_a_recording_and_a_hold_up_set_nothing() -> None:
+def test_a_recording_and_a_delay_set_nothing() -> None:
     with Bank() as bank:
         bank.client.create_account("alice")
         before = [dict(vars(part)) for part in (bank.server, bank.server.teller)]
@@ -68,7 +68,7 @@ def test_a_race_sets_nothing(concurrency: Any) -> None:
 
 
 @pytest.mark.usefixtures("read_only")
-def test_a_rush_hour_sets_nothing() -> None:
+def test_measure_starvation_sets_nothing() -> None:
     assert measure_starvation("fair").peak_readers() >= 1
 
 
@@ -84,7 +84,7 @@ def test_the_check_of_a_lesson_sets_nothing() -> None:
 
 
 def test_no_code_of_the_lab_assigns_to_a_part_of_a_server() -> None:
-    """What the tests above do not run, such as a server's own process, is read."""
+    """Read the source too, because the tests above do not run a server's own process."""
     found = {
         f"{path.relative_to(LAB)}:{target.lineno} {ast.unparse(target)}"
         for path in LAB.rglob("*.py")
@@ -113,7 +113,7 @@ def test_what_counts_as_an_assignment(code: str, is_bad: bool) -> None:
 
 
 def targets(tree: ast.AST) -> Iterator[ast.expr]:
-    """What some code assigns to or deletes; what it gives to `setattr` or `vars` counts as well."""
+    """What the code assigns to or deletes, or passes to `setattr` or `vars`."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute | ast.Subscript) and not isinstance(node.ctx, ast.Load):
             yield node
@@ -122,7 +122,7 @@ def targets(tree: ast.AST) -> Iterator[ast.expr]:
 
 
 def is_inside_a_server(target: ast.expr) -> bool:
-    """Whether it belongs to something with the name of a server or of one of its parts."""
+    """Whether the owner of this target has the name of a server or of one of its parts."""
     owner = target.value if isinstance(target, ast.Attribute | ast.Subscript) else target
     name = ast.unparse(owner).rpartition(".")[2].strip("_")
     return name in ("server", "teller", "service", "admission", "__dict__")

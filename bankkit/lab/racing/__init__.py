@@ -1,1 +1,1 @@
-"""Experiments with locks: races on a real bank, and plays of who comes when."""
+"""Experiments with locks: races on a real bank, and scripts that drive a lock step by step."""

@@ -21,7 +21,7 @@ Verb = Literal["reads", "writes", "leaves"]
 
 LOOKS = 30
 """A thread that has not moved for this many looks counts as waiting. We count looks, not seconds:
-while the machine is stalled, nothing looks either."""
+a stalled machine delays the looks too."""
 
 LOOK_SECONDS = 0.002
 
@@ -114,7 +114,8 @@ class LockDriver(Closing):
         states = self.states()
         readers = [name for name, state in states.items() if state == "waits to read"]
         if readers and not {"writes", "waits to write"} & set(states.values()):
-            return f"{listed(readers)} {_verb('wait', readers)}, and no writer is near"
+            wait = _verb("wait", readers)
+            return f"{listed(readers)} {wait} to read, and no thread writes or wants to"
         return ""
 
     def close(self) -> None:

@@ -16,7 +16,7 @@ from typing import Any, get_args
 
 from bankkit.lab.course.cards import Bundle
 from bankkit.lab.drawing import style
-from bankkit.lab.drawing.text import listed
+from bankkit.lab.drawing.text import counted, listed
 from bankkit.lab.racing.lock_driver import LockDriver, Verb
 
 MAX_STEPS = 40
@@ -50,7 +50,7 @@ class Row:
 
 @dataclass(frozen=True)
 class LockScriptResult:
-    """What a lock allowed. A notebook shows it as a table, which is the same in every run."""
+    """What a lock allowed. A notebook shows it as a table that is the same in every run."""
 
     rows: tuple[Row, ...]
     left_waiting: tuple[str, ...]
@@ -80,15 +80,18 @@ class LockScriptResult:
         if self.left_waiting:
             names = list(self.left_waiting)
             said.append(
-                f"Everybody else has left, and {listed(names)} still "
-                f"{'waits' if len(names) == 1 else 'wait'}: nobody will ever wake "
-                f"{'that thread' if len(names) == 1 else 'them'}."
+                f"Every other thread has left, and {listed(names)} still "
+                f"{'waits' if len(names) == 1 else 'wait'}. No thread will ever wake "
+                f"{names[0] if len(names) == 1 else 'them'}."
             )
         elif self.needless and not said:
             said.append(f"{self.needless}.")
         if not said:
-            most = f"at most {self.peak_readers} read at the same time"
-            said.append(f"Nobody in anybody's way, and nobody left behind; {most}.")
+            readers = counted(self.peak_readers, "thread")
+            said.append(
+                "The lock kept its rule, and no thread was left waiting. "
+                f"At most {readers} read at the same time."
+            )
         return " ".join(said)
 
     def __repr__(self) -> str:
@@ -148,8 +151,9 @@ def run_lock_script(make_lock: Callable[[], object], script: str) -> LockScriptR
     rows: list[Row] = []
     with LockDriver(make_lock()) as driver:
         for name, verb in steps:
-            late = "" if driver.tell(name, verb) else " (waits still)"
-            rows.append(_row(f"{name} {verb}{late}", driver))
+            done = driver.tell(name, verb)
+            step = f"{name} {verb}" if done else f"{name} still waits and cannot {verb[:-1]}"
+            rows.append(_row(step, driver))
         while (inside := driver.inside()) and len(rows) < 2 * MAX_STEPS:
             driver.tell(inside[0], "leaves")
             rows.append(_row(f"{inside[0]} leaves", driver))

@@ -1,4 +1,4 @@
-"""How often deposits get lost, by the number of clients that deposit at the same time."""
+"""How often deposits are lost, by the number of clients that deposit at the same time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bankkit.lab.drawing import figures, style
 from bankkit.lab.drawing.figures import INK, QUIET, Picture
-from bankkit.lab.drawing.text import counted
+from bankkit.lab.drawing.text import counted, listed
 from bankkit.lab.racing.race_result import RaceResult
 
 if TYPE_CHECKING:
@@ -46,18 +46,22 @@ def _finding(results: Sequence[RaceResult]) -> str:
     if not worst.lost_updates:
         return "No deposit was lost"
     clients = counted(worst.writers, "client")
-    return f"{clients} at once: {percent_lost(worst):.0f} of 100 deposits vanish"
+    return f"With {clients} at once, {percent_lost(worst):.0f} of 100 deposits were lost"
 
 
 def _line(results: Sequence[RaceResult]) -> str:
-    counts = ", ".join(str(result.writers) for result in results)
-    shown = f"a bar for each race, with {counts} clients, as high as the share of deposits lost"
+    counts = listed([str(result.writers) for result in results])
+    shown = (
+        "Each bar shows the share of deposits that one race lost. "
+        f"{'These races' if len(results) > 1 else 'This race'} had {counts} "
+        f"{'client' if counts == '1' else 'clients'}"
+    )
     if not any(result.lost_updates for result in results):
-        return f"{shown}; nothing was lost in any of them."
+        return f"{shown}. No deposit was lost."
     alone = [result for result in results if result.writers == 1]
     if alone and not any(result.lost_updates for result in alone):
-        return f"{shown}; one client alone lost nothing, several at once did."
-    return f"{shown}; deposits were lost."
+        return f"{shown}. One client alone lost nothing; several clients at once lost deposits."
+    return f"{shown}. Deposits were lost."
 
 
 def _draw(axes: Axes, results: Sequence[RaceResult]) -> None:

@@ -20,15 +20,15 @@ from bankkit.locks import POLICIES
 TITLE = "Race them yourself"
 
 MOST_CLIENTS = 20
-"""The most writers, and the most readers; the timeline of more does not fit on a screen."""
+"""The most writers, and the most readers; the timeline of more would not fit on a screen."""
 
 _panels: weakref.WeakSet[RacePanel] = weakref.WeakSet()
 
 
 def race_panel() -> RacePanel:
-    """Two races side by side: choose how each is run, press Run, compare.
+    """Show two races side by side: choose their settings, press Run and compare the results.
 
-    Without a kernel, a card says what the panel does. A new panel stops the races of older ones.
+    Without a kernel, a card explains the panel. A new panel stops the races of older panels.
     """
     for panel in tuple(_panels):
         panel.stop()
@@ -38,14 +38,14 @@ def race_panel() -> RacePanel:
 
 
 class RacePanel(LiveCard):
-    """The panel that `race_panel` shows. `left` and `right` are its two sides."""
+    """The panel that `race_panel` shows. Its two sides are `left` and `right`."""
 
     def __init__(self) -> None:
         self.left = Side("A", "none", self._compare)
         self.right = Side("B", "read-write", self._compare)
         what = (
-            "Two races side by side. Choose how the bank keeps operations apart, how many write "
-            "and read, and how long each holds the lock; press Run and compare."
+            "The panel runs two races side by side. Choose the bank's lock, the number of writers "
+            "and readers, and how long each call holds the lock. Then press Run and compare."
         )
         status = "Run this cell to use the panel: it needs a kernel."
         super().__init__(
@@ -87,7 +87,7 @@ COMPARED: dict[str, Callable[[RaceResult], str]] = {
     "lost updates": lambda result: str(len(result.lost_updates)),
     "longest wait to write": lambda result: duration(result.longest_wait("write")),
     "longest wait to read": lambda result: duration(result.longest_wait("read")),
-    "readers at once, at most": lambda result: str(result.peak_readers),
+    "most readers at once": lambda result: str(result.peak_readers),
     "calls a second": lambda result: f"{result.calls_per_second:,.0f}",
 }
 

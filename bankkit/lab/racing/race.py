@@ -4,10 +4,10 @@
     print(result.verdict)
     lab.timeline(result)
 
-`mode="free"` lets everybody go as fast as they can; whether an update gets lost is a matter of
-chance. `mode="forced"` holds every deposit between its read and its commit until the others have
-read as well, so that an update is lost on every run of every machine, unless the choice of
-concurrency excludes it.
+With `mode="free"` the clients go as fast as they can, and chance decides whether an update is
+lost. With `mode="forced"` the server delays each deposit between its read and its commit until the
+other deposits have read too. Then every run on every machine loses an update, unless the
+concurrency choice prevents it.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ Mode = Literal["free", "forced"]
 
 ACCOUNT = "alice"
 DOLLARS = 100
-"""Of every deposit."""
+"""The amount of each deposit."""
 
 MAX_CLIENTS = 64
 MAX_CALLS = 100_000
 MAX_HOLD_MS = 1000.0
 CALL_SECONDS = 10.0
-"""How long a client waits for an answer, beside the time that holds take."""
+"""How long a client waits for a reply, in addition to the time of all holds."""
 
 
 def race(
@@ -59,21 +59,22 @@ def race(
     policy: str = "fair",
     mode: Mode = "free",
 ) -> RaceResult:
-    """Race clients against each other on one account of a bank of their own, and report.
+    """Start a new bank, let clients race on one account, and return the result.
 
-    concurrency  how the bank keeps operations apart (see `bankkit.teller`), or a class of your own
-                 that makes a lock: with `acquire_read`, `release_read`, `acquire_write` and
-                 `release_write`, or with `acquire` and `release`
-    writers      clients that each deposit $100 in every round
-    readers      clients that each ask for the balance in every round
-    rounds       how often; in forced mode a round begins when the one before it has ended
-    hold_ms      how long the server dwells after each read, with the lock held, in milliseconds
-    policy       whom a read–write lock lets go first: fair, readers, writers
+    concurrency  the bank's concurrency choice (see `bankkit.teller`), or your own lock class, with
+                 the methods `acquire_read`, `release_read`, `acquire_write` and `release_write`,
+                 or `acquire` and `release`
+    writers      number of clients that each deposit $100 in every round
+    readers      number of clients that each ask for the balance in every round
+    rounds       number of rounds; in forced mode a round begins when the last one has ended
+    hold_ms      how long each call holds the lock after its read, in milliseconds
+    policy       which threads a read–write lock prefers: fair, readers, writers
     mode         free or forced
 
-    A notebook shows a progress bar when it takes longer than a second; Interrupt ends it cleanly.
-    A bank that dies on the way is no error: the result says so in `problem` and has the recording
-    up to there. ValueError for numbers that make no race, TypeError for an object that is no lock.
+    In a notebook, a progress bar appears after a second; the Interrupt button ends the race
+    cleanly. If the bank dies during the race, no error is raised: the result names the problem in
+    `problem` and has the recording up to that moment. Raises ValueError for impossible numbers or
+    choices, TypeError for an object that is not a lock.
     """
     experiment = Race(
         concurrency, writers=writers, readers=readers, rounds=rounds, hold_ms=hold_ms,
@@ -84,7 +85,7 @@ def race(
 
 
 class Race:
-    """One race, to be run once; `race` makes one, runs it and shows how far it is."""
+    """A race that runs once; `race` makes one, runs it and shows its progress."""
 
     def __init__(
         self,
@@ -100,7 +101,7 @@ class Race:
         self._make_lock: Callable[[], object] | None = None
         if callable(concurrency):
             self._make_lock = concurrency
-            adapted(concurrency())  # or TypeError, before anything is started
+            adapted(concurrency())  # raises TypeError before anything is started
             self.concurrency = getattr(concurrency, "__name__", "your lock")
         else:
             self.concurrency = concurrency
@@ -120,51 +121,52 @@ class Race:
         self.mode: Mode = mode
         self.rounds = rounds
         self.total = (writers + readers) * rounds
-        """How many calls the clients will make."""
+        """The number of calls that the clients will make."""
         self._hold = hold_ms / 1000
-        self._patience = CALL_SECONDS + self._hold * self.total
+        self._call_seconds = CALL_SECONDS + self._hold * self.total
         self._writers = tuple(f"client {n + 1}" for n in range(writers))
         self._names = (*self._writers, *(f"reader {n + 1}" for n in range(readers)))
-        self._state = threading.Lock()  # guards the three that follow
+        self._state = threading.Lock()  # guards the next three attributes
         self._done = 0
         self._acknowledged = 0
         self._ended_by = ""
         self._stopping = threading.Event()
-        self._meeting: Rendezvous | None = None
+        self._rendezvous: Rendezvous | None = None
         if mode == "forced":
-            self._meeting = Rendezvous(self._writers, self._look_at_lock)
-        self._gate = threading.Barrier(
-            len(self._names), self._meeting.begin_round if self._meeting else None
+            self._rendezvous = Rendezvous(self._writers, self._lock_statistics)
+        self._round_start = threading.Barrier(
+            len(self._names), self._rendezvous.begin_round if self._rendezvous else None
         )
         self._channel: grpc.Channel | None = None
         self.bank: Bank | None = None
-        """The bank that is raced on, while it runs."""
+        """The bank of the race; None before `run`."""
 
     @property
     def done(self) -> int:
-        """How many calls have been answered."""
+        """The number of calls that have been answered."""
         return self._done
 
     def stop(self) -> None:
-        """End it now: calls in flight are cancelled, and `run` returns what there is."""
-        self._stop("It was stopped")
+        """End the race now: cancel calls in flight; `run` returns the result so far."""
+        self._stop("the race was stopped")
 
     def run(self, on_progress: Callable[[int], object] = lambda done: None) -> RaceResult:
-        """Race. `on_progress` is called about ten times a second with the calls answered so far.
+        """Run the race and return its result.
 
-        Leaves no thread, client or bank behind, however it ends.
+        Calls `on_progress` about ten times a second with the number of calls answered so far. No
+        thread, client or bank remains afterwards, even if the race fails.
         """
         with self._open_bank() as bank:
             bank.client.create_account(ACCOUNT)
             with grpc.insecure_channel(bank.address) as channel:
                 self._warm_up(channel)
                 self._channel = channel
-                with record(bank) as recording, self._held_up(bank, recording):
+                with record(bank) as recording, self._delays(bank, recording):
                     self._run_clients(recording, channel, on_progress)
             return self._report(bank, recording.history)
 
     def _open_bank(self) -> Bank:
-        # A thread for each client, or they would wait for each other where nobody sees it.
+        # With fewer threads than clients, calls would also wait for a thread, unseen.
         threads = len(self._names) + 1
         make_lock = self._make_lock
         self.bank = Bank(
@@ -172,26 +174,26 @@ class Race:
             policy=self.policy,
             locks=LockTable(lambda key: adapted(make_lock())) if make_lock else None,
             threads=threads,
-            max_wait=self._patience + CALL_SECONDS,
+            max_wait=self._call_seconds + CALL_SECONDS,
         )
         return self.bank
 
     def _warm_up(self, channel: grpc.Channel) -> None:
-        """Let everybody connect to everybody before the clock is looked at."""
+        """Connect the clients and start the server's threads before the recording begins."""
         ask = bank_pb2_grpc.BankServiceStub(channel).GetBalance
         balance = bank_pb2.AccountRequest(account_id=ACCOUNT)
         calls = [ask.future(balance, CALL_SECONDS) for _ in self._names]
         for call in calls:
             call.result()
 
-    def _look_at_lock(self) -> LockStatistics | None:
+    def _lock_statistics(self) -> LockStatistics | None:
         return self.bank.server.teller.locks.statistics(ACCOUNT) if self.bank else None
 
-    def _held_up(self, bank: Bank, recording: Recording) -> AbstractContextManager[None]:
-        """What holds calls up: a rendezvous in a forced race, `hold_ms`, or neither."""
-        if not self._meeting and not self._hold:
+    def _delays(self, bank: Bank, recording: Recording) -> AbstractContextManager[None]:
+        """Delay calls: at a rendezvous in a forced race, for `hold_ms`, or not at all."""
+        if not self._rendezvous and not self._hold:
             return nullcontext()
-        return bank.server.observe(_HoldUp(recording, self._writers, self._meeting, self._dwell))
+        return bank.server.observe(_Delay(recording, self._writers, self._rendezvous, self._dwell))
 
     def _dwell(self) -> None:
         self._stopping.wait(self._hold)
@@ -203,7 +205,7 @@ class Race:
 
         def client(name: str) -> None:
             try:
-                self._be_client(name, recording.channel(name, channel))
+                self._run_client(name, recording.channel(name, channel))
             finally:
                 finished.release()
 
@@ -217,7 +219,7 @@ class Race:
             for _ in threads:
                 while not finished.acquire(timeout=0.1):
                     on_progress(self._done)
-        except BaseException:  # Interrupt, most likely
+        except BaseException:  # most likely KeyboardInterrupt
             self.stop()
             raise
         finally:
@@ -225,12 +227,12 @@ class Race:
                 if thread.ident is not None:
                     thread.join()
 
-    def _be_client(self, name: str, channel: RecordedChannel) -> None:
+    def _run_client(self, name: str, channel: RecordedChannel) -> None:
         stub = bank_pb2_grpc.BankServiceStub(channel)
         for number in range(self.rounds):
             if number == 0 or self.mode == "forced":
                 try:
-                    self._gate.wait()
+                    self._round_start.wait()
                 except threading.BrokenBarrierError:
                     return
             if self._stopping.is_set():
@@ -238,33 +240,34 @@ class Race:
             try:
                 self._call(name, stub)
             except grpc.RpcError as error:
-                self._stop(f"{name} got {cast(grpc.Call, error).code().name}")
+                code = cast(grpc.Call, error).code().name
+                self._stop(f"{name} got {code} and the race ended")
                 return
-            except ValueError:  # gRPC's word for a channel that `stop` has closed
+            except ValueError:  # raised by gRPC when `stop` has closed the channel
                 return
             finally:
-                if self._meeting:
-                    self._meeting.has_ended(name)
+                if self._rendezvous:
+                    self._rendezvous.has_ended(name)
 
     def _call(self, name: str, stub: bank_pb2_grpc.BankServiceStub) -> None:
         if name in self._writers:
             deposit = bank_pb2.DepositRequest(account_id=ACCOUNT, amount=DOLLARS)
-            stub.Deposit(deposit, timeout=self._patience)
+            stub.Deposit(deposit, timeout=self._call_seconds)
         else:
-            stub.GetBalance(bank_pb2.AccountRequest(account_id=ACCOUNT), timeout=self._patience)
+            stub.GetBalance(bank_pb2.AccountRequest(account_id=ACCOUNT), timeout=self._call_seconds)
         with self._state:
             self._done += 1
             self._acknowledged += name in self._writers
 
     def _stop(self, why: str) -> None:
-        """`why` counts only the first time: what it sets off makes others fail."""
+        """End the race. Only the first `why` is kept: stopping makes other clients fail too."""
         with self._state:
             if not self._stopping.is_set():
                 self._ended_by = why
                 self._stopping.set()
-        self._gate.abort()
-        if self._meeting:
-            self._meeting.stop()
+        self._round_start.abort()
+        if self._rendezvous:
+            self._rendezvous.stop()
         if self._channel is not None:
             self._channel.close()
 
@@ -273,7 +276,7 @@ class Race:
         lost: tuple[LostUpdate, ...] = ()
         problem = ""
         if self._ended_by:
-            problem = f"{self._ended_by} after {self._done} of {self.total} calls."
+            problem = f"After {self._done} of {self.total} calls, {self._ended_by}."
         try:
             balance = bank.store.read(ACCOUNT).account.balance
             lost = lost_updates(history, ACCOUNT)
@@ -286,7 +289,7 @@ class Race:
             writers=len(self._writers),
             readers=len(self._names) - len(self._writers),
             rounds=self.rounds,
-            kept_out=bool(self._meeting and self._meeting.kept_out),
+            kept_out=bool(self._rendezvous and self._rendezvous.kept_out),
             deposits=self._acknowledged,
             expected=self._acknowledged * DOLLARS * 100,
             final=balance,
@@ -296,28 +299,30 @@ class Race:
         )
 
 
-class _HoldUp(Observer):
-    """After its read, a deposit waits at the rendezvous, if there is one. Then every call holds the
-    lock for `hold_ms`."""
+class _Delay(Observer):
+    """Delays each call after its read, while it holds the lock.
+
+    A deposit first waits at the rendezvous, if there is one. Then every call waits for `hold_ms`.
+    """
 
     def __init__(
         self,
         recording: Recording,
         writers: tuple[str, ...],
-        meeting: Rendezvous | None,
+        rendezvous: Rendezvous | None,
         dwell: Callable[[], None],
     ) -> None:
         self._recording = recording
         self._writers = writers
-        self._meeting = meeting
+        self._rendezvous = rendezvous
         self._dwell = dwell
 
     def asked(self, call: ServedCall, account_id: str, mode: LockMode) -> None:
-        if self._meeting and mode == "write":
-            self._meeting.asks(self._recording.client_of(call))
+        if self._rendezvous and mode == "write":
+            self._rendezvous.asks(self._recording.client_of(call))
 
     def read(self, call: ServedCall, account_id: str, snapshot: Snapshot) -> None:
         client = self._recording.client_of(call)
-        if self._meeting and client in self._writers:
-            self._meeting.has_read(client)
+        if self._rendezvous and client in self._writers:
+            self._rendezvous.has_read(client)
         self._dwell()

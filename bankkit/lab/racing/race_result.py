@@ -9,6 +9,7 @@ from typing import Any, Literal
 from bankkit.lab.course.cards import Bundle
 from bankkit.lab.drawing import style
 from bankkit.lab.drawing.figures import duration
+from bankkit.lab.drawing.text import counted
 from bankkit.lab.recording.history import History
 from bankkit.lab.recording.lost_updates import LostUpdate, dollars
 
@@ -36,11 +37,11 @@ class RaceResult:
     history: History
     """Every recorded event; `lab.timeline` draws them."""
     problem: str = ""
-    """Why the race ended early, in a sentence; empty if it did not."""
+    """A sentence that says why the race ended early; empty if it did not."""
 
     @property
     def lost(self) -> int:
-        """The missing money in cents; 0 if the bank is gone, because nobody can tell then."""
+        """The missing money in cents; 0 if the bank is gone, because then it is unknown."""
         return 0 if self.final is None else self.expected - self.final
 
     @property
@@ -78,23 +79,25 @@ class RaceResult:
 
     def _about_the_money(self) -> str:
         if self.final is None:
-            return "Nobody can tell what is in the account."
+            return "The balance could not be read."
         if not self.deposits:
             return "There were no deposits."
-        found = f"{dollars(self.expected)} expected, {dollars(self.final)} found"
+        and_found = ", and it does" if not self.lost else f" but holds {dollars(self.final)}"
+        found = f"the account should hold {dollars(self.expected)}{and_found}"
         if self.lost_updates:
             times = "" if len(self.lost_updates) == 1 else f" in {len(self.lost_updates)} updates"
             first = "" if len(self.lost_updates) == 1 else "First: "
-            return f"Lost {dollars(self.lost)}{times}: {found}. {first}{self.lost_updates[0]}."
+            return f"{dollars(self.lost)} was lost{times}: {found}. {first}{self.lost_updates[0]}."
         if self.lost:
-            return f"{found}, and the recording does not show why."
+            return f"{_capital(found)}, and the recording does not show why."
         if self.mode == "forced":
             why = (
-                "who came second had to wait for the lock before it could read"
+                "while one deposit held the lock, another had to wait before it could read"
                 if self.kept_out
-                else "there is no moment between the read and the commit"
+                else "no deposit can be delayed between its read and its commit"
             )
-            return f"Could not be forced under {self.concurrency}: {why}. {found}."
+            start = f"No loss could be forced under {self.concurrency}: {why}."
+            return f"{start} {_capital(found)}."
         return f"Nothing was lost: {found}."
 
     def __repr__(self) -> str:
@@ -115,15 +118,21 @@ class RaceResult:
     def _numbers(self) -> list[str]:
         """The lines of numbers on the card; for a forced race they are the same in every run."""
         lines = [
-            f"{self.deposits} deposits, {self.writers} writers and {self.readers} readers, "
-            f"rounds: {self.rounds}, `{self.concurrency}`, {self.mode}."
+            f"{counted(self.writers, 'writer')} and {counted(self.readers, 'reader')} raced for "
+            f"{counted(self.rounds, 'round')} under `{self.concurrency}` in {self.mode} mode; "
+            f"{counted(self.deposits, 'deposit')} got the reply OK."
         ]
         if self.mode == "free":
-            waits = f"Longest wait to write: {duration(self.longest_wait('write'))}"
+            waits = f"The longest wait to write was {duration(self.longest_wait('write'))}"
             if self.readers:
                 waits += (
-                    f", to read: {duration(self.longest_wait('read'))}; "
-                    f"at most {self.peak_readers} read at once"
+                    f", and the longest wait to read was {duration(self.longest_wait('read'))}; "
+                    f"at most {counted(self.peak_readers, 'client')} read at once"
                 )
-            lines.append(f"{waits}. {self.calls_per_second:,.0f} calls a second.")
+            speed = f"The bank answered {self.calls_per_second:,.0f} calls a second."
+            lines.append(f"{waits}. {speed}")
         return lines
+
+
+def _capital(sentence: str) -> str:
+    return sentence[0].upper() + sentence[1:]

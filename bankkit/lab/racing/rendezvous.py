@@ -1,4 +1,4 @@
-"""Force a race: no deposit commits before all have read, as far as the lock permits."""
+"""Force a race: as far as the lock permits, all deposits read before one commits."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ LOOK_SECONDS = 0.002
 """Seconds between looks at a lock's queue; no lock notifies us when its queue changes."""
 
 STANDSTILL_SECONDS = 1.0
-"""For a lock that does not count its waiters: after this long without a step, a client that asked
-for it counts as waiting."""
+"""If a lock does not count its waiters, a client that asked for it counts as waiting after this
+many seconds without a step."""
 
 LIMIT_SECONDS = 20.0
 """The longest time that a call is held."""
@@ -22,9 +22,9 @@ LIMIT_SECONDS = 20.0
 class Rendezvous:
     """The meeting point of a round's deposits, in the server, between their read and their commit.
 
-    Each deposit waits until every other one has read the balance too, or waits for the lock, or has
-    ended. Then they go on one at a time in the order of `names`, so that we know which deposit
-    overwrites which. `statistics` returns the statistics of the account's lock.
+    Each deposit waits until every other deposit has read the balance too, waits for the lock, or
+    has ended. Then the deposits continue one at a time in the order of `names`, so that we know
+    which deposit overwrites which. `statistics` returns the statistics of the account's lock.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Rendezvous:
     def has_read(self, name: str) -> None:
         """Note that this client's deposit has read the balance, and wait for the others."""
         self._step(self._read, name)
-        self._wait(self._nobody_else_comes, self._is_stuck)
+        self._wait(self._rest_wait_for_lock, self._is_stuck)
         with self._moved:
             self.kept_out |= self._missing()
         before = set(self._names[: self._names.index(name)])
@@ -76,9 +76,11 @@ class Rendezvous:
             self._moved.notify_all()
 
     def _missing(self) -> set[str]:
+        """The clients whose deposits have neither read nor ended."""
         return set(self._names) - self._read - self._ended
 
-    def _nobody_else_comes(self) -> bool:
+    def _rest_wait_for_lock(self) -> bool:
+        """Whether every client that has not read yet waits for the lock; True if none is left."""
         missing = self._missing()
         found = self._statistics() if missing else None
         return not missing or bool(found and (found.waiting_writers or 0) >= len(missing))

@@ -1,11 +1,11 @@
-"""Starvation at one account: how long readers and writers wait, under each policy of the lock.
+"""Starvation at one account: how long readers and writers wait under each policy of the lock.
 
     rush = {policy: lab.measure_starvation(policy) for policy in ("readers", "writers", "fair")}
     lab.waits(rush)
 
-Clients at full speed may not starve anybody, because at times all of them are outside the lock.
-Here that cannot happen: a reader keeps the lock until the next reader has it or waits for it, and a
-writer until the next writer waits.
+Clients at full speed may starve no other client, because sometimes none of them holds the lock.
+Here a reader keeps the lock until another reader holds it or waits for it, and a writer keeps it
+until another writer waits.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ READS, DEPOSITS = 60, 20
 HOLD_MS = 3.0
 LOOK_SECONDS = 0.0005
 LIMIT_SECONDS = 2.0
-"""Nobody stays longer for a successor."""
+"""The longest time that a call keeps the lock while it waits for the next call."""
 
 MIN_MS = 0.01
-"""Shorter waits are drawn here, at the left edge."""
+"""Shorter waits are drawn at this time, at the left edge."""
 
 Mode = Literal["read", "write"]
 _LOOKS: dict[Mode, tuple[str, str, str]] = {
@@ -48,10 +48,10 @@ _LOOKS: dict[Mode, tuple[str, str, str]] = {
 
 
 def measure_starvation(policy: str) -> History:
-    """Four clients read 60 times and two deposit 20 times, without a gap, at a bank of their own.
+    """Let four clients make 60 reads and two make 20 deposits, without a gap, at a new bank.
 
-    Each call holds the lock for at least 3 ms, and until the next one of its kind has come. One
-    reader starts.
+    One reader starts. Each call holds the lock for at least 3 ms, and until the next call of its
+    kind holds the lock or waits for it.
     """
     bank = Bank("read-write", policy=policy, threads=READERS + WRITERS + 1)
     with bank, record(bank) as recording:
@@ -75,7 +75,7 @@ def measure_starvation(policy: str) -> History:
             relay.wait_for(lambda found: found.readers > 0)
             threads += [_started(write, f"writer {n + 1}") for n in range(WRITERS)]
             relay.wait_for(lambda found: (found.waiting_writers or 0) > 0)
-            relay.everybody_is_here()
+            relay.release_first()
             threads += [_started(read, f"reader {n}") for n in range(2, READERS + 1)]
             for thread in threads:
                 thread.join()
@@ -89,7 +89,7 @@ def _started(do: Callable[[str], None], name: str) -> threading.Thread:
 
 
 class _Relay(Observer):
-    """Keeps whoever holds the lock inside until somebody of the same kind comes after it."""
+    """Makes each call keep the lock until the next call of the same kind has come."""
 
     def __init__(
         self, recording: Recording, statistics: Callable[[], LockStatistics | None]
@@ -97,22 +97,23 @@ class _Relay(Observer):
         self._recording = recording
         self._statistics = statistics
         self._state = threading.Lock()
-        self._to_begin = {"reader": READS, "writer": DEPOSITS}
-        self._to_come = dict(self._to_begin)
-        self._staying = 0
-        self._here = threading.Event()
+        self._unclaimed = {"reader": READS, "writer": DEPOSITS}
+        self._not_entered = dict(self._unclaimed)
+        self._readers_inside = 0
+        self._first_may_leave = threading.Event()
 
     def take(self, kind: str) -> bool:
         """Claim one call of this kind. False if all of them are taken."""
         with self._state:
-            self._to_begin[kind] -= 1
-            return self._to_begin[kind] >= 0
+            self._unclaimed[kind] -= 1
+            return self._unclaimed[kind] >= 0
 
-    def everybody_is_here(self) -> None:
-        """The first one may leave."""
-        self._here.set()
+    def release_first(self) -> None:
+        """Let the first reader leave, because a writer waits now."""
+        self._first_may_leave.set()
 
     def wait_for(self, condition: Callable[[LockStatistics], bool]) -> None:
+        """Wait until the lock's statistics meet a condition, for `LIMIT_SECONDS` at most."""
         limit = time.monotonic() + LIMIT_SECONDS
         while time.monotonic() < limit:
             found = self._statistics()
@@ -121,13 +122,13 @@ class _Relay(Observer):
             time.sleep(LOOK_SECONDS)
 
     def read(self, call: ServedCall, account_id: str, snapshot: Snapshot) -> None:
-        """Dwells in the server's thread, with the lock held."""
+        """Wait in the server's thread, with the lock held."""
         kind = self._recording.client_of(call).partition(" ")[0]
         with self._state:
-            self._to_come[kind] -= 1
-            self._staying += kind == "reader"
+            self._not_entered[kind] -= 1
+            self._readers_inside += kind == "reader"
         time.sleep(HOLD_MS / 1000)
-        self._here.wait(LIMIT_SECONDS)
+        self._first_may_leave.wait(LIMIT_SECONDS)
         limit = time.monotonic() + LIMIT_SECONDS
         while not self._may_leave(kind) and time.monotonic() < limit:
             time.sleep(LOOK_SECONDS)
@@ -136,17 +137,17 @@ class _Relay(Observer):
         found = self._statistics()
         with self._state:
             if kind == "writer":
-                return not self._to_come[kind] or bool(found and found.waiting_writers)
-            # A reader that stays is counted: of two readers that see each other, one remains.
+                return not self._not_entered[kind] or bool(found and found.waiting_writers)
+            # We count the readers inside, so that two that see each other do not both leave.
             waited_for = bool(found and found.waiting_readers)
-            if self._to_come[kind] and self._staying < 2 and not waited_for:
+            if self._not_entered[kind] and self._readers_inside < 2 and not waited_for:
                 return False
-            self._staying -= 1
+            self._readers_inside -= 1
             return True
 
 
 def phases(history: History) -> list[tuple[Mode, int]]:
-    """The phases in the order in which they came: so many reads, then so many writes, and so on."""
+    """The phases in order: the number of reads in a row, then of writes in a row, and so on."""
     granted: list[Mode] = [
         "read" if event.note == "read" else "write"
         for event in history.events
@@ -156,13 +157,14 @@ def phases(history: History) -> list[tuple[Mode, int]]:
 
 
 def waits(rush: Mapping[str, History]) -> Picture:
-    """Draw how long each read and each deposit waited for the lock, a strip for each policy.
+    """Draw how long each read and each deposit waited for the lock, one strip per policy.
 
-    ValueError for a policy that there is not.
+    `rush` has the history of each policy. Raises ValueError for an unknown policy or no policy.
     """
     unknown = sorted(set(rush) - set(POLICIES))
     if unknown or not rush:
-        raise ValueError(f"There is no policy {', '.join(unknown) or 'here'} to draw.")
+        given = f"not {', '.join(unknown)}" if unknown else "and got none"
+        raise ValueError(f"waits draws the policies {', '.join(POLICIES)}, {given}.")
     found = {policy: {mode: each.waits(mode) for mode in _LOOKS} for policy, each in rush.items()}
     with figures.plain_style():
         figure = figures.canvas(8.0, 1.2 + 1.05 * len(found))
@@ -189,7 +191,7 @@ def _draw(axes: Axes, found: Mapping[str, dict[Mode, list[int]]], longest_ms: fl
                 va="center", fontsize=9.5, fontweight="bold",
             )  # fmt: skip
     axes.text(
-        1.015, -0.7, "longest", transform=axes.get_yaxis_transform(), fontsize=9.5, color=QUIET
+        1.015, -0.7, "longest wait", transform=axes.get_yaxis_transform(), fontsize=9.5, color=QUIET
     )
     axes.set_xscale("log")
     axes.set_xlim(MIN_MS * 0.8, longest_ms * 1.6)
@@ -197,7 +199,7 @@ def _draw(axes: Axes, found: Mapping[str, dict[Mode, list[int]]], longest_ms: fl
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
     axes.grid(axis="x", color="#D0D0D0", linewidth=0.6, zorder=1)
-    axes.set_xlabel("waited for the lock (ms), each mark one call", fontsize=9.5)
+    axes.set_xlabel("wait for the lock in ms; each mark is one call", fontsize=9.5)
     names = [f"{policy} · {words}" for policy in found for words, _, _ in _LOOKS.values()]
     axes.set_yticks(range(len(names)), names, fontsize=9.5)
     axes.set_ylim(len(names) - 0.5, -0.5)
@@ -210,20 +212,20 @@ def _finding(found: Mapping[str, dict[Mode, list[int]]]) -> str:
         policy: duration(max(wait for each in waits.values() for wait in each))
         for policy, waits in found.items()
     }
-    said = ", ".join(f"{policy} {wait}" for policy, wait in longest.items())
-    return f"Longest wait by policy: {said}"
+    return f"Calls waited up to {', '.join(f'{t} ({policy})' for policy, t in longest.items())}"
 
 
 def _line(rush: Mapping[str, History]) -> str:
-    """Which kind had to wait for all of the other: the same on every machine."""
-    said = []
+    """Which calls had to wait for all calls of the other kind. It is the same on every machine."""
+    said = [f"{READERS} clients made {READS} reads, and {WRITERS} made {DEPOSITS} deposits."]
     for policy, history in rush.items():
         order = [mode for mode, _ in phases(history)]
         if order == ["read", "write"]:
-            said.append(f"under {policy} no deposit got in before the last read")
+            said.append(f"Under the policy {policy}, no deposit entered before the last read.")
         elif order == ["read", "write", "read"]:
-            said.append(f"under {policy} no waiting read got in before the last deposit")
+            said.append(
+                f"Under the policy {policy}, no waiting read entered before the last deposit."
+            )
         else:
-            said.append(f"under {policy} reads and deposits took turns")
-    rounds = f"A rush of {READS} reads and {DEPOSITS} deposits"
-    return f"{rounds}: {'; '.join(said)}."
+            said.append(f"Under the policy {policy}, reads and deposits took turns.")
+    return " ".join(said)

@@ -104,7 +104,7 @@ def measured(on_progress: Callable[[int], object] = lambda done: None) -> Iterat
         rate = _rate_with_holds if hold_ms else _rate_of_additions
         for share in SHARES:
             mutex = read_write = 0.0
-            for _ in range(TRIES):  # in turns, so that both meet the same disturbances
+            for _ in range(TRIES):  # in turns, so that disturbances hit both
                 mutex = max(mutex, rate(_MutexForBoth(threading.Lock()), share))
                 read_write = max(read_write, rate(ReadWriteLock(), share))
                 done += 1
@@ -178,10 +178,10 @@ def _draw(axes: Axes, points: tuple[Point, ...]) -> None:
     axes.axhline(1, color=INK, linewidth=1.2, zorder=2)
     corners = ((ceiling / 1.08, "top", "read–write lock"), (floor * 1.08, "bottom", "mutex"))
     for height, edge, winner in corners:
-        axes.text(-0.17, height, f"here the {winner} wins", va=edge, fontsize=10, color=QUIET)
+        axes.text(-0.17, height, f"the {winner} is faster", va=edge, fontsize=10, color=QUIET)
     looks = {
-        HOLD_MS: (f"{HOLD_MS:g} ms in the lock", style.BLUE, "o", "-", 10),
-        0.0: ("an addition in the lock", style.VERMILLION, "s", "--", -17),
+        HOLD_MS: (f"lock held for {HOLD_MS:g} ms", style.BLUE, "o", "-", 10),
+        0.0: ("lock held for one addition", style.VERMILLION, "s", "--", -17),
     }
     for hold_ms, (words, colour, marker, dashes, offset) in looks.items():
         mine = [point for point in points if point.hold_ms == hold_ms]
@@ -202,7 +202,7 @@ def _draw(axes: Axes, points: tuple[Point, ...]) -> None:
     axes.set_xticks(range(len(SHARES)), [f"{share * 100:g} %" for share in SHARES], fontsize=9.5)
     axes.set_xlim(-0.2, len(SHARES) - 0.8)
     axes.set_xlabel("share of reads", fontsize=9.5)
-    axes.set_ylabel("rounds a second, mutex = 1", fontsize=9.5)
+    axes.set_ylabel("operations per second (mutex = 1)", fontsize=9.5)
     axes.legend(
         loc="lower right", bbox_to_anchor=(1, 1), ncols=2, fontsize=9.5, frameon=False,
         borderaxespad=0.1,
@@ -211,14 +211,18 @@ def _draw(axes: Axes, points: tuple[Point, ...]) -> None:
 
 
 def _finding(best: float, quick: float) -> str:
-    return f"×{best:.2g} with reads of {HOLD_MS:g} ms, at best ×{quick:.2g} with only an addition"
+    return (
+        f"A read–write lock is ×{best:.2g} as fast for {HOLD_MS:g} ms reads, "
+        f"at best ×{quick:.2g} for additions"
+    )
 
 
 def _line(best: float, quick: float) -> str:
-    """The result in words. It names a winner only where every machine has the same one."""
-    wins = "more" if best > 1 else "this time no more"
-    loses = "fewer" if quick < 1 else "this time not fewer"
+    """The result in words. It gives no numbers, so usually it is the same on every machine."""
+    more = "completed more" if best > 1 else "did not complete more"
+    fewer = "completed fewer" if quick < 1 else "did not complete fewer"
     return (
-        f"With {HOLD_MS:g} ms in the lock and nothing but reads, the read–write lock lets {wins} "
-        f"threads through than the mutex; with only an addition in it, {loses}, however many read."
+        f"When threads only read and held the lock for {HOLD_MS:g} ms, they {more} operations per "
+        "second with the read–write lock than with the mutex. When a thread held the lock only to "
+        f"add 1, it {fewer} at every share of reads."
     )

@@ -4,12 +4,13 @@
         recording.stub.GetBalance(bank_pb2.AccountRequest(account_id="alice"))
     lab.life(recording.last)
 
-While the block runs, the recording notes, with the time, every event that the server reports (see
-`bankkit.observer`) and every call made through `recording.stub`. The client sends the id of its
-call in the metadata `x-call-id`; this id joins the events of both sides.
+While the block runs, the recording stores every event that the server reports (see
+`bankkit.observer`) and every call made through `recording.stub`, each with its time. The client
+sends the id of its call in the metadata `x-call-id`; this id joins the events of both sides.
 
-Times are those of `time.monotonic_ns`, one clock for all processes of a machine. Noting an event
-appends one tuple to one list, without a lock; `tests/benchmarks/recorder.py` says what it costs.
+Times come from `time.monotonic_ns`, one clock for all processes of a machine. To record an event,
+the recorder appends one tuple to one list, without a lock; `tests/benchmarks/recorder.py` measures
+the cost.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ CALL_ID = "x-call-id"
 """The metadata key that carries a call's id."""
 
 GRACE_SECONDS = 3.0
-"""How long the end of a recording waits for the calls that the server then has."""
+"""The longest time that the end of a recording waits for calls that are still running."""
 
 
 class Recording:
@@ -49,36 +50,36 @@ class Recording:
         self._channel = bank.channel
         self._history: History | None = None
         self.stub = self.stub_for("client")
-        """As `bank.stub`, and what it does is recorded."""
+        """Like `bank.stub`, but its calls are recorded."""
 
     def stub_for(self, client: str) -> bank_pb2_grpc.BankServiceStub:
-        """A stub whose calls are recorded under this name: one lane of a picture.
+        """A stub whose calls are recorded under this name; a picture draws them in one lane.
 
-        ValueError for a name that cannot travel in gRPC metadata.
+        Raises ValueError for a name that cannot be sent in gRPC metadata.
         """
         return bank_pb2_grpc.BankServiceStub(self.channel(client))
 
     def channel(self, client: str, over: grpc.Channel | None = None) -> RecordedChannel:
-        """A channel for unary calls that are recorded under this name, made over any other one.
+        """A channel that records unary calls under this name and sends them over another channel.
 
-        `over` is the bank's own by default: without retries.
+        `over` is that other channel. By default it is the bank's own, which does not retry.
         """
         return RecordedChannel(over or self._channel, client, self._log)
 
     def client_of(self, call: ServedCall) -> str:
-        """The client of a call that the server has now; empty if it is not recorded."""
+        """The name of the client of a running call; empty if the call is not recorded."""
         return client_of(self._log.calls.get(call, ""))
 
     @property
     def history(self) -> History:
-        """What has been recorded until now, as a value that does not change any more."""
+        """The events recorded so far, as a value that does not change."""
         if self._history is not None:
             return self._history
         return History(itertools.starmap(RecordedEvent, tuple(self._entries)), self._log.reasons)
 
     @property
     def events(self) -> tuple[RecordedEvent, ...]:
-        """All events in the order of their times."""
+        """All events in order of time."""
         return self.history.events
 
     @property
@@ -88,9 +89,9 @@ class Recording:
 
     @property
     def last(self) -> Call:
-        """The call that began last. ValueError if there is none."""
+        """The call that began last. Raises ValueError if there is none."""
         if not self._entries:
-            raise ValueError("Nothing was recorded: make a call with the recording's own stub.")
+            raise ValueError("Nothing was recorded: make a call through `recording.stub`.")
         return self.calls[-1]
 
     @property
@@ -99,7 +100,7 @@ class Recording:
         return self.history.spans
 
     def peak_readers(self, account: str | None = None) -> int:
-        """How many held the read lock of an account at once, at most; of any account by default."""
+        """The most calls that held an account's read lock at once; by default, of any account."""
         return self.history.peak_readers(account)
 
     def _freeze(self) -> None:
@@ -110,14 +111,14 @@ class Recording:
 def record(bank: Bank) -> Iterator[Recording]:
     """Record what the bank's server and the recording's own clients do while the block runs.
 
-    Calls of other clients are recorded too, from their arrival to the reply. At its end, the block
-    waits up to 3 s for all calls that have arrived, even those that no thread has begun. Recording
-    continues meanwhile. Calls that take longer continue undisturbed, but unrecorded.
+    The calls of other clients are recorded too, from their arrival to their reply. At its end, the
+    block waits up to 3 s for all calls that have arrived, even if no thread serves them yet, and
+    continues to record. A call that takes longer continues undisturbed, but is no longer recorded.
 
-    Raises RuntimeError if the bank is being recorded already.
+    Raises RuntimeError if another recording of the bank is running.
     """
     if any(isinstance(observer, Log) for observer in bank.server.observers):
-        raise RuntimeError("This bank is being recorded already: end that recording first.")
+        raise RuntimeError("Another recording of this bank is running: end that one first.")
     recording = Recording(bank)
     with ExitStack() as stack:
         stack.callback(recording._freeze)
@@ -130,45 +131,45 @@ def record(bank: Bank) -> Iterator[Recording]:
 def after_read(bank: Bank, do: Callable[[str], object]) -> Iterator[None]:
     """Call `do(account_id)` whenever the teller has read an account, while it holds the lock.
 
-    It runs in the server's thread, before the rule sees the balance: the place to let others catch
-    up, or to make the server dwell on purpose. An error in it fails that call with INTERNAL.
+    `do` runs in the server's thread, before the rule gets the balance. Use it to let other calls
+    catch up, or to delay the server on purpose. If `do` raises, that call fails with INTERNAL.
     """
     with bank.server.observe(_AfterRead(do)):
         yield
 
 
-# --- Below: how it is done ---------------------------------------------------------------------
+# --- Implementation ----------------------------------------------------------------------------
 
 Entry = tuple[int, str, EventKind, str, int | None, str]
-"""An event, not yet made."""
+"""The fields of a `RecordedEvent`; the object itself is made later."""
 
 _NAME = re.compile(r"[!-\"$-~]([ -\"$-~]{0,62}[!-\"$-~])?")
 
 
-class _Calling(threading.local):
-    """The id of the call that this thread of a client makes."""
+class _CurrentCall(threading.local):
+    """The id of the call that this client thread is making."""
 
-    call = ""
+    id = ""
 
 
 class Entries(Protocol):
-    """Where a log puts what it notes: a list, or what hands it on to another process."""
+    """Where a log puts its entries: a list, or an object that sends them to another process."""
 
     def append(self, entry: Entry, /) -> None: ...
 
 
 class Log(Observer):
-    """Events as they are noted, and which calls the server has."""
+    """Records events as they happen, and keeps the set of calls that are running."""
 
     def __init__(self, entries: Entries) -> None:
         self._entries = entries
         self.reasons: dict[str, str] = {}
         self.calls: dict[ServedCall, str] = {}
-        """The calls that have arrived and not ended, and their ids."""
-        self.number = itertools.count(1).__next__  # one step for Python: two threads never share
-        self._requests: set[tuple[str, str]] = set()  # answered: the account and the request's id
+        """The calls that have arrived but not ended, with their ids."""
+        self.number = itertools.count(1).__next__  # atomic: no two threads get the same number
+        self._requests: set[tuple[str, str]] = set()  # account and request id of applied changes
         self._is_ending = False
-        self._one_ended = threading.Condition()
+        self._call_ended = threading.Condition()
 
     def add(
         self,
@@ -181,8 +182,8 @@ class Log(Observer):
         self._entries.append((monotonic_ns(), call, kind, account, value, note))
 
     def arrived(self, call: ServedCall) -> None:
-        name = next((value for key, value in call.metadata if key == CALL_ID), "")
-        self.calls[call] = str(name) or f"somebody#{self.number()}"
+        sent_id = next((value for key, value in call.metadata if key == CALL_ID), "")
+        self.calls[call] = str(sent_id) or f"somebody#{self.number()}"
         self.add(self.calls[call], "arrived", note=call.method)
 
     def began(self, call: ServedCall, size: int) -> None:
@@ -215,7 +216,7 @@ class Log(Observer):
         self.add(self.calls[call], "committed", account_id, balance, note)
 
     def failed(self, call: ServedCall, account_id: str, error: Exception) -> None:
-        # A `BankError` has a name for programs; the store's own signals have their class.
+        # A `BankError` has a reason; for the store's own exceptions we record the class name.
         note = getattr(error, "reason", type(error).__name__)
         self.add(self.calls[call], "failed", account_id, None, note)
 
@@ -225,25 +226,27 @@ class Log(Observer):
     def ended(self, call: ServedCall) -> None:
         del self.calls[call]
         if self._is_ending:
-            with self._one_ended:
-                self._one_ended.notify_all()
+            with self._call_ended:
+                self._call_ended.notify_all()
 
     def wait_for_calls(self) -> None:
-        """Waits until the calls that the server has now have ended, for `GRACE_SECONDS` at most.
+        """Wait up to `GRACE_SECONDS` until the calls that are running now have ended.
 
-        A client whose deadline has passed is gone a moment before the server notices. Calls that
-        arrive meanwhile are not waited for, but are noted: the calls waited for may read what they
-        wrote.
+        A client whose deadline has passed stops waiting a moment before the server notices. We do
+        not wait for calls that arrive during this time, but we record them, because the awaited
+        calls may read what they wrote.
         """
-        self._is_ending = True  # first this, then the look: `ended` does it the other way round
+        # Set the flag before copying the calls. `ended` works in the opposite order: it removes the
+        # call, then reads the flag. So no call can end unnoticed in between.
+        self._is_ending = True
         awaited = list(self.calls)
-        with self._one_ended:
-            self._one_ended.wait_for(
+        with self._call_ended:
+            self._call_ended.wait_for(
                 lambda: not any(call in self.calls for call in awaited), GRACE_SECONDS
             )
 
     def _is_answered(self, account_id: str, change: Change) -> bool:
-        """Whether a change with this request was answered before."""
+        """Whether a change with this request was applied before; remember it if not."""
         if change.request is None:
             return False
         request = (account_id, change.request.id)
@@ -262,12 +265,12 @@ class _AfterRead(Observer):
 
 
 class RecordedChannel:
-    """A channel for unary calls: what a generated stub needs of one."""
+    """A channel for unary calls, with the one method that a generated stub needs."""
 
     def __init__(self, channel: grpc.Channel, client: str, log: Log) -> None:
         if not isinstance(client, str) or not _NAME.fullmatch(client):
             raise ValueError(
-                f"A client's name is 1 to 64 plain ASCII characters without #, not {client!r}."
+                f"A client's name must be 1 to 64 plain ASCII characters without #, not {client!r}."
             )
         self._channel = channel
         self._client = client
@@ -287,7 +290,7 @@ class RecordedChannel:
 
 
 class _RecordedMethod:
-    """One method of a stub: callable, `with_call` and `future` as grpcio's own."""
+    """One method of a stub, with grpcio's three ways to call it."""
 
     def __init__(
         self,
@@ -303,7 +306,7 @@ class _RecordedMethod:
         self._log = log
         self._name = method.rpartition("/")[2]
         self._encode = encode
-        self._calling = _Calling()  # by the thread that makes the call, which also encodes
+        self._current = _CurrentCall()  # grpcio encodes the request in the thread that calls
         self._inner = channel.unary_unary(method, self._to_bytes, decode, **options)
 
     def __call__(
@@ -342,13 +345,13 @@ class _RecordedMethod:
         return reply
 
     def _sent(self, request: Any) -> str:
-        call = self._calling.call = f"{self._client}#{self._log.number()}"
+        call = self._current.id = f"{self._client}#{self._log.number()}"
         self._log.add(call, "sent", getattr(request, "account_id", ""), None, self._name)
         return call
 
     def _to_bytes(self, request: Any) -> bytes:
         data = self._encode(request) if self._encode else request
-        self._log.add(self._calling.call, "encoded", value=len(data))
+        self._log.add(self._current.id, "encoded", value=len(data))
         return cast(bytes, data)
 
     def _received(self, call: str, outcome: Any) -> None:

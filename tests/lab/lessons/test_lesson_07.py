@@ -41,11 +41,11 @@ def test_a_bar_is_as_high_as_the_share_of_deposits_lost(races: dict[str, RaceRes
     assert heights(picture) == [0, 50, 75]
     shown = words(picture)
     assert {"0 of 3", "1 of 2", "3 of 4"} <= set(shown)
-    assert "4 clients at once: 75 of 100 deposits vanish" in shown
+    assert "With 4 clients at once, 75 of 100 deposits were lost" in shown
     assert {"clients that deposit at the same time", "deposits lost (%)"} <= set(shown)
     assert picture.line == (
-        "a bar for each race, with 1, 2, 4 clients, as high as the share of deposits lost; "
-        "one client alone lost nothing, several at once did."
+        "Each bar shows the share of deposits that one race lost. These races had 1, 2 and 4 "
+        "clients. One client alone lost nothing; several clients at once lost deposits."
     )
 
 
@@ -53,9 +53,10 @@ def test_it_says_when_nothing_was_lost(races: dict[str, RaceResult]) -> None:
     picture = lab.loss_rate([races["mutex"]])
     assert heights(picture) == [0]
     assert "No deposit was lost" in words(picture)
-    assert picture.line.endswith("with 3 clients, as high as the share of deposits lost; "
-                                 "nothing was lost in any of them.")  # fmt: skip
-    assert lab.loss_rate([races["two"]]).line.endswith("; deposits were lost.")
+    assert picture.line.endswith("This race had 3 clients. No deposit was lost.")
+    assert lab.loss_rate([races["two"]]).line.endswith(
+        "This race had 2 clients. Deposits were lost."
+    )
 
 
 def test_the_share_is_that_of_the_money(races: dict[str, RaceResult]) -> None:

@@ -43,7 +43,8 @@ def test_a_right_lock_lets_readers_in_together_and_a_writer_alone(make_lock: Any
         *(None, None, "waits to write", "waits to write", "writes", ""),
     ]
     assert play.verdict == (
-        "Nobody in anybody's way, and nobody left behind; at most 2 read at the same time."
+        "The lock kept its rule, and no thread was left waiting. "
+        "At most 2 threads read at the same time."
     )
 
 
@@ -63,11 +64,12 @@ def test_no_lock_lets_everybody_in() -> None:
 
 def test_a_mutex_makes_readers_wait_for_nothing() -> None:
     play = lab.run_lock_script(Mutex, "ann reads, ben reads")
-    assert play.verdict == "ben waits, and no writer is near."
+    assert play.verdict == "ben waits to read, and no thread writes or wants to."
     assert repr(play).splitlines()[:3] == [
         "             ann            ben",
         "ann reads    reads          ·",
-        "ben reads    reads          waits to read  ! ben waits, and no writer is near",
+        "ben reads    reads          waits to read  "
+        "! ben waits to read, and no thread writes or wants to",
     ]
 
 
@@ -76,14 +78,15 @@ def test_threads_left_waiting_are_named_and_ended() -> None:
     play = lab.run_lock_script(Forgetful, "ann writes, ben reads, carl writes, ann leaves")
     assert play.left_waiting == ("ben", "carl")
     assert play.verdict == (
-        "Everybody else has left, and ben and carl still wait: nobody will ever wake them."
+        "Every other thread has left, and ben and carl still wait. No thread will ever wake them."
     )
 
 
 def test_a_waiting_thread_can_do_nothing_else() -> None:
     play = lab.run_lock_script(ReadWriteLock, "ann writes, ben reads, ben leaves, ben reads")
     assert [row.step for row in play.rows] == [
-        *("ann writes", "ben reads", "ben leaves (waits still)", "ben reads (waits still)"),
+        *("ann writes", "ben reads"),
+        *("ben still waits and cannot leave", "ben still waits and cannot read"),
         *("ann leaves", "ben leaves"),
     ]
 
@@ -183,12 +186,12 @@ def test_each_policy_shows_its_worst_and_fair_has_none() -> None:
     assert sum(count for mode, count in turns if mode == "write") == 20
     picture = lab.waits(rush)
     assert picture.line == (
-        "A rush of 60 reads and 20 deposits: under readers no deposit got in before the last "
-        "read; under writers no waiting read got in before the last deposit; under fair reads and "
-        "deposits took turns."
+        "4 clients made 60 reads, and 2 made 20 deposits. Under the policy readers, no deposit "
+        "entered before the last read. Under the policy writers, no waiting read entered before "
+        "the last deposit. Under the policy fair, reads and deposits took turns."
     )
     assert picture.png().startswith(b"\x89PNG")
-    with pytest.raises(ValueError, match="no policy nobody"):
+    with pytest.raises(ValueError, match="readers, writers, not nobody"):
         lab.waits({"nobody": rush["fair"]})
 
 
@@ -219,10 +222,10 @@ def made_up(long: float, quick: float) -> Tradeoff:
 def test_the_line_claims_only_what_was_measured() -> None:
     as_usual = made_up(5.0, 0.2)
     assert as_usual.ratio(0, 1.0) == 0.2
-    assert "lets more threads through" in repr(as_usual)
-    assert "an addition in it, fewer, however" in repr(as_usual)
+    assert "2 ms, they completed more operations per second" in repr(as_usual)
+    assert "it completed fewer at every share" in repr(as_usual)
     odd = made_up(0.9, 1.1)
-    assert "this time no more threads" in repr(odd)
-    assert "this time not fewer" in repr(odd)
+    assert "they did not complete more operations" in repr(odd)
+    assert "it did not complete fewer at every share" in repr(odd)
     with pytest.raises(KeyError):
         odd.ratio(3, 1.0)

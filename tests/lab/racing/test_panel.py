@@ -39,7 +39,7 @@ def test_two_runs_side_by_side(panel: RacePanel) -> None:
     assert len(panel.left.picture.children) == 1
     assert panel.comparison.value == "", "the comparison needs two results"
     run(panel.right)
-    assert "Could not be forced under read-write" in panel.right.verdict.value
+    assert "No loss could be forced under read-write" in panel.right.verdict.value
     for word in ("money lost", "$</span>100", "read-write (fair), forced", "calls a second"):
         assert word in panel.comparison.value
 
@@ -64,7 +64,7 @@ def test_stopped_in_the_middle(panel: RacePanel) -> None:
     eventually(lambda: side.bar.value > 0)
     side.halt.click()
     eventually(lambda: not side.run.disabled)
-    assert "It was stopped after" in side.verdict.value
+    assert "the race was stopped" in side.verdict.value
     assert "Ended early" in side.verdict.value
     assert racing() == []
 
@@ -89,7 +89,7 @@ def test_a_race_without_locks_shows_no_timeline(panel: RacePanel) -> None:
     panel.left.concurrency.value = "atomic"
     panel.left.readers.value = 0
     run(panel.left)
-    assert "Could not be forced under atomic" in panel.left.verdict.value
+    assert "No loss could be forced under atomic" in panel.left.verdict.value
 
 
 def test_the_policy_can_be_chosen_only_for_a_lock_that_has_one(panel: RacePanel) -> None:
@@ -100,6 +100,6 @@ def test_the_policy_can_be_chosen_only_for_a_lock_that_has_one(panel: RacePanel)
 
 def test_without_a_kernel_it_says_what_it_does(panel: RacePanel) -> None:
     bundle = panel._repr_mimebundle_()
-    assert "Two races side by side." in bundle["text/plain"]
+    assert "The panel runs two races side by side." in bundle["text/plain"]
     assert "it needs a kernel" in bundle["text/html"]
     assert "application/vnd.jupyter.widget-view+json" in bundle

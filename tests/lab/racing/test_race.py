@@ -57,7 +57,7 @@ def test_forced_it_loses_every_time_and_names_the_pair(writers: int, rounds: int
     named = [(each.overwritten.client, each.by.client) for each in result.lost_updates]
     assert named == [(f"client {n}", f"client {n + 1}") for n in range(1, writers)] * rounds
     assert set(named) == stale_pairs(result.history)
-    assert result.verdict.startswith(f"Lost ${result.lost // 100:,}")
+    assert result.verdict.startswith(f"${result.lost // 100:,} was lost")
     assert "client 2 read $0, client 1 wrote $100, client 2 wrote $100 over it." in result.verdict
 
 
@@ -77,7 +77,7 @@ def test_forced_it_loses_every_time_and_names_the_pair(writers: int, rounds: int
 def test_a_choice_that_excludes_it_cannot_be_forced(concurrency: Any, options: Any) -> None:
     result = lab.race(concurrency, writers=3, readers=2, rounds=3, mode="forced", **options)
     assert (result.lost, result.lost_updates) == (0, ())
-    assert result.verdict.startswith("Could not be forced under")
+    assert result.verdict.startswith(f"No loss could be forced under {result.concurrency}: ")
     assert result.kept_out == (concurrency != "atomic")
     assert stale_pairs(result.history) == set()
 
@@ -130,7 +130,7 @@ def test_a_lock_of_your_own_may_refuse_and_may_tell_of_its_queue() -> None:
 )
 def test_free_and_nothing_is_lost(concurrency: str, policy: str) -> None:
     result = lab.race(concurrency, writers=6, readers=2, rounds=20, policy=policy)
-    assert result.verdict == "Nothing was lost: $12,000 expected, $12,000 found."
+    assert result.verdict == "Nothing was lost: the account should hold $12,000, and it does."
     assert (result.lost_updates, result.deposits) == ((), 120)
     assert len(result.waits("write")) == (0 if concurrency == "atomic" else 120)
     assert result.longest_wait("read") == max(result.waits("read"), default=0) > 0
@@ -141,9 +141,9 @@ def test_free_without_a_lock_the_money_adds_up_to_the_named_losses() -> None:
     result = lab.race("none", writers=4, rounds=40, hold_ms=1)
     assert result.lost_updates
     assert sum(each.cents for each in result.lost_updates) == result.lost
-    found = f"$16,000 expected, ${(result.final or 0) // 100:,} found"
+    found = f"the account should hold $16,000 but holds ${(result.final or 0) // 100:,}."
     assert found in result.verdict
-    assert result.verdict.startswith(f"Lost ${result.lost // 100:,} in ")
+    assert result.verdict.startswith(f"${result.lost // 100:,} was lost in ")
 
 
 def test_readers_meet_under_a_read_write_lock_and_not_under_a_mutex() -> None:
@@ -177,7 +177,7 @@ def test_stopped_in_the_middle(mode: str) -> None:
     eventually(lambda: race.done > 10)
     race.stop()
     found = result()
-    assert found.problem == f"It was stopped after {race.done} of 30000 calls."
+    assert found.problem == f"After {race.done} of 30000 calls, the race was stopped."
     assert found.verdict.startswith(found.problem)
     assert found.history.calls
     assert own_threads() == set()
@@ -187,7 +187,9 @@ def test_stopped_before_it_has_begun() -> None:
     race = race_of("none", rounds=5000)
     race.stop()
     result = race.run()
-    assert result.verdict == ("It was stopped after 0 of 10000 calls. There were no deposits.")
+    assert result.verdict == (
+        "After 0 of 10000 calls, the race was stopped. There were no deposits."
+    )
 
 
 def test_stopped_while_all_wait_for_the_lock() -> None:
@@ -195,7 +197,7 @@ def test_stopped_while_all_wait_for_the_lock() -> None:
     result = in_background(race)
     eventually(lambda: bool(race.bank and race.bank.server.load >= 4))
     race.stop()
-    assert "It was stopped" in result().problem
+    assert "the race was stopped" in result().problem
 
 
 def test_a_server_that_dies_in_the_middle() -> None:
@@ -205,7 +207,7 @@ def test_a_server_that_dies_in_the_middle() -> None:
     assert race.bank is not None
     race.bank.server.stop(0)
     found = result()
-    assert "UNAVAILABLE after" in found.problem or "CANCELLED after" in found.problem
+    assert "got UNAVAILABLE" in found.problem or "got CANCELLED" in found.problem
     assert found.history.calls
     assert own_threads() == set()
 
@@ -218,10 +220,10 @@ def test_a_redis_that_dies_in_the_middle(monkeypatch: pytest.MonkeyPatch) -> Non
     assert race.bank is not None
     race.bank._engine.kill()
     found = result()
-    assert "UNAVAILABLE after" in found.problem
+    assert "got UNAVAILABLE" in found.problem
     assert found.final is None
     assert found.lost == 0
-    assert "Nobody can tell what is in the account." in found.verdict
+    assert "The balance could not be read." in found.verdict
 
 
 def test_the_interrupt_button_ends_it() -> None:

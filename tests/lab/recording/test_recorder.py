@@ -1,4 +1,4 @@
-"""The recorder sees what happens to a call, changes nothing, and leaves nothing behind."""
+"""The recorder records what happens to a call, changes nothing, and leaves nothing behind."""
 
 import threading
 import time
@@ -47,7 +47,7 @@ def is_plain(bank: Bank) -> bool:
     )
 
 
-# --- What it sees ----------------------------------------------------------------------------
+# --- What it records -------------------------------------------------------------------------
 
 
 def test_a_deposit_from_the_stub_to_redis_and_back(bank: Bank) -> None:
@@ -91,7 +91,7 @@ def test_a_deposit_from_the_stub_to_redis_and_back(bank: Bank) -> None:
         ),
     ],
 )
-def test_a_refusal_is_seen_where_it_happens(
+def test_a_refusal_is_recorded_at_the_step_that_refuses(
     bank: Bank, request_type: str, method: str, fields: Any, status: str, last: str
 ) -> None:
     request = fields if fields is ALICE else getattr(bank_pb2, request_type)(**fields)
@@ -105,19 +105,19 @@ def test_a_refusal_is_seen_where_it_happens(
     assert ("asked" in inside) == ("released" in kinds(call))
 
 
-def test_a_lock_that_is_not_had_is_a_timeout(bank: Bank) -> None:
-    # The lock is held until the server has given up, by its own clock.
+def test_a_lock_that_does_not_come_in_time_is_a_timeout(bank: Bank) -> None:
+    # The lock stays held until the server has given up; the server has its own clock.
     with bank.server.teller.locks.write("alice"), lab.record(bank) as recording:
         assert refused(recording.stub.GetBalance, ALICE, timeout=0.5) == "DEADLINE_EXCEEDED"
     call = recording.last
-    assert "timeout" in kinds(call), "the end of a recording waits for the server to notice"
+    assert "timeout" in kinds(call), "a recording ends only after the server has given up"
     assert not {"granted", "released", "reading"} & set(kinds(call))
     (span,) = recording.spans
     assert (span.kind, span.account, span.client) == ("waiting", "alice", "client")
     assert span.end > span.start
 
 
-def test_bytes_that_are_no_message(bank: Bank) -> None:
+def test_bytes_that_are_not_a_valid_message(bank: Bank) -> None:
     with lab.record(bank) as recording:
         send = recording.channel("raw").unary_unary("/BankService/GetBalance")
         assert refused(send, b"\xff\xff\xff") == "INVALID_ARGUMENT"
@@ -128,7 +128,7 @@ def test_bytes_that_are_no_message(bank: Bank) -> None:
     assert began.value == 3
 
 
-def test_redis_away_is_seen_and_retries_are_too() -> None:
+def test_an_unavailable_redis_and_the_retries_are_recorded() -> None:
     with Bank() as bank:
         bank.client.create_account("alice")
         bank.server.store.client.connection_pool.connection_kwargs["socket_timeout"] = 0.2
@@ -141,7 +141,7 @@ def test_redis_away_is_seen_and_retries_are_too() -> None:
             assert asked.result(timeout=30).balance == 0
     call = recording.last
     assert call.status == "OK"
-    assert kinds(call).count("arrived") >= 3, "each attempt arrives, under the one call's id"
+    assert kinds(call).count("arrived") >= 3, "each attempt arrives under the id of the call"
     assert next(e.note for e in call.events if e.kind == "replied") == "UNAVAILABLE"
     assert lab.life(call).line.startswith("GetBalance went client → stub → earlier tries → server")
 
@@ -170,7 +170,7 @@ def test_a_cancelled_call(bank: Bank) -> None:
         eventually(lambda: recording.last.status == "CANCELLED")
 
 
-def test_calls_of_others_are_seen_from_their_arrival(bank: Bank) -> None:
+def test_calls_of_other_clients_are_recorded_from_their_arrival(bank: Bank) -> None:
     with lab.record(bank) as recording:
         bank.stub.GetBalance(ALICE)
     call = recording.last
@@ -198,11 +198,11 @@ def test_every_concurrency_choice(concurrency: str) -> None:
             assert call.method in lab.life(call).line
 
 
-# --- What it makes of it -------------------------------------------------------------------------
+# --- What follows from the events ----------------------------------------------------------------
 
 
 def read_together(bank: Bank, readers: int) -> Recording:
-    """So many clients read one account, and none lets go before all of them hold the lock."""
+    """Record clients that read one account; each keeps the lock until all of them hold it."""
     meet = threading.Barrier(readers)
     with lab.record(bank) as recording, lab.after_read(bank, lambda account: meet.wait(30)):
         calls = [recording.stub_for(f"client {n}").GetBalance.future(ALICE) for n in range(readers)]
@@ -221,7 +221,7 @@ def test_the_peak_of_readers(bank: Bank, readers: int) -> None:
 
 @pytest.mark.parametrize("concurrency", ["mutex", "read-write"])
 def test_recorded_writes_never_overlap(concurrency: str) -> None:
-    """They do not in the server, and the recording must not claim it."""
+    """Writes do not overlap in the server, so they must not overlap in the recording."""
     with Bank(concurrency) as bank:
         bank.client.create_account("alice")
         request = bank_pb2.DepositRequest(account_id="alice", amount=1)
@@ -256,7 +256,7 @@ def test_everything_is_as_before(bank: Bank) -> None:
     assert is_plain(bank)
 
 
-def test_also_after_an_error(bank: Bank) -> None:
+def test_everything_is_as_before_after_an_error(bank: Bank) -> None:
     def fail() -> None:
         with lab.record(bank) as recording, lab.after_read(bank, lambda account: None):
             recording.stub.GetBalance(ALICE)
@@ -272,7 +272,10 @@ def test_also_after_an_error(bank: Bank) -> None:
 
 def test_one_recording_at_a_time(bank: Bank) -> None:
     with lab.record(bank) as recording:
-        with pytest.raises(RuntimeError, match="being recorded already"), lab.record(bank):
+        with (
+            pytest.raises(RuntimeError, match="Another recording of this bank is running"),
+            lab.record(bank),
+        ):
             pass
         recording.stub.GetBalance(ALICE)
     assert recording.last.status == "OK"
@@ -295,10 +298,10 @@ def test_a_call_in_flight_at_the_end_is_not_disturbed(bank: Bank) -> None:
     with pytest.raises(ValueError, match="still in flight"):
         lab.life(recording.last)
     (_, span) = recording.spans
-    assert span.kind == "reading"  # as far as it was seen
+    assert span.kind == "reading"  # up to the end of the recording
     go.set()
     assert future.result(timeout=30).account_id == "alice"
-    assert recording.events == before, "a recording that has ended stays as it is"
+    assert recording.events == before, "a recording that has ended does not change"
     assert is_plain(bank)
 
 
@@ -318,13 +321,13 @@ def test_the_end_waits_for_calls_that_have_not_begun() -> None:
     assert all("replied" in kinds(call) for call in recording.calls)
 
 
-def test_the_end_waits_neither_for_a_stuck_call_nor_for_the_calls_of_others() -> None:
+def test_the_end_does_not_wait_for_a_stuck_call_or_for_later_calls() -> None:
     go, stop = threading.Event(), threading.Event()
     changed, reads = threading.Condition(), 0
     bob = bank_pb2.AccountRequest(account_id="bob")
 
     def dwell(account: str) -> None:
-        """Of bob's calls each stays until the next one is there: there is always one."""
+        """Keep each of bob's calls until the next one reads, so that one is always running."""
         nonlocal reads
         if account == "alice":
             go.wait(30)
@@ -337,13 +340,13 @@ def test_the_end_waits_neither_for_a_stuck_call_nor_for_the_calls_of_others() ->
 
     with Bank() as bank, lab.after_read(bank, dwell):
 
-        def call_on_and_on() -> None:
+        def call_repeatedly() -> None:
             while not stop.is_set():
                 bank.stub.GetBalance(bob)
 
         for account in ("alice", "bob"):
             bank.client.create_account(account)
-        others = [threading.Thread(target=call_on_and_on) for _ in range(3)]
+        others = [threading.Thread(target=call_repeatedly) for _ in range(3)]
         for thread in others:
             thread.start()
         try:
@@ -384,7 +387,7 @@ def test_a_call_in_flight_at_the_beginning_is_not_disturbed(bank: Bank) -> None:
     assert not [event for event in recording.events if event.kind == "read"]
 
 
-def test_nothing_recorded_is_said(bank: Bank) -> None:
+def test_a_recording_without_calls_says_so(bank: Bank) -> None:
     with lab.record(bank) as recording:
         pass
     assert (recording.events, recording.calls, recording.spans) == ((), (), ())
@@ -394,12 +397,12 @@ def test_nothing_recorded_is_said(bank: Bank) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "#1", "a#b", "é", " a", "a\n", "x" * 65, None, 7])
-def test_a_name_that_cannot_travel_is_refused(bank: Bank, name: Any) -> None:
+def test_a_name_that_cannot_be_sent_is_refused(bank: Bank, name: Any) -> None:
     with lab.record(bank) as recording, pytest.raises(ValueError, match="client's name"):
         recording.stub_for(name)
 
 
-def test_a_call_too_many_is_refused_as_ever() -> None:
+def test_an_excess_call_is_refused_as_usual() -> None:
     go = threading.Event()
     with Bank(max_calls=1) as bank:
         bank.client.create_account("alice")
