@@ -144,7 +144,7 @@ class RedisReadWriteLock(Unique):
     It is phase-fair like ``ReadWriteLock``. A reader that arrives while a writer waits queues
     behind it. After a write, all waiting readers enter together; after them, the writer that has
     waited longest. A waiter that has died loses its place after a lease. The lock is handed over:
-    a script (in `redis_handover`) chooses the next holder and wakes it. If that message is lost, or a
+    a script in `redis_handover` chooses the next holder and wakes it. If that message is lost, or a
     holder dies, a waiter finds out when it asks again, at the latest when the lease has run out.
 
     A thread that reads may read again; only its own process counts this. Raises RuntimeError at
