@@ -198,6 +198,8 @@ def _doctor(options: argparse.Namespace | None = None) -> int:
 
 
 def _grade(options: argparse.Namespace) -> int:
+    # jsonschema, which nbformat uses, works without this package, and it takes seconds to import.
+    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
     # We import the lab only here, because it needs Jupyter and the bank does not.
     try:
         from bankkit.cli import grade
