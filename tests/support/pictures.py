@@ -17,8 +17,8 @@ from bankkit.lab.drawing.figures import (
 )
 
 
-def check(picture: Picture) -> None:
-    """Fails unless everybody can read the picture, at the size at which it is shown."""
+def check(picture: Picture) -> Image.Image:
+    """Fails unless everybody can read the picture, at the size at which it is shown: returned."""
     figure = picture.figure
     width, height = figure.get_size_inches()
     assert width <= MAX_WIDTH
@@ -40,3 +40,4 @@ def check(picture: Picture) -> None:
             box = text.get_window_extent()
             assert box.x0 >= 0, text.get_text()
             assert box.x1 <= figure.bbox.x1, text.get_text()
+    return png.convert("RGB")

@@ -28,7 +28,6 @@ from bankkit.lab.timelines.narration import finding, in_words
 from bankkit.lab.timelines.scene import scene
 from bankkit.lab.timelines.widget import TimelineWidget
 from bankkit.pb import bank_pb2
-from tests.lab.drawing.test_accessibility import drawn as pixels
 from tests.lab.drawing.test_accessibility import foreign_colours
 from tests.support import pictures
 from tests.support.histories import crowded, killed, paused
@@ -268,8 +267,7 @@ def drawn(request: pytest.FixtureRequest) -> tuple[Lanes, Picture]:
 
 def test_it_is_readable_and_names_all_that_it_leaves_out(drawn: tuple[Lanes, Picture]) -> None:
     lanes, picture = drawn
-    pictures.check(picture)
-    assert foreign_colours(pixels(picture.figure)) == set()
+    assert foreign_colours(pictures.check(picture)) == set()
     assert picture.figure.get_figheight() <= 10.2
     shown = words(picture)
     assert finding(lanes) in shown
