@@ -7,6 +7,7 @@ import os
 import signal
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,27 @@ os.environ[MARK] = run
 signal.signal(signal.SIGINT, signal.default_int_handler)
 scratch = tempfile.TemporaryDirectory(prefix="bankkit-tests-")
 os.environ["BANKKIT_PROGRESS"] = str(Path(scratch.name) / "progress.json")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Reaches the kernels of lessons through Unix sockets, where there are any.
+
+    jupyter_client looks for free TCP ports, and the kernel binds them a second later. If another
+    process has taken one meanwhile, the kernel dies, and with it all cells of the lesson.
+    """
+    if not config.pluginmanager.has_plugin("nbval") or os.name != "posix":
+        return
+    from nbval import kernel
+    from traitlets import default
+
+    class KernelManager(kernel.KernelManager):  # type: ignore[misc]
+        transport = "ipc"
+
+        @default("ip")
+        def _ip_default(self) -> str:
+            return str(Path(scratch.name) / uuid.uuid4().hex[:8])
+
+    kernel.KernelManager = KernelManager
 
 
 def survivors() -> Iterator[str]:
