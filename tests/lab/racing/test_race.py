@@ -3,6 +3,7 @@
 import signal
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -80,6 +81,11 @@ def test_a_choice_that_excludes_it_cannot_be_forced(concurrency: Any, options: A
     assert result.verdict.startswith(f"No loss could be forced under {result.concurrency}: ")
     assert result.kept_out == (concurrency != "atomic")
     assert stale_pairs(result.history) == set()
+
+
+def test_a_race_that_was_cut_short_proves_nothing() -> None:
+    result = replace(lab.race("mutex", mode="forced"), problem="After 1 of 2 calls, it stopped.")
+    assert "No loss could be forced" not in result.verdict
 
 
 def test_a_lock_that_does_not_count_its_waiters_gets_a_moment() -> None:
