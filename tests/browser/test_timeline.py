@@ -288,6 +288,7 @@ def crash(desk: Desk, notebook: Notebook) -> Iterator[Notebook]:
         yield crash
 
 
+@pytest.mark.elsewhere
 def test_server_events_are_narrated_and_have_tooltips(crash: Notebook) -> None:
     shown = Shown(crash, CRASH)
     shown.plot.scroll_into_view_if_needed()
