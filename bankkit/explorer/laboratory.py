@@ -24,7 +24,7 @@ from bankkit.explorer.strategies.pct import Pct
 Scenario = Callable[[Any], object]
 
 PATIENCE = 1.0
-"""Seconds that a thread may run without a step before it counts as stuck."""
+"""Seconds of CPU time that a thread may take without a step before it counts as stuck."""
 
 
 class ScenarioError(Exception):
@@ -175,7 +175,7 @@ class Laboratory:
         place = next(locations_of(frame), None)
         where = f" at {place} ({place.text})" if place else ""
         return Stuck(
-            f"Thread {task.label}{where} has made no step for {PATIENCE:g} s. It is in a real wait "
-            f"or in a loop without steps, so no other thread can run. Use the primitives of the "
-            f"`threading` that the scenario is given, or name the module in `patch=`."
+            f"Thread {task.label}{where} makes no step any more. It is in a real wait or in a loop "
+            f"without steps, so no other thread can run. Use the primitives of the `threading` "
+            f"that the scenario is given, or name the module in `patch=`."
         )

@@ -21,6 +21,9 @@ from bankkit.explorer.scheduler import Abandoned, Scheduler
 TICK = 0.25
 """Seconds between two checks."""
 
+WAITS = 5
+"""How much longer a thread may wait than it may compute."""
+
 
 @contextmanager
 def stalls_ended(
@@ -29,7 +32,10 @@ def stalls_ended(
     report: Callable[[FrameType | None], BaseException],
     endable: Endable,
 ) -> Iterator[None]:
-    """End a schedule that makes no step for `patience` seconds while the block runs.
+    """End a schedule that makes no step while the block runs.
+
+    A loop may take `patience` seconds of its thread's CPU time. A wait may last `WAITS` times as
+    long, because another process may answer late on a busy machine.
 
     Schedules must run in `endable`, which must send `Abandoned`. The exception that `report` makes
     from the stuck code's frame becomes the scheduler's `raised`. Existing signal handlers and
@@ -37,14 +43,16 @@ def stalls_ended(
     """
     seen = scheduler.steps
     checks = 0
+    thread = threading.get_ident()
+    used = _cpu_time(thread)
 
     def is_stuck() -> bool:
-        nonlocal seen, checks
+        nonlocal seen, checks, used
         checks += 1
         if scheduler.steps != seen or not scheduler.is_running:
-            seen, checks = scheduler.steps, 0
+            seen, checks, used = scheduler.steps, 0, _cpu_time(thread)
         # This counts checks instead of seconds: on a busy machine, few checks happen in a second.
-        return checks * TICK >= patience
+        return checks * TICK >= patience * WAITS or _cpu_time(thread) - used >= patience
 
     def end(frame: FrameType | None) -> None:
         if scheduler.raised is None:
@@ -57,6 +65,13 @@ def stalls_ended(
     else:
         with _watchdog(is_stuck, end, endable):
             yield
+
+
+def _cpu_time(thread: int) -> float:
+    """The CPU time of a thread, in seconds; on Windows, that of the whole process."""
+    if sys.platform == "win32":
+        return time.process_time()
+    return time.clock_gettime(time.pthread_getcpuclockid(thread))
 
 
 @contextmanager

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from bankkit import lab
+from bankkit.explorer import stall
+from bankkit.explorer.laboratory import PATIENCE
 from tests.explorer.specimens import together
 
 Scenario = Callable[[Any], object]
@@ -481,6 +483,23 @@ def waits_for_a_real_lock(_: Any) -> None:
     lock.acquire()
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets a wait last no longer than a loop."""
+    monkeypatch.setattr(stall, "WAITS", 1)
+
+
+def test_a_wait_for_another_process_on_a_busy_machine_is_no_deadlock() -> None:
+    answered = threading.Event()
+
+    def scenario(_: Any) -> None:
+        threading.Timer(PATIENCE + 2 * stall.TICK, answered.set).start()
+        answered.wait()
+
+    assert lab.explore(scenario).verdict == "ok"
+
+
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("scenario", [sleeps, loops, swallows, waits_for_a_real_lock])
 def test_a_scenario_that_is_stuck_ends_with_its_line(scenario: Scenario) -> None:
     """`Stuck` names the thread and its line; the signal handler and timer are restored."""
@@ -638,6 +657,7 @@ def test_a_run_that_waits_leaves_modules_alone() -> None:
         assert run.outcome.kind == "ended"
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_run_that_gets_stuck_says_so() -> None:
     """After `Stuck`, the run can still be closed."""
 
