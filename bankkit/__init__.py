@@ -55,7 +55,21 @@ if _by_name:
 import logging as _logging  # noqa: E402
 
 __version__ = "0.1.0"
-__all__ = ["Bank", "CallError", "Client", "Fleet", "connect", "error_info", "start"]
+__all__ = [
+    "Bank",
+    "CallError",
+    "Client",
+    "ConflictingServers",
+    "Fleet",
+    "NoSocket",
+    "PortTaken",
+    "RedisUnavailable",
+    "ServerNotRunning",
+    "TooFewFiles",
+    "connect",
+    "error_info",
+    "start",
+]
 
 _logging.getLogger("bankkit").addHandler(_logging.NullHandler())
 
@@ -63,11 +77,26 @@ TYPE_CHECKING = False  # type checkers treat it as true
 if TYPE_CHECKING:
     from bankkit.client import CallError, Client, connect, error_info
     from bankkit.launch.bank import Bank
-    from bankkit.launch.fleet import Fleet
+    from bankkit.launch.fleet import Fleet, ServerNotRunning
     from bankkit.launch.start import start
+    from bankkit.namespace_lease import ConflictingServers
+    from bankkit.redis_backend import RedisUnavailable
+    from bankkit.runtime.open_files import TooFewFiles
+    from bankkit.server import PortTaken
+    from bankkit.supervisor.supervised import NoSocket
 else:
     # These are imported on first use (PEP 562): doctor must run where gRPC is missing or broken.
-    _HOMES = {"Bank": "launch.bank", "Fleet": "launch.fleet", "start": "launch.start"}
+    _HOMES = {
+        "Bank": "launch.bank",
+        "ConflictingServers": "namespace_lease",
+        "Fleet": "launch.fleet",
+        "NoSocket": "supervisor.supervised",
+        "PortTaken": "server",
+        "RedisUnavailable": "redis_backend",
+        "ServerNotRunning": "launch.fleet",
+        "TooFewFiles": "runtime.open_files",
+        "start": "launch.start",
+    }
 
     def __getattr__(name):
         if name.startswith("_"):

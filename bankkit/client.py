@@ -17,7 +17,7 @@ import ipaddress
 import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import grpc
@@ -226,16 +226,18 @@ class Client(Closing, Unique):
 
 def _message(kind: Callable[..., Message], **fields: object) -> Message:
     """A message of this kind. Raises TypeError that names a field whose value does not fit."""
-    try:
-        return kind(**fields)
-    except (TypeError, ValueError):
-        for name, value in fields.items():
-            try:
-                kind(**{name: value})
-            except (TypeError, ValueError):
-                wanted = "text" if name.endswith(("_id", "_type")) else "a number"
-                raise TypeError(f"{name} must be {wanted}, not {value!r}.") from None
-        raise
+    if not any(isinstance(value, bool) for value in fields.values()):  # True would count as 1
+        with suppress(TypeError, ValueError):
+            return kind(**fields)
+    for name, value in fields.items():
+        try:
+            fits = not isinstance(value, bool) and bool(kind(**{name: value}))
+        except (TypeError, ValueError):
+            fits = False
+        if not fits:
+            wanted = "text" if name.endswith(("_id", "_type")) else "a number"
+            raise TypeError(f"{name} must be {wanted}, not {value!r}.")
+    return kind(**fields)
 
 
 def _limit(timeout: float | None) -> float | None:

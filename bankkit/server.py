@@ -112,7 +112,14 @@ class Server(Unique):
 
         There may be several observers. Calls that are in flight at the end of the block continue
         undisturbed. The observer still gets the end of their current step, `replied` and `ended`.
+
+        Raises TypeError for an object that is no `Observer`.
         """
+        if not isinstance(observer, Observer):
+            raise TypeError(
+                f"An observer must be an object of a subclass of bankkit.observer.Observer, not "
+                f"{observer!r}."
+            )
         with self._observing:
             self.teller.set_observers([*self._observers, observer])
             self._observers.append(observer)

@@ -268,8 +268,9 @@ def check_choice(concurrency: str, policy: str = "fair", locks: LockTable | None
         raise ValueError(f"concurrency must be one of {', '.join(CHOICES)}, not {concurrency!r}.")
     if policy not in POLICIES:
         raise ValueError(f"policy must be one of {', '.join(POLICIES)}, not {policy!r}.")
-    if concurrency == "redis-read-write" and policy != "fair":
-        raise ValueError(f"redis-read-write is always fair: policy cannot be {policy!r}.")
+    if policy != "fair" and (concurrency != "read-write" or locks is not None):
+        owner = concurrency if locks is None else "a bank with locks of its own"
+        raise ValueError(f"Only read-write has policies: policy cannot be {policy!r} for {owner}.")
     if locks is not None and not is_alone(concurrency):
         raise ValueError(
             f"locks take the place of those of {', '.join(IN_PROCESS)}, not of {concurrency}."
@@ -285,11 +286,11 @@ def make(
     owner: str | None,
     locks: LockTable | None = None,
 ) -> Teller:
-    """The teller of that name, one that `check_choice` has nothing against.
+    """The teller of that name. The arguments must be those that `check_choice` allows.
 
-    `policy` is whom a read–write lock in this process lets go first. A lock in Redis is kept for
-    `lease` seconds, unless renewed, and shows `owner` as the name of who holds it. `locks` are
-    locks of your own, which take the place of those of an in-process choice.
+    `policy` is the order in which a read–write lock in this process admits threads. A lock in Redis
+    is kept for `lease` seconds unless it is renewed, and shows `owner` as the name of its holder.
+    `locks` are locks of your own, which take the place of those of an in-process choice.
     """
     if locks is not None:
         return Teller(store, locks)

@@ -90,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
 
     parser = argparse.ArgumentParser(prog="python -m bankkit", description=bankkit.__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--version", action="version", version=f"bankkit {bankkit.__version__}")
     commands = parser.add_subparsers(required=True)
 
     serve = commands.add_parser("serve", help="run a bank until SIGTERM or Ctrl-C")

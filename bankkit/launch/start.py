@@ -8,7 +8,7 @@ import threading
 import time
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, Literal, cast, overload
 
 from bankkit import namespace_lease, teller
 from bankkit.launch.bank import Bank
@@ -19,7 +19,7 @@ from bankkit.redis_backend import SETUPS, UserRedis, choose, find_binary
 from bankkit.redis_backend.connection import check_replicas, connect
 from bankkit.redis_backend.namespaces import fresh_namespace
 from bankkit.redis_backend.private import check_unlocked
-from bankkit.runtime.option_fields import describe, like
+from bankkit.runtime.option_fields import build, describe, like
 from bankkit.runtime.signals import interrupt_later
 from bankkit.server import check_free
 from bankkit.store import Store
@@ -53,14 +53,12 @@ def start(*arguments: str, servers: int = 1, **options: Any) -> Bank | Fleet:
     and `start` can foresee that, the earlier bank keeps running.
     """
     global _current, _starter
-    kind: type[Bank | Fleet] = Fleet
     given: BankOptions | FleetOptions
     if servers == 1 and not isinstance(servers, bool):
-        kind = Bank
-        given = BankOptions(*arguments, **options)
+        given = build(BankOptions, "start()", arguments, options)
     else:
         options["servers"] = servers
-        given = FleetOptions(*arguments, **options)
+        given = build(FleetOptions, f"start(servers={servers!r})", arguments, options)
     if _starting.locked() and _starter == threading.get_ident():  # such as in a signal handler
         raise RuntimeError("This thread is in start() already: call it again after that returns.")
     with _starting:
@@ -71,8 +69,10 @@ def start(*arguments: str, servers: int = 1, **options: Any) -> Bank | Fleet:
             if _current is not None:
                 _current.stop()
                 _current = None
-            _current = kind(*arguments, **options)
-            return _current
+            # Their constructors take such an object in place of the options that it holds.
+            make: Any = Bank if isinstance(given, BankOptions) else Fleet
+            _current = make(given)
+            return cast("Bank | Fleet", _current)
 
 
 describe(start, StartOptions)

@@ -12,13 +12,14 @@ A class of options derives from `Options`. It provides
 from __future__ import annotations
 
 import argparse
+import difflib
 import inspect
 import os
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import wraps
-from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar, cast, get_type_hints
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar, cast, get_args, get_type_hints
 
 Check = Callable[[str, Any], None]
 """Takes the name of an option and its value. Raises ValueError for a value that is not allowed."""
@@ -59,6 +60,12 @@ class _Option(NamedTuple):
     @property
     def flag_name(self) -> str:
         return f"--{self.name.replace('_', '-')}"
+
+    @property
+    def parsed_as(self) -> type:
+        """The type of a value on a command line: int, float, or else str. None is left out."""
+        types = {self.type, *get_args(self.type)}
+        return next((each for each in (int, float) if each in types), str)
 
     @property
     def flag_default(self) -> Any:
@@ -120,6 +127,25 @@ def options_of(kind: type[Options]) -> list[_Option]:
     return [_Option(each.name, types[each.name], each.default, **each.metadata) for each in ordered]
 
 
+def build(
+    kind: Callable[..., Kind], caller: str, arguments: Sequence[Any], options: Mapping[str, Any]
+) -> Kind:
+    """An object of `kind`, a class of options, from the arguments of `caller`.
+
+    One argument that is such an object is returned as it is. Raises TypeError that names `caller`
+    for an option that `kind` does not have.
+    """
+    if len(arguments) == 1 and not options and isinstance(arguments[0], cast(type, kind)):
+        return cast(Kind, arguments[0])
+    known = [each.name for each in options_of(cast("type[Options]", kind))]
+    for name in options:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean {close[0]}?" if close else f"it has {', '.join(known)}."
+            raise TypeError(f"{caller} has no option {name}: {hint}")
+    return kind(*arguments, **options)
+
+
 # Functions that take options
 
 
@@ -134,7 +160,7 @@ def takes(
     def decorate(method: Callable[[Owner, Kind], T]) -> Callable[Concatenate[Owner, P], T]:
         @wraps(method)
         def taking(self: Owner, /, *arguments: P.args, **options: P.kwargs) -> T:
-            return method(self, kind(*arguments, **options))
+            return method(self, build(kind, type(self).__name__, arguments, options))
 
         owner = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
         describe(taking, cast("type[Options]", kind), owner)
@@ -183,7 +209,10 @@ def add_arguments(parser: argparse.ArgumentParser, kind: type[Options]) -> None:
             continue
         about = each.help.replace("%", "%%")
         if each.type is bool:
-            parser.add_argument(each.flag_name, action="store_true", help=about)
+            action: Any = argparse.BooleanOptionalAction if each.flag_default else "store_true"
+            parser.add_argument(
+                each.flag_name, action=action, default=each.flag_default, help=about
+            )
             continue
         if each.flag_default is not None:
             about += " (%(default)s)"
@@ -191,7 +220,7 @@ def add_arguments(parser: argparse.ArgumentParser, kind: type[Options]) -> None:
             about += f"; {each.unset}".replace("%", "%%")
         parser.add_argument(
             each.flag_name,
-            type=each.type if each.type in (int, float) else str,
+            type=each.parsed_as,
             default=each.flag_default,
             metavar=f"{{{','.join(each.choices)}}}" if each.choices else each.flag.metavar,
             help=about,
@@ -220,7 +249,7 @@ def command_line(kind: type[Options], values: Mapping[str, object]) -> list[str]
         if each.flag is None or value is None:
             raise ValueError(f"A command line cannot express {each.name}={value!r}.")
         if each.type is bool:
-            words.append(each.flag_name)
+            words.append(each.flag_name if value else f"--no-{each.flag_name[2:]}")
         else:
             text = os.fspath(value) if isinstance(value, os.PathLike) else str(value)
             words.append(f"{each.flag_name}={text}")

@@ -223,6 +223,8 @@ def test_a_timeout_as_long_as_one_likes(bank: bankkit.Bank, timeout: float | Non
         (lambda client: client.create_account("a", 3), "account_type must be text, not 3."),
         (lambda client: client.create_account("\ud800"), r"account_id must be text, not '\ud800'."),
         (lambda client: client.deposit("a", "5"), "amount must be a number, not '5'."),
+        (lambda client: client.deposit("a", True), "amount must be a number, not True."),
+        (lambda client: client.get_balance(False), "account_id must be text, not False."),
         (lambda client: client.withdraw(["a"], 5), "account_id must be text, not ['a']."),
         (
             lambda client: client.deposit("a", 5, request_id=7),

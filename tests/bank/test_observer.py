@@ -311,6 +311,16 @@ def test_a_retry_after_a_fault_of_an_observer_moves_the_money_once(bank: Bank) -
 # --- When it observes ----------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("wrong", [None, 3, print, Observer])
+def test_what_is_no_observer_is_refused(bank: Bank, wrong: Any) -> None:
+    with (
+        pytest.raises(TypeError, match="must be an object of a subclass of"),
+        bank.server.observe(wrong),
+    ):
+        pass
+    assert is_unobserved(bank)
+
+
 def test_nothing_remains_after_an_observation(bank: Bank) -> None:
     assert is_unobserved(bank)
     with bank.server.observe(Notes()):

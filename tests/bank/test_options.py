@@ -1,10 +1,12 @@
 """Each option is declared once; every way to start a bank knows, documents and checks it."""
 
+import argparse
 import inspect
 import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, assert_type
 
@@ -15,7 +17,15 @@ from bankkit.cli.main import _parser, main
 from bankkit.launch import start
 from bankkit.locks import LockTable, Mutex
 from bankkit.options import BankOptions, CommonOptions, FleetOptions, RedisOptions
-from bankkit.runtime.option_fields import chosen, command_line, options_of
+from bankkit.runtime.arguments import check_flag
+from bankkit.runtime.option_fields import (
+    Options,
+    add_arguments,
+    chosen,
+    command_line,
+    option,
+    options_of,
+)
 from tests.support.certificates import Authority
 from tests.support.paths import ROOT
 from tests.support.processes import Child, Home, home, needs_proc
@@ -171,7 +181,7 @@ def taken(**options: Any) -> dict[str, Any]:
 def test_start_hands_each_on_to_a_bank(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(start, "Bank", taken)
+    monkeypatch.setattr(start, "Bank", lambda options: options)
     monkeypatch.setattr(start, "_current", None)
     given = {name: GOOD[name]}
     if name == "data_dir":
@@ -182,7 +192,8 @@ def test_start_hands_each_on_to_a_bank(
         certificate = Authority(tmp_path).issue("127.0.0.1")
         given = {"tls_cert": certificate.cert, "tls_key": certificate.key}
         given["tls_ca"] = certificate.cert
-    assert start.start(**given) == given
+    taken: Any = start.start(**given)
+    assert {name: getattr(taken, name) for name in given} == given
 
 
 def test_serve_hands_each_on_to_a_bank(
@@ -300,7 +311,9 @@ def test_a_value_of_another_type_is_refused_too(name: str, value: Any, sentence:
         ),
         ({"redis": "private-cluster", "data_dir": "data"}, "data_dir is for a single private"),
         ({"redis": "redis://127.0.0.1:1", "data_dir": "data"}, "data_dir is for a private Redis"),
-        ({"concurrency": "redis-read-write", "policy": "readers"}, "is always fair"),
+        ({"concurrency": "redis-read-write", "policy": "readers"}, "Only read-write has policies"),
+        ({"concurrency": "mutex", "policy": "writers"}, "policy cannot be 'writers' for mutex"),
+        ({"policy": "readers", "locks": GOOD["locks"]}, "for a bank with locks of its own"),
         ({"concurrency": "atomic", "locks": GOOD["locks"]}, "those of none, mutex,"),
         ({"concurrency": "redis-read-write", "locks": GOOD["locks"]}, "not of redis-read-write"),
         ({"concurrency": "mutex", "servers": 2}, "mutex keeps calls apart within one process"),
@@ -309,6 +322,37 @@ def test_a_value_of_another_type_is_refused_too(name: str, value: Any, sentence:
 def test_values_that_do_not_go_together(options: dict[str, Any], sentence: str) -> None:
     for entry_point in entry_points(*options):
         assert sentence in refusal(entry_point, **options)
+
+
+@pytest.mark.usefixtures("nothing_starts")
+@pytest.mark.parametrize(
+    ("make", "options", "sentence"),
+    [
+        (bankkit.start, {"concurency": "none"}, "start() has no option concurency: did you mean"),
+        (bankkit.start, {"servers": 2, "port": 1}, "start(servers=2) has no option port: it has "),
+        (bankkit.Bank, {"servers": 2}, "Bank has no option servers: it has concurrency, "),
+        (bankkit.Fleet, {"locks": None}, "Fleet has no option locks: it has concurrency, "),
+    ],
+)
+def test_an_option_that_does_not_exist(make: Any, options: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(TypeError) as refused:
+        make(**options)
+    assert str(refused.value).startswith(sentence)
+
+
+def test_a_flag_that_is_true_by_default_and_a_number_or_none() -> None:
+    @dataclass(frozen=True)
+    class Unusual(Options):
+        eager: bool = option(True, "begin at once", check_flag)
+        grace: int | None = option(None, "seconds to wait", unset="by default none")
+
+    parser = argparse.ArgumentParser()
+    add_arguments(parser, Unusual)
+    for given in ({"eager": True, "grace": None}, {"eager": False, "grace": 5}):
+        words = command_line(Unusual, given)
+        assert chosen(parser.parse_args(words), Unusual) == given
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--grace=long"])
 
 
 def test_a_password_is_not_shown() -> None:

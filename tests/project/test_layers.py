@@ -1,12 +1,15 @@
 """The rooms of bankkit: what a room may import, what an import loads, and which names are used."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections import defaultdict
+from pathlib import Path
 
 import pytest
 
+import bankkit
 from tests.support.paths import ROOT
 
 
@@ -104,16 +107,64 @@ def test_no_two_classes_share_a_name() -> None:
     assert {name: where for name, where in twice.items() if name not in allowed} == {}
 
 
+def imported(path: Path) -> set[str]:
+    """The modules that a file imports anywhere, also inside functions."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            found |= {each.name for each in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module)
+    return found
+
+
+def test_only_the_command_line_imports_the_front_door() -> None:
+    """`import bankkit; bankkit.lab` is an import that the rules of layers do not see."""
+    rooms: dict[str, set[str]] = defaultdict(set)
+    for path in SOURCES:
+        room = path.relative_to(PACKAGE).parts[0]
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            if isinstance(node, ast.Import):
+                rooms["bankkit"] |= {room for each in node.names if each.name == "bankkit"}
+            elif isinstance(node, ast.ImportFrom) and node.module == "bankkit":
+                for name in {each.name for each in node.names} & set(bankkit.__all__):
+                    rooms[name].add(room)
+    assert rooms.pop("bankkit") == {"cli"}
+    assert set().union(*rooms.values()) == {"cli", "lab"}, "they stand above what it opens"
+
+
+def test_the_explorer_imports_only_greenlet_anywhere() -> None:
+    files = (PACKAGE / "explorer").rglob("*.py")
+    names = {name.partition(".")[0] for path in files for name in imported(path)}
+    assert names - sys.stdlib_module_names == {"bankkit", "greenlet"}
+
+
+def names_of_modules() -> set[str]:
+    """The names of all modules and folders."""
+    parts = {part for path in SOURCES for part in path.relative_to(PACKAGE).with_suffix("").parts}
+    return {part for part in parts if not part.startswith("__")}
+
+
 def test_no_module_or_public_name_is_retired() -> None:
-    found = {path.stem for path in SOURCES} & RETIRED
+    found = names_of_modules() & RETIRED
     for path in SOURCES:
         for node in ast.parse(path.read_bytes()).body:
-            if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name in RETIRED:
-                found.add(f"{path.relative_to(ROOT)}: {node.name}")
+            names = [getattr(node, "name", "")]
+            if isinstance(node, ast.Assign):
+                names = [each.id for each in node.targets if isinstance(each, ast.Name)]
+            found |= {f"{path.relative_to(ROOT)}: {name}" for name in names if name in RETIRED}
     assert found == set()
+
+
+def test_every_error_that_the_front_door_names_is_behind_it() -> None:
+    """A caller can catch what `Bank`, `Fleet` and `start` raise."""
+    for thing in (bankkit.Bank, bankkit.Fleet, bankkit.start, bankkit.connect):
+        told = re.findall(r"`([A-Z]\w+)`", (thing.__doc__ or "").partition("Raises")[2])
+        for name in told:
+            assert name in bankkit.__all__
+            assert issubclass(getattr(bankkit, name), Exception)
 
 
 def test_no_module_hides_one_of_the_standard_library() -> None:
     """In `bankkit` such a name does no harm, but a user may copy the file to another folder."""
-    names = {path.stem for path in SOURCES if not path.stem.startswith("__")}
-    assert names & set(sys.stdlib_module_names) == set()
+    assert names_of_modules() & set(sys.stdlib_module_names) == set()

@@ -154,7 +154,7 @@ class Side:
                 readers=self.readers.value,
                 rounds=self.rounds.value,
                 hold_ms=self.hold.value,
-                policy=self.policy.value,
+                policy="fair" if self.policy.disabled else self.policy.value,
                 mode=self.mode.value,
             )
         except ValueError as error:
