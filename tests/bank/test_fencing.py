@@ -147,5 +147,5 @@ def test_a_lease_that_is_none(lease: Any) -> None:
 
 
 def test_it_is_always_fair() -> None:
-    with pytest.raises(ValueError, match="redis-read-write is always fair"):
+    with pytest.raises(ValueError, match="Only read-write has policies"):
         bankkit.Bank("redis-read-write", policy="writers")
