@@ -1,4 +1,4 @@
-"""`python -m bankkit serve | demo | doctor | grade`."""
+"""`python -m bankkit serve | demo | doctor | grade | explore`."""
 
 import sys
 

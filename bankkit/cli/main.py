@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import io
 import logging
 import os
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Self
 
 import bankkit
-from bankkit.cli import doctor
+from bankkit.cli import doctor, explore
 from bankkit.runtime.signals import Handler
 
 
@@ -103,6 +104,15 @@ def _parser() -> argparse.ArgumentParser:
 
     check = commands.add_parser("doctor", help="check whether the lessons will run here")
     check.set_defaults(run=_doctor)
+
+    search = commands.add_parser(
+        "explore",
+        help="run a scenario of several threads under every schedule",
+        description=explore.DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    search.set_defaults(run=_explore)
+    explore.add_arguments(search)
 
     grade = commands.add_parser(
         "grade",
@@ -196,6 +206,12 @@ def _doctor(options: argparse.Namespace | None = None) -> int:
     findings = doctor.examine()
     print(doctor.report(findings, getattr(sys.stdout, "encoding", None) or "ascii"))
     return 0 if all(finding.fine for finding in findings) else 1
+
+
+def _explore(options: argparse.Namespace) -> int:
+    if importlib.util.find_spec("greenlet") is None:
+        return _fail("The explorer needs greenlet: pip install 'bankkit[explorer]'.")
+    return explore.main(options)
 
 
 def _grade(options: argparse.Namespace) -> int:

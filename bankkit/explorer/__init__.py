@@ -22,6 +22,7 @@ The explorer needs greenlet and nothing else of bankkit. The docstring of
 `strategies`.
 """
 
+from bankkit.explorer.decorator import BrokenSchedule, NotExplored, explored
 from bankkit.explorer.exploration import Result, explore
 from bankkit.explorer.laboratory import Diverged, ScenarioError, Stuck
 from bankkit.explorer.replay_run import Run, replay
@@ -30,8 +31,10 @@ from bankkit.explorer.strategies.depth_first import Bound
 
 __all__ = [
     "Bound",
+    "BrokenSchedule",
     "Diverged",
     "Move",
+    "NotExplored",
     "Outcome",
     "Result",
     "Run",
@@ -39,5 +42,6 @@ __all__ = [
     "Schedule",
     "Stuck",
     "explore",
+    "explored",
     "replay",
 ]

@@ -50,7 +50,7 @@ def test_the_wheel_holds_the_whole_package_and_nothing_else(wheel: zipfile.ZipFi
         for path in (ROOT / "bankkit").rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
-    assert shipped == here
+    assert shipped == here | {"pytest_bankkit.py"}
     assert {"bankkit/py.typed", "bankkit/pb/bank_pb2.pyi", "bankkit/pb/bank_pb2.py"} <= shipped
 
 
