@@ -11,7 +11,7 @@ from types import FrameType, ModuleType
 from typing import Any
 
 from bankkit.explorer.endable import Endable
-from bankkit.explorer.instrument import instrumented
+from bankkit.explorer.instrument import Instrumentation
 from bankkit.explorer.locations import locations_of
 from bankkit.explorer.outcomes import Ending
 from bankkit.explorer.schedule import Move, Schedule
@@ -90,14 +90,14 @@ class Laboratory:
         self._scenario = scenario
         self._prepared = ExitStack()
         self._patch = tuple(patch)
-        self._lines = tuple(lines)
+        self._instrumentation = Instrumentation(lines, scheduler)
         self._watched = Endable(Abandoned)
 
     def __enter__(self) -> Laboratory:
         with ExitStack() as stack:
             stack.enter_context(stalls_ended(self.scheduler, PATIENCE, self._stuck, self._watched))
             stack.enter_context(patched(self._patch, self._threading, self.scheduler))
-            stack.enter_context(instrumented(self._lines, self.scheduler))
+            stack.enter_context(self._instrumentation)
             self._prepared = stack.pop_all()
         return self
 
@@ -118,6 +118,7 @@ class Laboratory:
     def run_unwatched(self, strategy: Search) -> None:
         """Run one schedule inside `watch`. Raises `Diverged`."""
         strategy.begin()
+        self._instrumentation.begin()
         scheduler = self.scheduler
         scheduler.run(self._work, strategy)
         if strategy.diverged:

@@ -132,6 +132,13 @@ class Task:
             self.joiners = []
         self.past = []
 
+    def forget(self) -> None:
+        """Drop every object of the schedule that is over."""
+        self.greenlet = self.op = self.thread = self.target = self.other = self.arg = None
+        self.work = _outside
+        if self.joiners:
+            self.joiners = []
+
 
 class Strategy(Protocol):
     """Decides which thread makes the next step, and which option it takes."""
@@ -170,6 +177,8 @@ class Scheduler:
         """The scenario's exception in this schedule, and the thread that raised it."""
         self.raised: BaseException | None = None
         """An exception that is not the scenario's: KeyboardInterrupt, or a scheduler's error."""
+        self.is_unwinding = False
+        """Whether the schedule is over and its threads are being unwound."""
         self._spare: list[Task] = []
         self._idle: list[greenlet] = []
         self._labels: dict[str, int] = {}
@@ -196,13 +205,14 @@ class Scheduler:
         """
         self._spare += reversed(self.tasks)  # each task gets the same start order again
         self.tasks.clear()
+        self.decide = _unwind  # what is finalized now belongs to the schedule before
+        self.failure = self.raised = None
         self.depth = 0
         self.eager.clear()
         self.ended.clear()
         self.rescued.clear()
         self.only = None
         self.late = False
-        self.failure = self.raised = None
         self._labels.clear()
         self._hub.greenlet = getcurrent()
         self.decide = strategy.decide
@@ -222,17 +232,31 @@ class Scheduler:
         if self.raised is not None:
             raise self.raised
 
+    def stop(self, error: BaseException) -> None:
+        """End the running schedule at its next operation; then `run` raises this error.
+
+        An earlier error stays. A signal handler may call this, and the named code of `lines=`.
+        """
+        if self.raised is None:
+            self.raised = error
+        if self.is_running and not self.is_unwinding:
+            self.eager.clear()
+            self.decide = _stop
+
     def abandon(self) -> None:
         """Unwind every thread that has not ended; its further operations raise `Abandoned`."""
+        self.is_unwinding = True
         self.decide = _unwind
         self.eager.clear()
         for task in self.tasks:
-            if task.greenlet is not None and not task.greenlet.dead:
+            if task.greenlet:  # not for one that has not begun
                 self.current = task
                 task.greenlet.throw(Abandoned)
-            task.op = None
+            # Whatever a thread has kept alive is finalized now, not in the next schedule.
+            task.forget()
         self.decide = _outside
         self.current = self._hub
+        self.is_unwinding = False
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -260,7 +284,8 @@ class Scheduler:
             task.past += parent.past
         task.now = parent.now
         self.tasks.append(task)
-        self.eager.append(task)
+        if not self.is_unwinding:
+            self.eager.append(task)
         return task
 
     def point(self, op: Op, target: Any, arg: Any = None, other: Any = None) -> int:
@@ -314,7 +339,8 @@ class Scheduler:
         """End the task's `pause`: it continues before any other thread makes a step."""
         self.notify(task)
         task.option = 0
-        self.eager.append(task)
+        if not self.is_unwinding:
+            self.eager.append(task)
 
     def notify(self, task: Task) -> None:
         """Answer a task's wait: its next step happens after the present step."""
@@ -375,12 +401,16 @@ class Scheduler:
                 self.current = self._hub
                 return
             except (SystemExit, Exception) as error:
-                if self.decide is _unwind:
+                if self.is_unwinding:
                     return
                 if not isinstance(error, SystemExit):  # SystemExit only ends its thread
                     self.failure = task, error
             except BaseException as error:
+                if self.is_unwinding:
+                    return
                 self.raised = error
+            if self.is_unwinding:  # the code has caught `Abandoned` and returned
+                return
             task.done = True
             task.op = None
             if self.failure is None and self.raised is None:
@@ -405,3 +435,8 @@ def _outside() -> Task | None:
 
 def _unwind() -> Task | None:
     raise Abandoned
+
+
+def _stop() -> Task | None:
+    """End the schedule instead of deciding."""
+    return None
