@@ -25,7 +25,7 @@ from types import (
 from typing import Any, Protocol
 
 from bankkit.explorer import primitives
-from bankkit.explorer.rewriting import HOOK
+from bankkit.explorer.expression_rewriting import HOOK
 from bankkit.explorer.scheduler import Scheduler
 
 _SCALARS = frozenset({
@@ -342,7 +342,8 @@ def _looks_into_objects(function: Any) -> bool:
             return False
         if type(function).__call__ is not type.__call__:
             return True
-        makes, begins = function.__new__, function.__init__  # type: ignore[misc]
+        makes: Any = function.__new__
+        begins = function.__init__  # type: ignore[misc]
         is_error = issubclass(function, BaseException)
         is_plain = makes is object.__new__ or (is_error and not isinstance(makes, FunctionType))
         if not is_plain:

@@ -15,8 +15,9 @@ from types import CodeType, FunctionType
 from typing import Any
 
 from bankkit.explorer.accesses import Accesses, Memory
+from bankkit.explorer.expression_rewriting import HOOK
 from bankkit.explorer.named_code import functions_of
-from bankkit.explorer.rewriting import HOOK, Rewriter
+from bankkit.explorer.rewriting import Rewriter
 from bankkit.explorer.scheduler import Scheduler
 
 _MISSING = object()
@@ -101,9 +102,7 @@ class _File:
         where = f"{code.co_qualname} at {self.name}:{code.co_firstlineno}"
         key = code.co_qualname, code.co_firstlineno
         same = [
-            number
-            for number, each in enumerate(self.original.get(key, ()))
-            if _is_same(each, code)
+            number for number, each in enumerate(self.original.get(key, ())) if _is_same(each, code)
         ]
         if len(same) > 1:
             same = [each for each in same if _end(self.original[key][each]) == _end(code)]
@@ -121,7 +120,7 @@ def _file(name: str, source: str) -> _File:
     original = compile(source, name, "exec", flags, dont_inherit=True)
     tree = ast.parse(source)
     rebound = frozenset(_rebound(tree))
-    changed = ast.fix_missing_locations(Rewriter(tree, source.splitlines()).visit(tree))
+    changed: ast.Module = ast.fix_missing_locations(Rewriter(tree, source.splitlines()).visit(tree))
     return _File(
         name,
         _by_place(original),

@@ -20,6 +20,7 @@ the order of unrelated operations give the same times.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
@@ -27,12 +28,13 @@ from typing import Any, Protocol
 
 from greenlet import getcurrent, greenlet
 
+from bankkit.explorer.unwinding import Abandoned, Insistence, keep_forever
+
 READ, WRITE = 0, 1
 """How an operation uses its object. Two operations on one object conflict unless both read."""
 
-
-class Abandoned(BaseException):
-    """Unwinds a virtual thread after its schedule. `except Exception` in a scenario misses it."""
+PATIENT, INSISTENT = 20, 40
+"""After so many operations while it is unwound, a thread is traced; then it is left as it is."""
 
 
 class Op:
@@ -179,6 +181,11 @@ class Scheduler:
         """An exception that is not the scenario's: KeyboardInterrupt, or a scheduler's error."""
         self.is_unwinding = False
         """Whether the schedule is over and its threads are being unwound."""
+        self.insistence = Insistence()
+        self.left = 0
+        """How many threads could not be unwound, because they catch every exception and go on."""
+        self._unwound = 0
+        """Operations of the thread that is being unwound, which all raise `Abandoned`."""
         self._spare: list[Task] = []
         self._idle: list[greenlet] = []
         self._labels: dict[str, int] = {}
@@ -193,6 +200,11 @@ class Scheduler:
         return self.current is not self._hub
 
     @property
+    def in_thread(self) -> bool:
+        """Whether the caller is code of a virtual thread."""
+        return self.is_running and getcurrent() is not self._hub.greenlet
+
+    @property
     def outer_frame(self) -> FrameType | None:
         """The frame of the code that called `run`, while a virtual thread has the turn."""
         hub = self._hub.greenlet
@@ -205,7 +217,7 @@ class Scheduler:
         """
         self._spare += reversed(self.tasks)  # each task gets the same start order again
         self.tasks.clear()
-        self.decide = _unwind  # what is finalized now belongs to the schedule before
+        self.mute()
         self.failure = self.raised = None
         self.depth = 0
         self.eager.clear()
@@ -235,28 +247,56 @@ class Scheduler:
     def stop(self, error: BaseException) -> None:
         """End the running schedule at its next operation; then `run` raises this error.
 
-        An earlier error stays. A signal handler may call this, and the named code of `lines=`.
+        An earlier error stays, and a schedule that is over keeps its end. A signal handler may call
+        this, and the named code of `lines=`.
         """
-        if self.raised is None:
-            self.raised = error
         if self.is_running and not self.is_unwinding:
-            self.eager.clear()
-            self.decide = _stop
+            if self.raised is None:
+                self.raised = error
+            self.decide = self._stop
+
+    def mute(self) -> None:
+        """Until the next schedule, operations raise `Abandoned`: they belong to finalizers."""
+        self.decide = _abandoned
 
     def abandon(self) -> None:
         """Unwind every thread that has not ended; its further operations raise `Abandoned`."""
         self.is_unwinding = True
-        self.decide = _unwind
+        self.decide = self._unwind
         self.eager.clear()
+        self.insistence.end()
         for task in self.tasks:
             if task.greenlet:  # not for one that has not begun
                 self.current = task
+                self._unwound = 0
                 task.greenlet.throw(Abandoned)
+                self.insistence.end()
             # Whatever a thread has kept alive is finalized now, not in the next schedule.
             task.forget()
         self.decide = _outside
         self.current = self._hub
         self.is_unwinding = False
+
+    def leave(self) -> None:
+        """Leave the present thread as it is: it never continues, and it is never freed."""
+        self.left += 1
+        keep_forever(getcurrent())
+        self.current.greenlet = None
+        self._switch(self._hub)
+
+    def _unwind(self) -> Task | None:
+        self._unwound += 1
+        if self._unwound > INSISTENT:
+            self.leave()
+        if self._unwound > PATIENT:
+            self.insistence.begin(sys._getframe(1))
+        raise Abandoned
+
+    def _stop(self) -> Task | None:
+        """End the schedule instead of deciding."""
+        if self.is_unwinding:
+            raise Abandoned
+        return None
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -324,7 +364,12 @@ class Scheduler:
         me.other = what
         self.steps += 1
         self.only = me
-        chosen = self.decide()
+        try:
+            chosen = self.decide()
+        except Exception as error:
+            if self.decide is _outside:
+                raise
+            self.raised, chosen = error, None
         self.only = None
         if chosen is None:
             self._switch(self._hub)
@@ -433,10 +478,5 @@ def _outside() -> Task | None:
     raise RuntimeError("This object belongs to a schedule that is not running.")
 
 
-def _unwind() -> Task | None:
+def _abandoned() -> Task | None:
     raise Abandoned
-
-
-def _stop() -> Task | None:
-    """End the schedule instead of deciding."""
-    return None

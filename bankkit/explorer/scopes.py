@@ -65,8 +65,10 @@ class Scope:
             if declared == "global":
                 return None
             is_visible = is_own or not isinstance(scope.node, ast.ClassDef)
-            if declared is None and is_visible and (
-                name in scope.bound or name in scope.parameters
+            if (
+                declared is None
+                and is_visible
+                and (name in scope.bound or name in scope.parameters)
             ):
                 return scope
             scope, is_own = scope.around, False
