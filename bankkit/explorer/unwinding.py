@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import sys
 from types import FrameType
-from typing import Any
+from typing import Any, TypeGuard
 
 from greenlet import greenlet
 
@@ -16,7 +16,7 @@ class Abandoned(BaseException):
     """Unwinds a virtual thread after its schedule. `except Exception` in a scenario misses it."""
 
 
-def is_own(frame: FrameType | None) -> bool:
+def is_own(frame: FrameType | None) -> TypeGuard[FrameType]:
     """Whether the frame runs code of the explorer."""
     return frame is not None and str(frame.f_globals.get("__name__", "")).startswith(_PACKAGE)
 
