@@ -5,6 +5,8 @@ import contextlib
 import dataclasses
 import functools
 import sys
+import threading as real
+import time
 import types
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 
 from bankkit import lab
 from bankkit.explorer.instrument import Instrumentation
+from bankkit.explorer.named_code import functions_of
 from bankkit.explorer.scheduler import Scheduler
 from tests.explorer.specimens import together
 
@@ -849,6 +852,62 @@ def test_rewritten_code_does_what_the_original_does() -> None:
     assert got == expected
 
 
+def test_what_a_class_has_is_found_wherever_it_keeps_it() -> None:
+    """Its own functions, behind every descriptor, and those that it inherits."""
+
+    class Outer(Base):
+        class Nested:
+            def method(self) -> None: ...
+
+        @functools.cached_property
+        def cached(self) -> int:
+            return 1
+
+        @property
+        def value(self) -> int:
+            return 1
+
+        @value.deleter
+        def value(self) -> None: ...
+
+        @staticmethod
+        @noted
+        def static() -> None: ...
+
+        @classmethod
+        @counted
+        def of_class(cls) -> None: ...
+
+        function = staticmethod(functools.partial(add_to_global))
+
+    found = {each.__qualname__.rpartition("<locals>.")[2] for each in functions_of(Outer)}
+    assert {
+        "Outer.Nested.method", "Outer.cached", "Outer.value", "Outer.static", "Outer.of_class",
+        "add_to_global", "Base.inherited", "wrapper",
+    } == found  # fmt: skip
+
+
+def test_a_subclass_of_thread_is_explored() -> None:
+    """Its own attributes are shared, although its class comes from the explorer."""
+
+    def scenario(threading: Any) -> None:
+        class Worker(threading.Thread):  # type: ignore[misc]
+            total = 0
+
+            def run(self) -> None:
+                Worker.total += 1
+
+        workers = [Worker() for _ in range(2)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        assert Worker.total == 2
+
+    assert lab.explore(scenario, preemptions=1).verdict == "ok"
+    assert lab.explore(scenario, preemptions=1, lines=[scenario]).verdict == "bug"
+
+
 # What cannot be instrumented is an error that names it.
 
 
@@ -939,31 +998,46 @@ def test_two_lambdas_of_one_line_are_told_apart() -> None:
 # Other things that steps must not change.
 
 
+def look(probe: Any) -> int:
+    """Read an attribute, in one step."""
+    value: int = probe.n
+    return value
+
+
 def test_time_does_not_leak_from_one_schedule_into_the_next() -> None:
     """The steps of lines have a clock, which starts again with every schedule."""
     module = types.ModuleType("module")
-    import time
-
     module.time = time  # type: ignore[attr-defined]
-    seen: set[float] = set()
+    early: list[float] = []
 
     def scenario(threading: Any) -> None:
-        box = Box()
+        looked: list[str] = []
 
-        def sleep() -> None:
+        class Probe:
+            @property
+            def n(self) -> int:
+                looked.append(threading.current_thread().name)
+                return 1
+
+        probe = Probe()
+
+        def late() -> None:
             module.time.sleep(5)
-            box.attribute()
+            look(probe)
 
-        together(threading, sleep, box.attribute)
-        seen.add(module.time.monotonic())
+        def soon() -> None:
+            look(probe)
+            if looked == ["soon"]:
+                early.append(module.time.monotonic())
 
-    assert lab.explore(scenario, lines=[Box.attribute], patch=[module]).verdict == "ok"
-    assert seen == {5.0}
+        together(threading, late, soon)
+
+    assert lab.explore(scenario, lines=[look], patch=[module], reduction=False).verdict == "ok"
+    assert set(early) == {0.0}
 
 
 def test_code_that_runs_outside_of_the_schedule_makes_no_step() -> None:
     """Another OS thread calls the named code meanwhile."""
-    import threading as real
 
     def scenario(threading: Any) -> None:
         box = Box()
