@@ -63,17 +63,21 @@ class Endable:
                 except self._error:
                     pass
 
-    def end(self, when: Callable[[], bool] = lambda: True) -> None:
+    def end(
+        self,
+        when: Callable[[], bool | type[BaseException]] = lambda: True,
+    ) -> None:
         """Send the exception if the code is running and `when()` is true.
 
-        `run` does not return while `when` is being called. If the code catches the exception and
-        continues, call `end` again.
+        `when` may also return a subclass of the exception, which is then sent instead. `run` does
+        not return while `when` is being called. If the code catches the exception and continues,
+        call `end` again.
         """
         try:
             self._sending = True  # before the check: the code could end between check and send
-            if self._runs and when():
+            if self._runs and (error := when()):
                 self._sent = True
-                _send(self._thread, self._error)
+                _send(self._thread, self._error if error is True else error)
                 lower_flag()  # the other thread raises the flag again when it runs, if ever
         finally:
             self._sending = False

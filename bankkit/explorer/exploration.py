@@ -136,7 +136,8 @@ def explore(
         else:
             raise ValueError(f"strategy must be 'exhaustive' or 'pct', not {strategy!r}.")
         if found is not None:
-            shortest = _shortened(laboratory, found, timeouts)
+            until = min(time.monotonic() + MINIMISING_SECONDS, limits.deadline + 0.5)
+            shortest = _shortened(laboratory, found, timeouts, until)
     bug = None
     if shortest is not None:
         bug = replay(scenario, shortest, patch=patch, lines=lines, steps=steps)
@@ -156,9 +157,11 @@ def _search(scheduler: Scheduler, bound: Bound, reduction: bool) -> DepthFirst:
     return SourceDpor(scheduler) if bound == Bound() else BoundedSearch(scheduler, bound)
 
 
-def _shortened(laboratory: Laboratory, found: Found, timeouts: int | None) -> Schedule:
+def _shortened(
+    laboratory: Laboratory, found: Found, timeouts: int | None, until: float
+) -> Schedule:
     """A schedule that fails in the same way with the fewest preemptions, then the fewest steps."""
-    limits = Limits(1_000_000, time.monotonic() + MINIMISING_SECONDS)
+    limits = Limits(1_000_000, until)
 
     def look_for(preemptions: int, steps: int | None) -> Found | None:
         bound = Bound(preemptions, timeouts, steps)

@@ -1,4 +1,4 @@
-"""Makes every line of some code a step, by recompiling it with a call before each statement.
+"""Makes the operations of named code steps, by recompiling it with a call before each of them.
 
 Tracing would not need to change the code. But on Python 3.11 and 3.12, a greenlet switch inside a
 trace callback leaves the other greenlets untraced.
@@ -9,156 +9,160 @@ from __future__ import annotations
 import ast
 import linecache
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
-from types import CodeType, FunctionType, MethodType, ModuleType
+from types import CodeType, FunctionType
 from typing import Any
 
-from bankkit.explorer import primitives
+from bankkit.explorer.accesses import Accesses, Memory
+from bankkit.explorer.expression_rewriting import HOOK
+from bankkit.explorer.named_code import functions_of
+from bankkit.explorer.rewriting import Rewriter
 from bankkit.explorer.scheduler import Scheduler
 
-HOOK = "__bankkit_line__"
-"""The global variable in which the instrumented code finds the function that makes a step."""
+_MISSING = object()
 
 
-class _Memory:
-    """The object that lines use. All lines conflict, because their attributes are unknown."""
+class Instrumentation:
+    """The code that `lines=` names. In its `with` block its operations are steps.
 
-    key = -1
-    now = 0.0
-
-
-@contextmanager
-def instrumented(things: Iterable[object], scheduler: Scheduler) -> Iterator[None]:
-    """Make each line of these functions, classes and modules a step while the block runs.
-
-    Raises TypeError for other things, and ValueError for code whose source is not available.
+    The block can be entered again. The first time, it raises TypeError for things that are no code,
+    and ValueError for code that cannot be rewritten, or whose source is not available.
     """
-    memory = _Memory()
 
-    def line(number: int, text: str) -> bool:
-        scheduler.point(primitives.LINE, memory, f"line {number}: {text}")
-        return True
+    def __init__(self, things: Iterable[object], scheduler: Scheduler) -> None:
+        self._things = tuple(things)
+        self._scheduler = scheduler
+        self._memory = Memory()
+        self._rewritten: list[tuple[FunctionType, CodeType]] | None = None
+        self._rebound: set[str] = set()
+        self._before: list[tuple[FunctionType, CodeType]] = []
+        self._hooks: list[tuple[dict[str, Any], Any]] = []
 
-    before: list[tuple[FunctionType, CodeType]] = []
-    hooked: list[dict[str, Any]] = []
-    try:
-        for function in {id(each): each for thing in things for each in _functions(thing)}.values():
-            before.append((function, function.__code__))
-            function.__code__ = _with_steps(function.__code__)
-            if HOOK not in function.__globals__:
-                function.__globals__[HOOK] = line
-                hooked.append(function.__globals__)
-        yield
-    finally:
-        for function, code in before:
+    def begin(self) -> None:
+        """Forget the time of the schedule before."""
+        self._memory.now = 0.0
+
+    def __enter__(self) -> None:
+        if self._rewritten is None:
+            self._rewritten = list(self._rewrite())
+        try:
+            for function, code in self._rewritten:
+                self._before.append((function, function.__code__))
+                names = function.__globals__
+                if not any(names is each for each, _ in self._hooks):
+                    self._hooks.append((names, names.get(HOOK, _MISSING)))
+                    names[HOOK] = Accesses(self._scheduler, self._memory, names, self._rebound)
+                function.__code__ = code
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def __exit__(self, *error: object) -> None:
+        while self._before:
+            function, code = self._before.pop()
             function.__code__ = code
-        for names in hooked:
-            del names[HOOK]
+        while self._hooks:
+            names, before = self._hooks.pop()
+            if before is _MISSING:
+                names.pop(HOOK, None)
+            else:
+                names[HOOK] = before
+
+    def _rewrite(self) -> Iterator[tuple[FunctionType, CodeType]]:
+        functions = {id(each): each for thing in self._things for each in functions_of(thing)}
+        for function in functions.values():
+            code = function.__code__
+            source = "".join(linecache.getlines(code.co_filename, function.__globals__))
+            if not source:
+                raise ValueError(
+                    f"The source of {code.co_qualname} in {code.co_filename} is not available."
+                )
+            file = _file(code.co_filename, source)
+            self._rebound |= file.rebound
+            yield function, file.rewritten(function)
 
 
-def _functions(thing: object) -> Iterator[FunctionType]:
-    if isinstance(thing, FunctionType):
-        yield thing
-    elif isinstance(thing, MethodType | staticmethod | classmethod):
-        yield from _functions(thing.__func__)
-    elif isinstance(thing, property):
-        for part in (thing.fget, thing.fset, thing.fdel):
-            if part is not None:
-                yield from _functions(part)
-    elif isinstance(thing, type):
-        for value in vars(thing).values():
-            if isinstance(value, FunctionType | staticmethod | classmethod | property):
-                yield from _functions(value)
-    elif isinstance(thing, ModuleType):
-        for value in vars(thing).values():
-            if (
-                isinstance(value, FunctionType | type)
-                and getattr(value, "__module__", None) == thing.__name__
-            ):
-                yield from _functions(value)
-    else:
-        raise TypeError(f"lines= takes functions, classes and modules, not {thing!r}.")
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A file's functions, before and after they are rewritten."""
+
+    name: str
+    original: dict[tuple[str, int], list[CodeType]]
+    """By qualified name and first line."""
+    changed: dict[tuple[str, int], list[CodeType]]
+    rebound: frozenset[str]
+    """The names of attributes that the file assigns, and of globals that its functions assign."""
+
+    def rewritten(self, function: FunctionType) -> CodeType:
+        """The rewritten code of a function of this file."""
+        code = function.__code__
+        if HOOK in code.co_names:  # another block is active, or rewritten code has defined it
+            return code
+        where = f"{code.co_qualname} at {self.name}:{code.co_firstlineno}"
+        key = code.co_qualname, code.co_firstlineno
+        same = [
+            number for number, each in enumerate(self.original.get(key, ())) if _is_same(each, code)
+        ]
+        if len(same) > 1:
+            same = [each for each in same if _end(self.original[key][each]) == _end(code)]
+        if len(same) != 1:
+            raise ValueError(
+                f"{where} is not in its file. Import the file again if it has changed."
+            )
+        return self.changed[key][same[0]]
 
 
-@lru_cache
-def _with_steps(code: CodeType) -> CodeType:
-    """The function with its steps, compiled from its whole file to keep its names and closures."""
-    source = "".join(linecache.getlines(code.co_filename))
-    if not source:
-        raise ValueError(
-            f"The source of {code.co_qualname} in {code.co_filename} is not available."
-        )
-    tree = _Steps(source.splitlines(), code).visit(ast.parse(source))
-    ast.fix_missing_locations(tree)
-    compiled = compile(tree, code.co_filename, "exec", dont_inherit=True)
-    for each in _codes(compiled):
-        if (each.co_qualname, each.co_firstlineno) == (code.co_qualname, code.co_firstlineno):
-            return each
-    raise ValueError(
-        f"{code.co_qualname} is not in {code.co_filename}. Import the file again if it has changed."
+@lru_cache(maxsize=64)
+def _file(name: str, source: str) -> _File:
+    # A notebook's cell may have an `await` outside of functions.
+    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    original = compile(source, name, "exec", flags, dont_inherit=True)
+    tree = ast.parse(source)
+    rebound = frozenset(_rebound(tree))
+    changed: ast.Module = ast.fix_missing_locations(Rewriter(tree, source.splitlines()).visit(tree))
+    return _File(
+        name,
+        _by_place(original),
+        _by_place(compile(changed, name, "exec", flags, dont_inherit=True)),
+        rebound,
     )
 
 
-def _codes(code: CodeType) -> Iterator[CodeType]:
-    yield code
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _codes(constant)
+def _rebound(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load):
+            yield node.attr
+        elif isinstance(node, ast.Global):
+            yield from node.names
 
 
-class _Steps(ast.NodeTransformer):
-    """Puts a call of the hook before each statement of one function and into each `while` test."""
+def _by_place(code: CodeType) -> dict[tuple[str, int], list[CodeType]]:
+    places: dict[tuple[str, int], list[CodeType]] = {}
+    queue = [code]
+    while queue:
+        each = queue.pop(0)
+        places.setdefault((each.co_qualname, each.co_firstlineno), []).append(each)
+        queue += [part for part in each.co_consts if isinstance(part, CodeType)]
+    return places
 
-    def __init__(self, lines: list[str], code: CodeType) -> None:
-        self._lines = lines
-        self._code = code
-        self._inside = False
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
-        first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
-        if not self._inside and first != self._code.co_firstlineno:
-            return self.generic_visit(node)
-        was, self._inside = self._inside, True
-        self.generic_visit(node)
-        self._inside = was
-        return node
+def _is_same(code: CodeType, other: CodeType) -> bool:
+    """Whether the code has the same signature, and all names of `code`.
 
-    def visit_While(self, node: ast.While) -> ast.AST:
-        self.generic_visit(node)
-        if self._inside:
-            node.test = ast.BoolOp(ast.And(), [self._call(node), node.test])
-        return node
+    The other may have more: pytest rewrites assertions.
+    """
+    arguments = code.co_argcount + code.co_kwonlyargcount
+    return (
+        code.co_varnames[:arguments] == other.co_varnames[:arguments]
+        and code.co_freevars == other.co_freevars
+        and set(code.co_names) <= set(other.co_names)
+    )
 
-    def generic_visit(self, node: ast.AST) -> ast.AST:
-        super().generic_visit(node)
-        if self._inside:
-            for name in ("body", "orelse", "finalbody"):
-                block = getattr(node, name, None)
-                if isinstance(block, list):
-                    setattr(node, name, list(self._block(node, block)))
-        return node
 
-    def _block(self, node: ast.AST, block: list[ast.stmt]) -> Iterator[ast.stmt]:
-        for number, statement in enumerate(block):
-            is_docstring = (
-                number == 0
-                and isinstance(node, ast.FunctionDef | ast.ClassDef)
-                and isinstance(statement, ast.Expr)
-                and isinstance(statement.value, ast.Constant)
-            )
-            # The step of a `while` loop is in its test, so that every iteration makes a step.
-            if not is_docstring and not isinstance(
-                statement, ast.While | ast.Global | ast.Nonlocal
-            ):
-                yield ast.copy_location(ast.Expr(self._call(statement)), statement)
-            yield statement
-
-    def _call(self, node: ast.stmt) -> ast.Call:
-        line = node.lineno
-        text = self._lines[line - 1].strip()
-        call = ast.Call(ast.Name(HOOK, ast.Load()), [ast.Constant(line), ast.Constant(text)], [])
-        for part in ast.walk(call):
-            if isinstance(part, ast.expr):
-                ast.copy_location(part, node)
-        return call
+def _end(code: CodeType) -> tuple[int, int]:
+    """The last place in the source, which tells two lambdas of one line apart."""
+    return max(
+        ((line, column) for _, line, _, column in code.co_positions() if line and column),
+        default=(0, 0),
+    )

@@ -11,20 +11,22 @@ from types import FrameType, ModuleType
 from typing import Any
 
 from bankkit.explorer.endable import Endable
-from bankkit.explorer.instrument import instrumented
+from bankkit.explorer.garbage import Garbage
+from bankkit.explorer.instrument import Instrumentation
 from bankkit.explorer.locations import locations_of
 from bankkit.explorer.outcomes import Ending
 from bankkit.explorer.schedule import Move, Schedule
-from bankkit.explorer.scheduler import Abandoned, Scheduler
-from bankkit.explorer.stall import stalls_ended
+from bankkit.explorer.scheduler import Scheduler
+from bankkit.explorer.stall import OutOfTime, Watchdog
 from bankkit.explorer.stand_in import Threading, patched
 from bankkit.explorer.strategies.depth_first import DepthFirst
 from bankkit.explorer.strategies.pct import Pct
+from bankkit.explorer.unwinding import Abandoned
 
 Scenario = Callable[[Any], object]
 
-PATIENCE = 1.0
-"""Seconds of CPU time that a thread may take without a step before it counts as stuck."""
+MOST_LEFT = 1000
+"""So many threads may refuse to end. Each of them takes memory until the process ends."""
 
 
 class ScenarioError(Exception):
@@ -90,14 +92,17 @@ class Laboratory:
         self._scenario = scenario
         self._prepared = ExitStack()
         self._patch = tuple(patch)
-        self._lines = tuple(lines)
+        self._instrumentation = Instrumentation(lines, scheduler)
         self._watched = Endable(Abandoned)
+        self._watchdog = Watchdog(scheduler, self._stuck, self._watched)
+        self._garbage = Garbage(scheduler)
 
     def __enter__(self) -> Laboratory:
         with ExitStack() as stack:
-            stack.enter_context(stalls_ended(self.scheduler, PATIENCE, self._stuck, self._watched))
+            stack.enter_context(self._watchdog.watching())
+            stack.enter_context(self._garbage.collecting())
             stack.enter_context(patched(self._patch, self._threading, self.scheduler))
-            stack.enter_context(instrumented(self._lines, self.scheduler))
+            stack.enter_context(self._instrumentation)
             self._prepared = stack.pop_all()
         return self
 
@@ -109,16 +114,30 @@ class Laboratory:
         self.watch(partial(self.run_unwatched, strategy))
 
     def watch(self, work: Callable[[], object]) -> None:
-        """Call `work`, which runs a schedule or a part. Raises `Stuck`, and what `work` raises."""
+        """Call `work`, which runs a schedule or a part. Raises `Stuck`, and what `work` raises.
+
+        Raises instead what a signal handler has raised meanwhile.
+        """
         try:
             self._watched.run(work)
         except Abandoned:  # the watchdog sent it when the schedule was just over
+            self._watchdog.check_interrupt()
             raise self.scheduler.raised or Stuck("The scenario was stuck.") from None
+        finally:
+            self._watchdog.check_interrupt()
+        if self.scheduler.left > MOST_LEFT:
+            raise ScenarioError(
+                f"More than {MOST_LEFT:,} threads could not be ended. They catch every exception, "
+                f"KeyboardInterrupt included, and continue: catch Exception instead."
+            )
 
     def run_unwatched(self, strategy: Search) -> None:
         """Run one schedule inside `watch`. Raises `Diverged`."""
-        strategy.begin()
         scheduler = self.scheduler
+        scheduler.mute()
+        strategy.begin()
+        self._garbage.collect_if_due()
+        self._instrumentation.begin()
         scheduler.run(self._work, strategy)
         if strategy.diverged:
             raise Diverged(strategy.diverged)
@@ -149,7 +168,14 @@ class Laboratory:
             if time.monotonic() >= limits.deadline:
                 limits.reached = "the time limit was reached"
                 return None
-            self.run(search)
+            self._watchdog.deadline = limits.deadline
+            try:
+                self.run(search)
+            except OutOfTime:
+                limits.reached = "the time limit was reached"
+                return None
+            finally:
+                self._watchdog.deadline = None
             limits.ran += 1
             if search.over:
                 limits.reached = search.over

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import linecache
-import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,13 +13,14 @@ from typing import Any
 from greenlet import getcurrent
 
 from bankkit.explorer import primitives, scheduler, stand_in
+from bankkit.explorer.naming import name_of_call
 from bankkit.explorer.scheduler import Scheduler, Task
+from bankkit.explorer.unwinding import is_own
 
 _OURS = frozenset(
     module.__file__ for module in (scheduler, primitives, stand_in, sys.modules[__name__])
 )
 _PACKAGES = {__package__, f"{__package__}.strategies"}
-_ASSIGNMENT = re.compile(r"(?:\w+\.)*(\w+)\s*(?::[^=]+)?=[^=]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +81,12 @@ class NamingScheduler(Scheduler):
         if self.current.index == 0 and self.current.made == 1:
             self._names.clear()
         frame: FrameType | None = sys._getframe(1)
-        while frame is not None and frame.f_code.co_filename in _OURS:
+        while is_own(frame):
             frame = frame.f_back
-        line = linecache.getline(frame.f_code.co_filename, frame.f_lineno) if frame else ""
-        found = _ASSIGNMENT.match(line.strip())
-        kind = type(target).__name__
-        name = found[1].strip("_") if found else kind.lower()
-        if isinstance(target, primitives.Lock | primitives.RLock) and "Condition(" in line:
-            name = f"{name}'s lock"
+        found, function = name_of_call(frame) if frame is not None else ("", "")
+        name = found or type(target).__name__.lower()
+        if isinstance(target, primitives.Lock | primitives.RLock) and function == "Condition":
+            name = f"{found or 'condition'}'s lock"
         if isinstance(target, stand_in.Attribute):
             name = f"{name}.{target.attribute}"
         count = self._names[name] = self._names.get(name, 0) + 1

@@ -122,7 +122,7 @@ LOAD = _op("read {}", options=_always, modes=(READ,))
 STORE = _op("write {}", options=_always)
 CALL = _op("call {}", options=_always)
 CHOOSE = _op("choose {}", options=_every_alternative)
-LINE = _op("line {}", options=_always)
+LINE = _op("run a line", options=_always)
 
 
 class Primitive:

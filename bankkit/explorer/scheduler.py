@@ -20,6 +20,7 @@ the order of unrelated operations give the same times.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
@@ -27,12 +28,13 @@ from typing import Any, Protocol
 
 from greenlet import getcurrent, greenlet
 
+from bankkit.explorer.unwinding import Abandoned, Insistence, keep_forever
+
 READ, WRITE = 0, 1
 """How an operation uses its object. Two operations on one object conflict unless both read."""
 
-
-class Abandoned(BaseException):
-    """Unwinds a virtual thread after its schedule. `except Exception` in a scenario misses it."""
+PATIENT, INSISTENT = 20, 40
+"""After so many operations while it is unwound, a thread is traced; then it is left as it is."""
 
 
 class Op:
@@ -132,6 +134,13 @@ class Task:
             self.joiners = []
         self.past = []
 
+    def forget(self) -> None:
+        """Drop every object of the schedule that is over."""
+        self.greenlet = self.op = self.thread = self.target = self.other = self.arg = None
+        self.work = _outside
+        if self.joiners:
+            self.joiners = []
+
 
 class Strategy(Protocol):
     """Decides which thread makes the next step, and which option it takes."""
@@ -170,6 +179,13 @@ class Scheduler:
         """The scenario's exception in this schedule, and the thread that raised it."""
         self.raised: BaseException | None = None
         """An exception that is not the scenario's: KeyboardInterrupt, or a scheduler's error."""
+        self.is_unwinding = False
+        """Whether the schedule is over and its threads are being unwound."""
+        self.insistence = Insistence()
+        self.left = 0
+        """How many threads could not be unwound, because they catch every exception and go on."""
+        self._unwound = 0
+        """Operations of the thread that is being unwound, which all raise `Abandoned`."""
         self._spare: list[Task] = []
         self._idle: list[greenlet] = []
         self._labels: dict[str, int] = {}
@@ -184,6 +200,11 @@ class Scheduler:
         return self.current is not self._hub
 
     @property
+    def in_thread(self) -> bool:
+        """Whether the caller is code of a virtual thread."""
+        return self.is_running and getcurrent() is not self._hub.greenlet
+
+    @property
     def outer_frame(self) -> FrameType | None:
         """The frame of the code that called `run`, while a virtual thread has the turn."""
         hub = self._hub.greenlet
@@ -196,13 +217,14 @@ class Scheduler:
         """
         self._spare += reversed(self.tasks)  # each task gets the same start order again
         self.tasks.clear()
+        self.mute()
+        self.failure = self.raised = None
         self.depth = 0
         self.eager.clear()
         self.ended.clear()
         self.rescued.clear()
         self.only = None
         self.late = False
-        self.failure = self.raised = None
         self._labels.clear()
         self._hub.greenlet = getcurrent()
         self.decide = strategy.decide
@@ -222,17 +244,59 @@ class Scheduler:
         if self.raised is not None:
             raise self.raised
 
+    def stop(self, error: BaseException) -> None:
+        """End the running schedule at its next operation; then `run` raises this error.
+
+        An earlier error stays, and a schedule that is over keeps its end. A signal handler may call
+        this, and the named code of `lines=`.
+        """
+        if self.is_running and not self.is_unwinding:
+            if self.raised is None:
+                self.raised = error
+            self.decide = self._stop
+
+    def mute(self) -> None:
+        """Until the next schedule, operations raise `Abandoned`: they belong to finalizers."""
+        self.decide = _abandoned
+
     def abandon(self) -> None:
         """Unwind every thread that has not ended; its further operations raise `Abandoned`."""
-        self.decide = _unwind
+        self.is_unwinding = True
+        self.decide = self._unwind
         self.eager.clear()
+        self.insistence.end()
         for task in self.tasks:
-            if task.greenlet is not None and not task.greenlet.dead:
+            if task.greenlet:  # not for one that has not begun
                 self.current = task
+                self._unwound = 0
                 task.greenlet.throw(Abandoned)
-            task.op = None
+                self.insistence.end()
+            # Whatever a thread has kept alive is finalized now, not in the next schedule.
+            task.forget()
         self.decide = _outside
         self.current = self._hub
+        self.is_unwinding = False
+
+    def leave(self) -> None:
+        """Leave the present thread as it is: it never continues, and it is never freed."""
+        self.left += 1
+        keep_forever(getcurrent())
+        self.current.greenlet = None
+        self._switch(self._hub)
+
+    def _unwind(self) -> Task | None:
+        self._unwound += 1
+        if self._unwound > INSISTENT:
+            self.leave()
+        if self._unwound > PATIENT:
+            self.insistence.begin(sys._getframe(1))
+        raise Abandoned
+
+    def _stop(self) -> Task | None:
+        """End the schedule instead of deciding."""
+        if self.is_unwinding:
+            raise Abandoned
+        return None
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -260,7 +324,8 @@ class Scheduler:
             task.past += parent.past
         task.now = parent.now
         self.tasks.append(task)
-        self.eager.append(task)
+        if not self.is_unwinding:
+            self.eager.append(task)
         return task
 
     def point(self, op: Op, target: Any, arg: Any = None, other: Any = None) -> int:
@@ -299,7 +364,12 @@ class Scheduler:
         me.other = what
         self.steps += 1
         self.only = me
-        chosen = self.decide()
+        try:
+            chosen = self.decide()
+        except Exception as error:
+            if self.decide is _outside:
+                raise
+            self.raised, chosen = error, None
         self.only = None
         if chosen is None:
             self._switch(self._hub)
@@ -314,7 +384,8 @@ class Scheduler:
         """End the task's `pause`: it continues before any other thread makes a step."""
         self.notify(task)
         task.option = 0
-        self.eager.append(task)
+        if not self.is_unwinding:
+            self.eager.append(task)
 
     def notify(self, task: Task) -> None:
         """Answer a task's wait: its next step happens after the present step."""
@@ -375,12 +446,16 @@ class Scheduler:
                 self.current = self._hub
                 return
             except (SystemExit, Exception) as error:
-                if self.decide is _unwind:
+                if self.is_unwinding:
                     return
                 if not isinstance(error, SystemExit):  # SystemExit only ends its thread
                     self.failure = task, error
             except BaseException as error:
+                if self.is_unwinding:
+                    return
                 self.raised = error
+            if self.is_unwinding:  # the code has caught `Abandoned` and returned
+                return
             task.done = True
             task.op = None
             if self.failure is None and self.raised is None:
@@ -403,5 +478,5 @@ def _outside() -> Task | None:
     raise RuntimeError("This object belongs to a schedule that is not running.")
 
 
-def _unwind() -> Task | None:
+def _abandoned() -> Task | None:
     raise Abandoned

@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 
 from bankkit import lab
-from bankkit.explorer import stall
-from bankkit.explorer.laboratory import PATIENCE
+from bankkit.explorer import patience
 from tests.explorer.specimens import together
 
 Scenario = Callable[[Any], object]
@@ -486,14 +485,14 @@ def waits_for_a_real_lock(_: Any) -> None:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets a wait last no longer than a loop."""
-    monkeypatch.setattr(stall, "WAITS", 1)
+    monkeypatch.setattr(patience, "WAIT_PATIENCE", patience.LOOP_PATIENCE)
 
 
 def test_a_wait_for_another_process_on_a_busy_machine_is_no_deadlock() -> None:
     answered = threading.Event()
 
     def scenario(_: Any) -> None:
-        threading.Timer(PATIENCE + 2 * stall.TICK, answered.set).start()
+        threading.Timer(patience.LOOP_PATIENCE + 2 * patience.TICK, answered.set).start()
         answered.wait()
 
     assert lab.explore(scenario).verdict == "ok"

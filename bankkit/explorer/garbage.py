@@ -1,0 +1,74 @@
+"""Keeps the finalizers of one schedule out of the next.
+
+The garbage collector finalizes objects in cycles at any time, also those of earlier schedules, and
+a finalizer may use a lock. So it is off while a schedule runs, and runs between two schedules. All
+objects from before the exploration are frozen meanwhile: otherwise each collection would visit
+them, and take milliseconds instead of microseconds.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from bankkit.explorer.scheduler import Scheduler
+from bankkit.explorer.unwinding import Abandoned
+
+MOST = 1000
+"""About so many objects may wait for a collection."""
+
+
+class Garbage:
+    """The cyclic garbage of the schedules that run in the block `collecting`."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+        self._always = False
+        """Whether the scenario collects garbage itself. Then none may be left for it."""
+
+    @contextmanager
+    def collecting(self) -> Iterator[None]:
+        """Turn the collector off, and freeze what exists."""
+        was_on = gc.isenabled()
+        freezes = gc.get_freeze_count() == 0  # somebody else may freeze objects
+        hook_before = sys.unraisablehook
+
+        def on_unraisable(unraisable: Any) -> None:
+            """Say nothing of a finalizer that uses a lock of a schedule that is over."""
+            if not isinstance(unraisable.exc_value, Abandoned):
+                hook_before(unraisable)
+
+        gc.disable()
+        if freezes:
+            gc.freeze()
+        gc.callbacks.append(self._on_collection)
+        sys.unraisablehook = on_unraisable
+        try:
+            yield
+        finally:
+            self._collect()
+            if sys.unraisablehook is on_unraisable:
+                sys.unraisablehook = hook_before
+            gc.callbacks.remove(self._on_collection)
+            if freezes:
+                gc.unfreeze()
+            if was_on:
+                gc.enable()
+
+    def collect_if_due(self) -> None:
+        """Collect the garbage of earlier schedules, if there is much."""
+        if self._always or gc.get_count()[0] >= MOST:
+            self._collect()
+
+    def _collect(self) -> None:
+        decide = self._scheduler.decide
+        self._scheduler.mute()
+        gc.collect()
+        self._scheduler.decide = decide
+
+    def _on_collection(self, phase: str, info: object) -> None:
+        if phase == "start" and self._scheduler.is_running:
+            self._always = True
