@@ -279,6 +279,7 @@ class Race:
             problem = f"After {self._done} of {self.total} calls, {self._ended_by}."
         try:
             balance = bank.store.read(ACCOUNT).account.balance
+            history = history.with_final(ACCOUNT, balance)
             lost = lost_updates(history, ACCOUNT)
         except (BankError, ValueError) as error:
             problem = " ".join(filter(None, (problem, str(error))))

@@ -28,10 +28,20 @@ class History:
     """Events in order of time, and what follows from them."""
 
     def __init__(
-        self, events: Iterable[RecordedEvent], reasons: Mapping[str, str] | None = None
+        self,
+        events: Iterable[RecordedEvent],
+        reasons: Mapping[str, str] | None = None,
+        final: Mapping[str, int] | None = None,
     ) -> None:
         self.events: tuple[RecordedEvent, ...] = tuple(sorted(events, key=lambda event: event.at))
         self._reasons = dict(reasons or {})
+        self.final = dict(final or {})
+        """The balance of an account after all events, in cents, where somebody looked. It settles
+        which of the last writes came last, if they overlap."""
+
+    def with_final(self, account: str, balance: int) -> History:
+        """The same history, and the balance that the account had after it."""
+        return History(self.events, self._reasons, self.final | {account: balance})
 
     @staticmethod
     def merge(*parts: History) -> History:
@@ -40,7 +50,8 @@ class History:
         If one process recorded a call's client and another its server, they become one call.
         """
         reasons = {call: reason for part in parts for call, reason in part._reasons.items()}
-        return History(itertools.chain.from_iterable(part.events for part in parts), reasons)
+        final = {account: cents for part in parts for account, cents in part.final.items()}
+        return History(itertools.chain.from_iterable(part.events for part in parts), reasons, final)
 
     def rows(self) -> list[dict[str, Any]]:
         """The events as a plain table, one dict each, for pandas, `csv` or JSON."""

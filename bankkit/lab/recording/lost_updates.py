@@ -74,9 +74,15 @@ def writes(history: History, account: str) -> tuple[Write, ...]:
     not recorded.
     """
     steps = sorted(_steps(history, account), key=lambda step: step.operation.start)
-    order = linearize([step.operation for step in steps])
+    operations = [step.operation for step in steps]
+    if account in history.final:
+        end = history.events[-1].at if history.events else 0
+        operations.append(Operation("read", history.final[account], end + 1, end + 1))
+    order = linearize(operations)
     if order is None:
         raise ValueError(f"{account} was also changed by something that was not recorded.")
+    if account in history.final:
+        order = order[: order.index(len(steps))]
     steps = [steps[index] for index in order]
     result: list[Write] = []
     reads: dict[str, tuple[int, int, int]] = {}  # call -> balance, time, the write it saw

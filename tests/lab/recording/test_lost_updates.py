@@ -46,6 +46,31 @@ def pairs(history: History) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(
+    ("final", "lost"),
+    [
+        (200, [("c", "b")]),
+        (100, [("a", "c"), ("b", "c")]),
+    ],
+)
+def test_the_final_balance_says_which_of_two_overlapping_writes_was_last(
+    final: int, lost: list[tuple[str, str]]
+) -> None:
+    """b has read a's balance, c the one before; their commits overlap."""
+    history, _ = played(steps("Rc Ra Ca Rb"))
+    commits: list[RecordedEvent] = []
+    for client, value, start, end in (("b", 200, 50, 53), ("c", 100, 51, 52)):
+        call = f"{client}#1"
+        commits.append(RecordedEvent(start, call, "committing", "alice", value, "commit"))
+        commits.append(RecordedEvent(end, call, "committed", "alice", value, "commit"))
+    whole = History([*history.events, *commits]).with_final("alice", final)
+    assert pairs(whole) == lost
+    assert sum(each.cents for each in lost_updates(whole, "alice")) == 300 - final
+    impossible = whole.with_final("alice", 300)
+    with pytest.raises(ValueError, match="something that was not recorded"):
+        lost_updates(impossible, "alice")
+
+
+@pytest.mark.parametrize(
     ("schedule", "lost"),
     [
         ("Ra Ca Rb Cb", []),
