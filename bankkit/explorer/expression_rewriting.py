@@ -291,7 +291,7 @@ class ExpressionRewriter(ast.NodeTransformer):
         return self._kind(name) != "local"
 
     def _kind(self, name: str) -> str:
-        """Who can reach a variable; `local` also for a shared one that never changes."""
+        """The reach of a variable; `local` also for a shared one that never changes."""
         if self._scope is None:
             return "global"
         kind = self._scope.kind(name)

@@ -38,7 +38,7 @@ class Scope:
         self.bound[name] = self.bound.get(name, 0) + 1
 
     def kind(self, name: str) -> Kind:
-        """Who can reach what this name means in this scope."""
+        """The reach of what this name means in this scope."""
         home = self._home(name)
         if home is None:
             return "global"
