@@ -285,11 +285,12 @@ class Scheduler:
         self._switch(self._hub)
 
     def _unwind(self) -> Task | None:
-        self._unwound += 1
-        if self._unwound > INSISTENT:
-            self.leave()
-        if self._unwound > PATIENT:
-            self.insistence.begin(sys._getframe(1))
+        if self.in_thread:  # not in a finalizer
+            self._unwound += 1
+            if self._unwound > INSISTENT:
+                self.leave()
+            if self._unwound > PATIENT:
+                self.insistence.begin(sys._getframe(1))
         raise Abandoned
 
     def _stop(self) -> Task | None:

@@ -41,9 +41,13 @@ def _everything_is_restored() -> Iterator[None]:
             gc.get_freeze_count(), list(gc.callbacks), sys.unraisablehook,
         )  # fmt: skip
 
-    before = now()
-    yield
-    assert now() == before
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may ignore it
+    try:
+        before = now()
+        yield
+        assert now() == before
+    finally:
+        signal.signal(signal.SIGINT, usual)
 
 
 def three_threads(threading: Any, at: Callable[[], object] = lambda: None) -> None:
@@ -492,7 +496,7 @@ def test_off_the_main_thread_a_loop_that_catches_everything_ends() -> None:
     thread.start()
     thread.join(30)
     assert not thread.is_alive()
-    assert "Thread main at test_interrupts.py" in str(errors[0])
+    assert "(while True:) makes no step" in str(errors[0])
 
 
 # The deadline.
