@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from bankkit import lab
+from bankkit.explorer import patience
 from tests.explorer.specimens import together
 
 Scenario = Callable[[Any], object]
@@ -482,8 +483,11 @@ def waits_for_a_real_lock(_: Any) -> None:
 
 
 @pytest.mark.parametrize("scenario", [sleeps, loops, swallows, waits_for_a_real_lock])
-def test_a_scenario_that_is_stuck_ends_with_its_line(scenario: Scenario) -> None:
+def test_a_scenario_that_is_stuck_ends_with_its_line(
+    scenario: Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """`Stuck` names the thread and its line; the signal handler and timer are restored."""
+    monkeypatch.setattr(patience, "WAIT_PATIENCE", 1.0)
     handler, timer = signal.getsignal(signal.SIGALRM), signal.getitimer(signal.ITIMER_REAL)
     thread = "work" if scenario is loops else "main"
     with pytest.raises(lab.Stuck, match=rf"Thread {thread} at test_scheduler\.py:\d+ \("):
@@ -638,8 +642,9 @@ def test_a_run_that_waits_leaves_modules_alone() -> None:
         assert run.outcome.kind == "ended"
 
 
-def test_a_run_that_gets_stuck_says_so() -> None:
+def test_a_run_that_gets_stuck_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """After `Stuck`, the run can still be closed."""
+    monkeypatch.setattr(patience, "WAIT_PATIENCE", 1.0)
 
     def scenario(threading: Any) -> None:
         threading.Event().is_set()
