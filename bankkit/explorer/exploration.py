@@ -113,9 +113,10 @@ def explore(
     becomes a step, and every operator, iteration or call that may look into an object.
 
     A bug comes with its schedule, which is shortened for at most five seconds, or half a second
-    after the limit: to the fewest preemptions first, then to the fewest steps. Raises `Stuck` or `Diverged` for a scenario that
-    cannot be explored, ValueError for another strategy, and TypeError or ValueError for `lines`
-    that cannot be steps. Off the main thread, a real wait is noticed only when it ends.
+    after the limit: to the fewest preemptions first, then to the fewest steps. Raises `Stuck` or
+    `Diverged` for a scenario that cannot be explored, ValueError for another strategy, and
+    TypeError or ValueError for `lines` that cannot be steps. Off the main thread, a real wait is
+    noticed only when it ends.
     """
     started = time.monotonic()
     bound = Bound(preemptions, timeouts)
