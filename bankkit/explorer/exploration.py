@@ -24,7 +24,7 @@ asserts what must hold, at any moment or at the end (to assert that two deposits
 that this history is linearizable). It must do the same each time: no random numbers, no real time.
 
 Threads switch at operations of the primitives and at accesses of `shared` and `track`ed attributes;
-with `lines=`, also at every line of the named code. The explorer does not see accesses of other
+with `lines=`, also at every access of the named code. The explorer does not see accesses of other
 attributes. If several threads use one without a lock, `reduction` may skip a schedule that differs
 only in the order of these accesses: track the attribute, or name its code. A search with a bound
 notices such sharing if it meets it, says so, and runs every schedule; one without a bound cannot.
@@ -109,12 +109,14 @@ def explore(
     `schedules`, `seconds` and `steps` (of one schedule) are limits: if one is reached, the verdict
     is `unknown`. To test code that takes no `threading=`, name its modules in `patch`; stand-ins
     replace their `threading` and `time` during the search. `lines` names functions, classes or
-    modules whose every line becomes a step.
+    modules. In their code every access of an attribute, an item, a global or a closure's variable
+    becomes a step, and every operator, iteration or call that may look into an object.
 
-    A bug comes with its schedule, which is shortened for at most five seconds: to the fewest
-    preemptions first, then to the fewest steps. Raises `Stuck` or `Diverged` for a scenario that
-    cannot be explored, ValueError for another strategy, and TypeError or ValueError for `lines`
-    that cannot be steps. Off the main thread, a real wait is noticed only when it ends.
+    A bug comes with its schedule, which is shortened for at most five seconds, or half a second
+    after the limit: to the fewest preemptions first, then to the fewest steps. Raises `Stuck` or
+    `Diverged` for a scenario that cannot be explored, ValueError for another strategy, and
+    TypeError or ValueError for `lines` that cannot be steps. Off the main thread, a real wait is
+    noticed only when it ends.
     """
     started = time.monotonic()
     bound = Bound(preemptions, timeouts)

@@ -18,7 +18,9 @@ from bankkit.explorer.scheduler import Scheduler
 from bankkit.explorer.unwinding import Abandoned
 
 MOST = 1000
-"""About so many objects may wait for a collection."""
+"""About so many new objects may wait for a collection."""
+FULL = 100
+"""After so many collections of new objects, one visits all objects of the exploration."""
 
 
 class Garbage:
@@ -26,6 +28,7 @@ class Garbage:
 
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
+        self._collections = 0
         self._always = False
         """Whether the scenario collects garbage itself. Then none may be left for it."""
 
@@ -61,12 +64,14 @@ class Garbage:
     def collect_if_due(self) -> None:
         """Collect the garbage of earlier schedules, if there is much."""
         if self._always or gc.get_count()[0] >= MOST:
-            self._collect()
+            self._collections += 1
+            is_full = self._always or self._collections % FULL == 0
+            self._collect(2 if is_full else 1)
 
-    def _collect(self) -> None:
+    def _collect(self, generation: int = 2) -> None:
         decide = self._scheduler.decide
         self._scheduler.mute()
-        gc.collect()
+        gc.collect(generation)
         self._scheduler.decide = decide
 
     def _on_collection(self, phase: str, info: object) -> None:

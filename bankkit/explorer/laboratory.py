@@ -135,6 +135,7 @@ class Laboratory:
         """Run one schedule inside `watch`. Raises `Diverged`."""
         scheduler = self.scheduler
         scheduler.mute()
+        scheduler.failure = None
         strategy.begin()
         self._garbage.collect_if_due()
         self._instrumentation.begin()

@@ -20,6 +20,13 @@ from typing import Any
 _WRAPS = ("__wrapped__", "__func__", "func", "fget", "fset", "fdel", "dispatcher")
 """Where decorators and descriptors keep the function that they wrap."""
 _COMPILED = (BuiltinFunctionType, MethodDescriptorType, WrapperDescriptorType)
+_DESCRIPTORS = (
+    staticmethod, classmethod, property, functools.cached_property, functools.partial,
+    functools.partialmethod, functools.singledispatchmethod,
+)  # fmt: skip
+_FUNCTIONS = (FunctionType, MethodType, *_DESCRIPTORS)
+_CALLED = ("__call__", "__get__", "__set__")
+"""The methods of a class that decorates functions."""
 _GENERATED = "<string>"
 """The file of a method that `dataclass` or `namedtuple` generates."""
 
@@ -35,8 +42,7 @@ def functions_of(thing: object) -> list[FunctionType]:
     elif isinstance(thing, type):
         _of_class(thing, thing.__qualname__, found)
     else:
-        is_code = isinstance(thing, (FunctionType, MethodType, *_DESCRIPTORS))
-        if not is_code and not hasattr(thing, "__wrapped__"):
+        if not isinstance(thing, _FUNCTIONS) and not hasattr(thing, "__wrapped__"):
             raise TypeError(
                 f"lines= takes functions, classes and modules, not {thing!r}."
                 + (" It is written in C." if isinstance(thing, _COMPILED) else "")
@@ -45,12 +51,6 @@ def functions_of(thing: object) -> list[FunctionType]:
     if not found:
         raise TypeError(f"lines= found no Python function in {thing!r}.")
     return list(found.values())
-
-
-_DESCRIPTORS = (
-    staticmethod, classmethod, property, functools.cached_property, functools.partial,
-    functools.partialmethod, functools.singledispatchmethod,
-)  # fmt: skip
 
 
 def _of_module(module: ModuleType, found: dict[int, FunctionType]) -> None:
@@ -118,22 +118,20 @@ def _behind(value: Any, where: str, found: dict[int, FunctionType]) -> None:
             if not (is_wrapper and _is_of_library(each)):
                 found[id(each)] = each
             queue += _enclosed(each)
-        elif isinstance(each, MethodType):
-            queue.append(each.__func__)
-        queue += [
-            part
-            for name in _WRAPS
-            if callable(part := getattr(each, name, None)) or isinstance(part, _DESCRIPTORS)
-        ]
+        if isinstance(each, (MethodType, *_DESCRIPTORS)):
+            queue += [getattr(each, name, None) for name in _WRAPS]
+        own = getattr(each, "__dict__", {})
+        queue.append(own.get("__wrapped__"))
+        if "dispatch" in own:  # `functools.singledispatch`
+            queue += list(own["registry"].values())
         if not isinstance(each, FunctionType | type) and not _is_library(type(each)):
-            queue += [type(each).__dict__.get("__call__"), type(each).__dict__.get("__get__")]
-            queue += [part for part in getattr(each, "__dict__", {}).values() if callable(part)]
-        queue += list(getattr(each, "registry", {}).values()) if hasattr(each, "dispatch") else []
+            queue += [getattr(type(each), name, None) for name in _CALLED]
+            queue += [part for part in own.values() if isinstance(part, _FUNCTIONS)]
     if not count and hasattr(type(value), "__get__") and not _is_library(type(value)):
         raise TypeError(f"lines= cannot find the function behind {where}, which is {value!r}.")
 
 
-def _enclosed(function: FunctionType) -> Iterator[FunctionType]:
+def _enclosed(function: FunctionType) -> Iterator[Any]:
     """The functions that a decorator's inner function has in its closure.
 
     A function of the same body, which it can also call, is a function of its own.
@@ -144,10 +142,8 @@ def _enclosed(function: FunctionType) -> Iterator[FunctionType]:
             content = cell.cell_contents
         except ValueError:  # not assigned yet
             continue
-        if isinstance(content, staticmethod | classmethod | MethodType):
-            content = content.__func__
-        if isinstance(content, FunctionType):
-            its_around = content.__qualname__.rpartition(".<locals>.")[0]
+        if isinstance(content, _FUNCTIONS):
+            its_around = getattr(content, "__qualname__", "").rpartition(".<locals>.")[0]
             if its_around != around and not its_around.startswith(f"{around}.<locals>."):
                 yield content
 

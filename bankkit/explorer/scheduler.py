@@ -134,13 +134,6 @@ class Task:
             self.joiners = []
         self.past = []
 
-    def forget(self) -> None:
-        """Drop every object of the schedule that is over."""
-        self.greenlet = self.op = self.thread = self.target = self.other = self.arg = None
-        self.work = _outside
-        if self.joiners:
-            self.joiners = []
-
 
 class Strategy(Protocol):
     """Decides which thread makes the next step, and which option it takes."""
@@ -217,7 +210,7 @@ class Scheduler:
         """
         self._spare += reversed(self.tasks)  # each task gets the same start order again
         self.tasks.clear()
-        self.mute()
+        self.decide = _abandoned  # what is finalized now belongs to the schedule before
         self.failure = self.raised = None
         self.depth = 0
         self.eager.clear()
@@ -272,7 +265,10 @@ class Scheduler:
                 task.greenlet.throw(Abandoned)
                 self.insistence.end()
             # Whatever a thread has kept alive is finalized now, not in the next schedule.
-            task.forget()
+            task.greenlet = task.op = task.thread = task.target = task.other = task.arg = None
+            task.work = _outside
+            if task.joiners:
+                task.joiners = []
         self.decide = _outside
         self.current = self._hub
         self.is_unwinding = False
@@ -285,11 +281,12 @@ class Scheduler:
         self._switch(self._hub)
 
     def _unwind(self) -> Task | None:
-        self._unwound += 1
-        if self._unwound > INSISTENT:
-            self.leave()
-        if self._unwound > PATIENT:
-            self.insistence.begin(sys._getframe(1))
+        if self.in_thread:  # not in a finalizer
+            self._unwound += 1
+            if self._unwound > INSISTENT:
+                self.leave()
+            if self._unwound > PATIENT:
+                self.insistence.begin(sys._getframe(1))
         raise Abandoned
 
     def _stop(self) -> Task | None:
