@@ -31,6 +31,10 @@ READ, WRITE = 0, 1
 """How an operation uses its object. Two operations on one object conflict unless both read."""
 
 
+Use = tuple[int, int, bool]
+"""An object's key, READ or WRITE, and whether a thread that waits for the object could continue."""
+
+
 class Abandoned(BaseException):
     """Unwinds a virtual thread after its schedule. `except Exception` in a scenario misses it."""
 
@@ -48,7 +52,7 @@ class Op:
         modes: Sequence[int] = (WRITE,),
         *,
         fires: bool = False,
-        waits: bool = False,
+        waits: Sequence[int] = (),
     ) -> None:
         self.code = code
         self.words = words
@@ -60,7 +64,7 @@ class Op:
         self.fires = fires
         """Whether option 1 is a timeout, which does not make the thread count as able to run."""
         self.waits = waits
-        """Whether its object must be available (a lock that is free, a semaphore above 0)."""
+        """The options that need an available object (a lock that is free, a semaphore above 0)."""
 
     def mode(self, option: int) -> int:
         """READ or WRITE: how this option uses the object."""
@@ -158,14 +162,20 @@ class Scheduler:
         """How many steps of this schedule are decided."""
         self.eager: list[Task] = []
         """Tasks that continue at once, without a decision."""
-        self.ended: list[Task] = []
-        """Tasks that ended in the latest step. A strategy that needs the list also clears it."""
-        self.rescued: list[Task] = []
-        """Tasks whose wait the latest step answered, so that their timeout cannot fire any more."""
+        self.also: list[Use] = []
+        """What the latest step has used beside its target, such as a thread that it started or ended.
+        A strategy that needs the list also clears it."""
+        self.rescued: list[tuple[int, int, int, bool]] = []
+        """The timeouts that cannot fire any more, because the latest step has answered the wait.
+        Each is the task's index, the key and mode of its use, and whether that must be available."""
         self.only: Task | None = None
         """The only task that may be chosen, while that task is in `choose`."""
         self.late = False
         """Whether any time has passed; before that, all clocks are equal."""
+        self._read_at: dict[int, float] = {}
+        """The latest time at which each object was read, by its key."""
+        self.nested = False
+        """Whether threads other than main have started some, so that start order may vary."""
         self.failure: tuple[Task, BaseException] | None = None
         """The scenario's exception in this schedule, and the thread that raised it."""
         self.raised: BaseException | None = None
@@ -198,10 +208,11 @@ class Scheduler:
         self.tasks.clear()
         self.depth = 0
         self.eager.clear()
-        self.ended.clear()
+        self.also.clear()
         self.rescued.clear()
         self.only = None
-        self.late = False
+        self.late = self.nested = False
+        self._read_at.clear()
         self.failure = self.raised = None
         self._labels.clear()
         self._hub.greenlet = getcurrent()
@@ -255,6 +266,8 @@ class Scheduler:
         count = self._labels[name] = self._labels.get(name, 0) + 1
         task.reset(work, thread, name if count == 1 else f"{name}-{count}", daemon)
         parent = self.current
+        if parent.index > 0:
+            self.nested = True
         task.past.append(parent.last)
         if parent.past:
             task.past += parent.past
@@ -274,7 +287,7 @@ class Scheduler:
         me.arg = arg
         me.other = other
         self.steps += 1
-        if self.eager:
+        if self.eager and self.decide is not _unwind:
             chosen: Task | None = self.eager.pop(0)
         else:
             try:
@@ -287,7 +300,13 @@ class Scheduler:
         if chosen is not me:
             self._switch(chosen or self._hub)
         if self.late and target is not None:
-            me.now = target.now = max(me.now, target.now)
+            used = target if other is None or not me.option else other
+            now = max(me.now, used.now)
+            if op.mode(me.option) == READ:  # reads commute, so none may delay another
+                self._read_at[used.key] = max(now, self._read_at.get(used.key, 0.0))
+            else:
+                used.now = now = max(now, self._read_at.get(used.key, 0.0))
+            me.now = now
         return me.option
 
     def choose(self, op: Op, n: int, what: str) -> int:
@@ -324,7 +343,8 @@ class Scheduler:
         if self.late:
             task.now = max(task.now, me.now)
         if task.op is not None and task.op.fires:
-            self.rescued.append(task)
+            used = task.target if task.other is None else task.other
+            self.rescued.append((task.index, used.key, task.op.mode(1), 1 in task.op.waits))
 
     def wait_for_end(self, task: Task) -> None:
         """Record that the present thread's next step happens after the end of this task."""
@@ -381,6 +401,8 @@ class Scheduler:
                     self.failure = task, error
             except BaseException as error:
                 self.raised = error
+            if self.decide is _unwind:  # the thread has caught `Abandoned`
+                return
             task.done = True
             task.op = None
             if self.failure is None and self.raised is None:
@@ -395,7 +417,7 @@ class Scheduler:
     def _after(self, task: Task) -> Task | None:
         for joiner in task.joiners:
             self.let_go(joiner)
-        self.ended.append(task)
+        self.also.append((task.key, WRITE, True))
         return self.eager.pop(0) if self.eager else self.decide()
 
 

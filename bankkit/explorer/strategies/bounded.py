@@ -12,7 +12,7 @@ MSR-TR-2007-12. The rest of a schedule depends on nothing else, so no trace is l
 from __future__ import annotations
 
 from bankkit.explorer.locations import here
-from bankkit.explorer.scheduler import READ, Op, Scheduler, Task
+from bankkit.explorer.scheduler import READ, Op, Scheduler, Task, Use
 from bankkit.explorer.strategies.depth_first import Bound, DepthFirst, Step
 
 
@@ -58,17 +58,17 @@ class BoundedSearch(DepthFirst):
         return False
 
     def decide(self) -> Task | None:
-        """Decide as `DepthFirst` does; thread ends on the given path are already recorded."""
+        """Decide as `DepthFirst` does; the uses on the given path are already recorded."""
         if self.scheduler.depth < self.fixed:
-            self.scheduler.ended.clear()
+            self.scheduler.also.clear()
         return super().decide()
 
     def _new_step(self) -> Step | None:
-        ended = self.scheduler.ended
-        if ended:
+        also = self.scheduler.also
+        if also:
             if self.path:
-                self._end(self.path[-1], ended)
-            ended.clear()
+                self._use(self.path[-1], also)
+            also.clear()
         self._compare()
         step = super()._new_step()
         if self.unseen:
@@ -80,8 +80,8 @@ class BoundedSearch(DepthFirst):
                 choice.task is last and not (choice.option and choice.op.fires)
                 for choice in [step, *step.left]
             )
-            place = self._total, last.index if can_continue else -1
-            self._leads_to[self._total, last.index] = place
+            place = self._total, last.key if can_continue else -1
+            self._leads_to[self._total, last.key] = place
             before = path[-1]
             preemptions = before.preemptions_before + before.preempts
             key = (*place, before.early_before + before.early)
@@ -110,6 +110,8 @@ class BoundedSearch(DepthFirst):
         If not, threads share state that the search cannot see, and it must not skip schedules.
         """
         tasks = self.scheduler.tasks
+        if self.scheduler.nested:
+            tasks = sorted(tasks, key=lambda task: task.key)
         now = tuple([task.op for task in tasks])
         before = self._about_to.setdefault(self._total, now)
         if before != now:
@@ -135,7 +137,7 @@ class BoundedSearch(DepthFirst):
     def _is_new(self, step: Step) -> bool:
         index = step.task.index
         total = self._total - self._threads.get(index, 0) + step.number
-        place = self._leads_to.get((total, index))
+        place = self._leads_to.get((total, step.task.key))
         if place is None:
             return True
         preemptions = step.preemptions_before + step.preempts
@@ -156,11 +158,14 @@ class BoundedSearch(DepthFirst):
                 self._objects[key] = number, 0
         self._steps.append(number)
 
-    def _end(self, step: Step, ended: list[Task]) -> None:
-        """Record that the latest step ended these threads, which other threads can observe."""
-        for task in ended:
-            step.undo.insert(0, (task.key, self._objects.get(task.key)))
-            self._objects[task.key] = step.number, 0
+    def _use(self, step: Step, also: list[Use]) -> None:
+        """Record what the latest step has used beside its target."""
+        for key, mode, _ in also:
+            state = self._objects.get(key)
+            step.undo.insert(0, (key, state))
+            wrote, have_read = state or (0, 0)
+            reads = wrote, have_read + step.number
+            self._objects[key] = reads if mode == READ else (step.number, 0)
 
     def _undo(self, step: Step) -> None:
         *objects, thread = step.undo
