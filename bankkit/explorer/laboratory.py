@@ -19,7 +19,6 @@ from bankkit.explorer.scheduler import Abandoned, Scheduler
 from bankkit.explorer.stall import stalls_ended
 from bankkit.explorer.stand_in import Threading, patched
 from bankkit.explorer.strategies.depth_first import DepthFirst
-from bankkit.explorer.strategies.pct import Pct
 
 Scenario = Callable[[Any], object]
 
@@ -56,7 +55,7 @@ class Limits:
     """A clause that names the limit; empty if none was reached."""
 
 
-Search = DepthFirst | Pct
+Search = DepthFirst
 Observer = Callable[[Search], object]
 Failure = tuple[str, type[BaseException] | None]
 """Two schedules show the same bug if they agree in this: the kind of end, and the type raised."""

@@ -163,11 +163,11 @@ class Scheduler:
         self.eager: list[Task] = []
         """Tasks that continue at once, without a decision."""
         self.also: list[Use] = []
-        """What the latest step has used beside its target, such as a thread that it started or ended.
+        """What the latest step has used beside its target, such as a thread that it started.
         A strategy that needs the list also clears it."""
         self.rescued: list[tuple[int, int, int, bool]] = []
         """The timeouts that cannot fire any more, because the latest step has answered the wait.
-        Each is the task's index, the key and mode of its use, and whether that must be available."""
+        Each is a task's index, the key and mode of its use, and whether it needs that available."""
         self.only: Task | None = None
         """The only task that may be chosen, while that task is in `choose`."""
         self.late = False

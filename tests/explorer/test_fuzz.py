@@ -125,6 +125,37 @@ def test_a_thread_that_is_unwound_wakes_no_other() -> None:
     assert lab.explore(scenario).verdict == "ok"
 
 
+@pytest.mark.parametrize("preemptions", [0, 1])
+def test_random_schedules_keep_the_bound(preemptions: int) -> None:
+    """The update is lost only with one preemption, and the result names the bound that it kept."""
+
+    def scenario(threading: Any) -> None:
+        counter = threading.shared(value=0)
+
+        def add() -> None:
+            counter.value += 1
+
+        together(threading, add, add)
+        assert counter.value == 2
+
+    result = lab.explore(scenario, strategy="pct", preemptions=preemptions, schedules=200)
+    assert result.verdict == ("bug" if preemptions else "unknown")
+    assert str(result.bound) in str(result)
+
+
+def test_random_schedules_keep_the_bound_on_timeouts() -> None:
+    """The thread gives up only if its timeout fires while the other can run."""
+
+    def scenario(threading: Any) -> None:
+        event = threading.Event()
+        answers: list[bool] = []
+        together(threading, event.set, lambda: answers.append(event.wait(1.0)))
+        assert answers == [True]
+
+    assert lab.explore(scenario, strategy="pct", timeouts=0, schedules=200).verdict == "unknown"
+    assert lab.explore(scenario, strategy="pct", timeouts=1, schedules=200).verdict == "bug"
+
+
 @pytest.mark.parametrize("first", range(0, 30, 10))
 def test_random_programs_have_the_same_outcomes_in_every_search(first: int) -> None:
     """`make soak` compares 10,000 others."""

@@ -139,9 +139,12 @@ class _World:
     ) -> Hashable:
         if what in ("with lock", "with condition"):
             with (self.locks if what == "with lock" else self.conditions)[which]:
-                return self.run(inside, log)
+                self.run(inside, log)
+            return None
         if what == "if":
-            return self.run(inside, log) if self.data[which].value % 2 == 0 else None
+            if self.data[which].value % 2 == 0:
+                self.run(inside, log)
+            return None
         result: Hashable = CALLS[what](self, which)
         return result
 
