@@ -131,9 +131,8 @@ def explore(
         elif strategy == "exhaustive":
             search = _search(scheduler, bound, reduction)
             found = laboratory.find(search, limits)
-            if isinstance(search, BoundedSearch) and search.unseen:
-                unreduced, limits.reached = search.unseen, ""
-                found = laboratory.find(DepthFirst(scheduler, bound), limits)
+            if isinstance(search, BoundedSearch):
+                unreduced = search.unseen
         else:
             raise ValueError(f"strategy must be 'exhaustive' or 'pct', not {strategy!r}.")
         if found is not None:

@@ -52,6 +52,7 @@ class Step:
 
     __slots__ = (
         "available",
+        "before",
         "early",
         "early_before",
         "key",
@@ -70,6 +71,8 @@ class Step:
     available: bool
     """Whether a thread that waits for this object could continue."""
     number: int
+    before: Step | None
+    """The step before it on the path, for a search that goes back to what it skipped."""
     left: list[Step]
     """The alternatives that have not been tried yet."""
     preemptions_before: int
