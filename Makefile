@@ -76,6 +76,7 @@ bench: $(INSTALLED)  ## measure the locks, the bank, the recorder and the explor
 	$(PYTHON) -m tests.benchmarks.replication
 
 soak: $(INSTALLED)  ## interrupt locks, race, kill servers under load, measure memory over a million calls
+	$(PYTHON) -m tests.benchmarks.explorer_fuzz
 	$(PYTHON) -m tests.benchmarks.interrupts
 	$(PYTHON) -m tests.benchmarks.races
 	$(PYTHON) -m tests.benchmarks.fleet_soak

@@ -103,8 +103,9 @@ def explore(
     None means no bound. Most bugs need two preemptions or fewer. With `reduction`, schedules that
     differ only in the order of unrelated steps are run once.
 
-    `strategy="pct"` runs `schedules` random schedules instead, made from `seed`. They are good at
-    finding bugs that need `depth` steps in a certain order, but the verdict is never `ok`.
+    `strategy="pct"` runs `schedules` random schedules within the bound instead, made from `seed`.
+    They are good at finding bugs that need `depth` steps in a certain order, but the verdict is
+    never `ok`.
 
     `schedules`, `seconds` and `steps` (of one schedule) are limits: if one is reached, the verdict
     is `unknown`. To test code that takes no `threading=`, name its modules in `patch`; stand-ins
@@ -128,13 +129,12 @@ def explore(
         Laboratory(scenario, patch, lines, scheduler=scheduler) as laboratory,
     ):
         if strategy == "pct":
-            found = laboratory.find(Pct(scheduler, depth, seed), limits)
+            found = laboratory.find(Pct(scheduler, bound, depth, seed), limits)
         elif strategy == "exhaustive":
             search = _search(scheduler, bound, reduction)
             found = laboratory.find(search, limits)
-            if isinstance(search, BoundedSearch) and search.unseen:
-                unreduced, limits.reached = search.unseen, ""
-                found = laboratory.find(DepthFirst(scheduler, bound), limits)
+            if isinstance(search, BoundedSearch):
+                unreduced = search.unseen
         else:
             raise ValueError(f"strategy must be 'exhaustive' or 'pct', not {strategy!r}.")
         if found is not None:

@@ -20,7 +20,6 @@ from bankkit.explorer.scheduler import Scheduler
 from bankkit.explorer.stall import OutOfTime, Watchdog
 from bankkit.explorer.stand_in import Threading, patched
 from bankkit.explorer.strategies.depth_first import DepthFirst
-from bankkit.explorer.strategies.pct import Pct
 from bankkit.explorer.unwinding import Abandoned
 
 Scenario = Callable[[Any], object]
@@ -58,7 +57,7 @@ class Limits:
     """A clause that names the limit; empty if none was reached."""
 
 
-Search = DepthFirst | Pct
+Search = DepthFirst
 Observer = Callable[[Search], object]
 Failure = tuple[str, type[BaseException] | None]
 """Two schedules show the same bug if they agree in this: the kind of end, and the type raised."""

@@ -63,6 +63,14 @@ def _if_positive_or_not(task: Task) -> tuple[int, ...]:
     return YES if task.target.value else OTHERWISE
 
 
+def _if_available(task: Task) -> tuple[int, ...]:
+    return YES if task.target.is_available() else NO
+
+
+def _every_group(task: Task) -> range:
+    return range(len(task.target.groups(task.arg)) - 1, -1, -1)
+
+
 def _every_alternative(task: Task) -> range:
     return range(task.arg - 1, -1, -1)
 
@@ -70,7 +78,7 @@ def _every_alternative(task: Task) -> range:
 # An operation that no other thread can observe, such as to acquire an RLock again.
 STEP = _op("{}", options=_always, modes=(READ,))
 
-ACQUIRE = _op("acquire {}", options=_if_free, waits=True)
+ACQUIRE = _op("acquire {}", options=_if_free, waits=YES)
 TRY = _op("try {}: taken", "try {}: refused", options=_if_free_or_not, modes=(WRITE, READ))
 ACQUIRE_TIMED = _op(
     "acquire {}", "acquire {}: timed out",
@@ -80,15 +88,15 @@ RELEASE = _op("release {}", options=_always)
 LOCKED = _op("check whether {} is locked", options=_always, modes=(READ,))
 
 WAIT = _op("wait on {}", options=_always)
-WAKE = _op("wake up on {}", options=_if_notified_and_free, waits=True)
+WAKE = _op("wake up on {}", options=_if_notified_and_free, waits=YES)
 WAKE_TIMED = _op(
     "wake up on {}", "wait on {}: timed out",
-    options=_if_notified_and_free_or_timeout, modes=(WRITE, READ), fires=True,
+    options=_if_notified_and_free_or_timeout, modes=(WRITE, READ), fires=True, waits=YES,
 )  # fmt: skip
-NOTIFY = _op("notify {}", options=_every_alternative)
+NOTIFY = _op("notify {}", options=_every_group)
 NOTIFY_ALL = _op("notify all on {}", options=_always)
 
-TAKE = _op("acquire {}", options=_if_positive, waits=True)
+TAKE = _op("acquire {}", options=_if_positive, waits=YES)
 TRY_TAKE = _op("try {}: taken", "try {}: refused", options=_if_positive_or_not, modes=(WRITE, READ))
 TAKE_TIMED = _op(
     "acquire {}", "acquire {}: timed out",
@@ -100,8 +108,9 @@ SET = _op("set {}", options=_always)
 CLEAR = _op("clear {}", options=_always)
 IS_SET = _op("check whether {} is set", options=_always, modes=(READ,))
 AWAIT = _op("wait for {}", options=_always, modes=(READ,))
-ARRIVE = _op("arrive at {}", options=lambda task: NO if task.target.acting else YES)
-BREAK = _op("break {}", options=_always)
+ARRIVE = _op("arrive at {}", options=_if_available, waits=YES)
+BREAK = _op("break {}", options=_if_available, waits=YES)
+TRIP = _op("trip {}", options=_always)
 PAUSE = _op("wait for {}", options=_never)
 PAUSE_TIMED = _op(
     "wait for {}", "wait for {}: timed out",
@@ -109,13 +118,16 @@ PAUSE_TIMED = _op(
 )  # fmt: skip
 PAUSE_AT_BARRIER = _op(
     "wait for {}", "wait for {}: timed out, and break it",
-    options=_timeout_only, modes=(READ, WRITE), fires=True,
+    options=lambda task: NO if task.target.acting else OTHERWISE,
+    modes=(READ, WRITE), fires=True, waits=OTHERWISE,
 )  # fmt: skip
 JOIN_TIMED = _op(
     "join {}", "join {}: timed out",
     options=lambda task: YES if task.target.is_done() else OTHERWISE,
     modes=(READ, READ), fires=True,
 )  # fmt: skip
+START = _op("start {}", options=_always)
+JOIN = _op("join {}", options=_always, modes=(READ,))
 IS_ALIVE = _op("check whether {} is alive", options=_always, modes=(READ,))
 SLEEP = _op("sleep", options=_always, modes=(READ,))
 LOAD = _op("read {}", options=_always, modes=(READ,))
@@ -310,12 +322,12 @@ class Condition(Held):
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for a notification; False if the timeout fired. RuntimeError without the lock."""
-        if not self._lock.is_mine():
-            raise RuntimeError("cannot wait on un-acquired lock")
         scheduler = self._scheduler
         me = scheduler.current
         lock = self._lock
         scheduler.point(WAIT, lock, self)
+        if not lock.is_mine():  # only now: until this step, another thread may release a Lock
+            raise RuntimeError("cannot wait on un-acquired lock")
         count = lock.give_up()
         self._waiters.append(me)
         me.notified = False
@@ -347,23 +359,31 @@ class Condition(Held):
 
     def notify(self, n: int = 1) -> None:
         """Wake n waiters that the scheduler chooses. Raises RuntimeError without the lock."""
-        if not self._lock.is_mine():
-            raise RuntimeError("cannot notify on un-acquired lock")
-        # The queue changes only under the lock, which this thread holds.
-        groups = list(itertools.combinations(self._waiters, min(n, len(self._waiters))))
-        chosen = groups[self._scheduler.point(NOTIFY, self, len(groups))]
-        for task in chosen:
+        option = self._scheduler.point(NOTIFY, self, n)
+        self._check()
+        for task in self.groups(n)[option]:
             self._waiters.remove(task)
             self._wake(task)
 
     def notify_all(self) -> None:
         """Wake every waiter. Raises RuntimeError without the lock."""
-        if not self._lock.is_mine():
-            raise RuntimeError("cannot notify on un-acquired lock")
         self._scheduler.point(NOTIFY_ALL, self)
+        self._check()
         for task in self._waiters:
             self._wake(task)
         self._waiters.clear()
+
+    def groups(self, n: int) -> list[tuple[Task, ...]]:
+        """The groups of waiters that `notify(n)` can wake."""
+        return list(itertools.combinations(self._waiters, min(n, len(self._waiters))))
+
+    def _check(self) -> None:
+        # Another thread may acquire and release a Lock meanwhile, but not an RLock.
+        lock = self._lock
+        if isinstance(lock, Lock):
+            self._scheduler.also.append((lock.key, READ, lock.is_available()))
+        if not lock.is_mine():
+            raise RuntimeError("cannot notify on un-acquired lock")
 
     def _wake(self, task: Task) -> None:
         if task.op is WAKE or task.op is WAKE_TIMED:  # otherwise its timeout has fired
@@ -513,14 +533,7 @@ class Barrier(Primitive):
         index = len(self._waiters)
         if index + 1 == self.parties:
             if self._action is not None:
-                self.acting = True
-                try:
-                    self._action()
-                except BaseException:
-                    self._break()
-                    raise
-                finally:
-                    self.acting = False
+                self._act(self._action)
             self._let_go(broken=False)
             return index
         refusals: list[BaseException] = []
@@ -534,6 +547,25 @@ class Barrier(Primitive):
         if refusals:
             raise refusals[0]
         return index
+
+    def _act(self, action: Callable[[], object]) -> None:
+        scheduler = self._scheduler
+        before = scheduler.steps
+        self.acting = True
+        try:
+            try:
+                action()
+            finally:
+                if scheduler.steps != before:  # others have run, and may wait for the end of it
+                    scheduler.point(TRIP, self)
+                self.acting = False
+        except BaseException:
+            self._break()
+            raise
+
+    def is_available(self) -> bool:
+        """Whether no action is running."""
+        return not self.acting
 
     def reset(self) -> None:
         """Raise BrokenBarrierError in the waiting threads, and make the barrier usable again."""
@@ -589,6 +621,7 @@ class Thread(Primitive):
         self.name = str(name or getattr(target, "__name__", None) or type(self).__name__)
         self.daemon = self._scheduler.current.daemon if daemon is None else daemon
         self.task: Task | None = None
+        self._starter: Task | None = None
         self._scheduler.register(self)
 
     def __repr__(self) -> str:
@@ -603,9 +636,16 @@ class Thread(Primitive):
 
     def start(self) -> None:
         """Have `run` called in a new virtual thread. Raises RuntimeError the second time."""
+        scheduler = self._scheduler
+        me = scheduler.current
+        if self.task is not None or self.key >> 20 != me.key:  # made by another thread
+            scheduler.point(START, self)
+        else:
+            scheduler.also.append((self.key, WRITE, True))
         if self.task is not None:
             raise RuntimeError("threads can only be started once")
-        self.task = task = self._scheduler.admit(self.run, self, self.name, self.daemon)
+        self._starter = me
+        self.task = task = scheduler.admit(self.run, self, self.name, self.daemon)
         task.key = self.key
         task.base = self.key << 20
 
@@ -619,21 +659,24 @@ class Thread(Primitive):
 
         Raises RuntimeError before the start of the thread, and in the thread itself.
         """
-        task = self.task
         scheduler = self._scheduler
+        me = scheduler.current
+        if self.task is me:
+            raise RuntimeError("cannot join current thread")
+        timed_out = 0
+        if timeout is not None:
+            timed_out = scheduler.point(JOIN_TIMED if timeout > 0 else IS_ALIVE, self)
+        elif self._starter is not me:  # for another thread, the start may come later
+            scheduler.point(JOIN, self)
+        task = self.task
         if task is None:
             raise RuntimeError("cannot join thread before it is started")
-        if task is scheduler.current:
-            raise RuntimeError("cannot join current thread")
         if timeout is not None:
-            if timeout <= 0:
-                scheduler.point(IS_ALIVE, self)
-            elif scheduler.point(JOIN_TIMED, self):
-                scheduler.let_time_pass(timeout)
+            scheduler.let_time_pass(timeout if timed_out else 0)
             scheduler.catch_up_with(task)
             return
         if not task.done:
-            task.joiners.append(scheduler.current)
+            task.joiners.append(me)
             scheduler.pause(PAUSE, self)
             return
         scheduler.wait_for_end(task)
@@ -654,7 +697,11 @@ class MainThread(Thread):
     """The thread that `current_thread()` returns in the scenario's own function."""
 
     def __init__(self, task: Task) -> None:
+        maker = self._scheduler.current
+        made = maker.made
         super().__init__(name="main", daemon=False)
+        maker.made = made  # which thread asks for this object first must not change other keys
+        self.key = task.key
         self.task = task
 
 

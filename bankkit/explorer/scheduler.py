@@ -33,6 +33,9 @@ from bankkit.explorer.unwinding import Abandoned, Insistence, keep_forever
 READ, WRITE = 0, 1
 """How an operation uses its object. Two operations on one object conflict unless both read."""
 
+Use = tuple[int, int, bool]
+"""An object's key, READ or WRITE, and whether a thread that waits for the object could continue."""
+
 PATIENT, INSISTENT = 20, 40
 """After so many operations while it is unwound, a thread is traced; then it is left as it is."""
 
@@ -50,7 +53,7 @@ class Op:
         modes: Sequence[int] = (WRITE,),
         *,
         fires: bool = False,
-        waits: bool = False,
+        waits: Sequence[int] = (),
     ) -> None:
         self.code = code
         self.words = words
@@ -62,7 +65,7 @@ class Op:
         self.fires = fires
         """Whether option 1 is a timeout, which does not make the thread count as able to run."""
         self.waits = waits
-        """Whether its object must be available (a lock that is free, a semaphore above 0)."""
+        """The options that need an available object (a lock that is free, a semaphore above 0)."""
 
     def mode(self, option: int) -> int:
         """READ or WRITE: how this option uses the object."""
@@ -160,14 +163,20 @@ class Scheduler:
         """How many steps of this schedule are decided."""
         self.eager: list[Task] = []
         """Tasks that continue at once, without a decision."""
-        self.ended: list[Task] = []
-        """Tasks that ended in the latest step. A strategy that needs the list also clears it."""
-        self.rescued: list[Task] = []
-        """Tasks whose wait the latest step answered, so that their timeout cannot fire any more."""
+        self.also: list[Use] = []
+        """What the latest step has used beside its target, such as a thread that it started.
+        A strategy that needs the list also clears it."""
+        self.rescued: list[tuple[int, int, int, bool]] = []
+        """The timeouts that cannot fire any more, because the latest step has answered the wait.
+        Each is a task's index, the key and mode of its use, and whether it needs that available."""
         self.only: Task | None = None
         """The only task that may be chosen, while that task is in `choose`."""
         self.late = False
         """Whether any time has passed; before that, all clocks are equal."""
+        self._read_at: dict[int, float] = {}
+        """The latest time at which each object was read, by its key."""
+        self.nested = False
+        """Whether threads other than main have started some, so that start order may vary."""
         self.failure: tuple[Task, BaseException] | None = None
         """The scenario's exception in this schedule, and the thread that raised it."""
         self.raised: BaseException | None = None
@@ -214,10 +223,11 @@ class Scheduler:
         self.failure = self.raised = None
         self.depth = 0
         self.eager.clear()
-        self.ended.clear()
+        self.also.clear()
         self.rescued.clear()
         self.only = None
-        self.late = False
+        self.late = self.nested = False
+        self._read_at.clear()
         self._labels.clear()
         self._hub.greenlet = getcurrent()
         self.decide = strategy.decide
@@ -316,6 +326,8 @@ class Scheduler:
         count = self._labels[name] = self._labels.get(name, 0) + 1
         task.reset(work, thread, name if count == 1 else f"{name}-{count}", daemon)
         parent = self.current
+        if parent.index > 0:
+            self.nested = True
         task.past.append(parent.last)
         if parent.past:
             task.past += parent.past
@@ -336,7 +348,7 @@ class Scheduler:
         me.arg = arg
         me.other = other
         self.steps += 1
-        if self.eager:
+        if self.eager and not self.is_unwinding:
             chosen: Task | None = self.eager.pop(0)
         else:
             try:
@@ -349,7 +361,13 @@ class Scheduler:
         if chosen is not me:
             self._switch(chosen or self._hub)
         if self.late and target is not None:
-            me.now = target.now = max(me.now, target.now)
+            used = target if other is None or not me.option else other
+            now = max(me.now, used.now)
+            if op.mode(me.option) == READ:  # reads commute, so none may delay another
+                self._read_at[used.key] = max(now, self._read_at.get(used.key, 0.0))
+            else:
+                used.now = now = max(now, self._read_at.get(used.key, 0.0))
+            me.now = now
         return me.option
 
     def choose(self, op: Op, n: int, what: str) -> int:
@@ -392,7 +410,8 @@ class Scheduler:
         if self.late:
             task.now = max(task.now, me.now)
         if task.op is not None and task.op.fires:
-            self.rescued.append(task)
+            used = task.target if task.other is None else task.other
+            self.rescued.append((task.index, used.key, task.op.mode(1), 1 in task.op.waits))
 
     def wait_for_end(self, task: Task) -> None:
         """Record that the present thread's next step happens after the end of this task."""
@@ -467,7 +486,7 @@ class Scheduler:
     def _after(self, task: Task) -> Task | None:
         for joiner in task.joiners:
             self.let_go(joiner)
-        self.ended.append(task)
+        self.also.append((task.key, WRITE, True))
         return self.eager.pop(0) if self.eager else self.decide()
 
 

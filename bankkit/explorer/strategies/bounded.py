@@ -12,8 +12,12 @@ MSR-TR-2007-12. The rest of a schedule depends on nothing else, so no trace is l
 from __future__ import annotations
 
 from bankkit.explorer.locations import here
-from bankkit.explorer.scheduler import READ, Op, Scheduler, Task
+from bankkit.explorer.scheduler import READ, Op, Scheduler, Task, Use
 from bankkit.explorer.strategies.depth_first import Bound, DepthFirst, Step
+
+WHOLE = 1000
+"""So many schedules run to their end even where they reach nothing new. If the search then notices
+that it must not skip any, it has run each schedule once, as a search without reduction does."""
 
 
 class BoundedSearch(DepthFirst):
@@ -34,73 +38,123 @@ class BoundedSearch(DepthFirst):
         self._steps: list[int] = []
         self._visited: dict[tuple[int, int, int], int] = {}
         """(prefix, thread that can continue or -1, early timeouts) → fewest preemptions."""
-        self._leads_to: dict[tuple[int, int], tuple[int, int]] = {}
-        """(prefix, thread that ran last) → the first two elements of a key of `_visited`."""
+        self._continue: dict[int, set[int]] = {}
+        """prefix → the threads that can continue there, if the bound did not hide some."""
+        self._leads_to: dict[tuple[int, int], int] = {}
+        """(prefix, thread that ran last) → the second element of a key of `_visited`."""
         self._about_to: dict[int, tuple[Op | None, ...]] = {}
         """prefix → the next operation of each thread there."""
         self.unseen = ""
-        """Which thread depends on state that the search cannot see; empty if none is known to."""
+        """Which thread depends on state that the search cannot see; empty if none is known to. From
+        then on, the search skips nothing and goes back to all that it has skipped."""
+        self._skipped: list[tuple[Step | None, Step]] = []
+        """The choices that were not new, each with the step before it."""
+        self._whole = WHOLE
+        """How many more schedules run to their end where they could be stopped."""
+        self._runs_on = False
+        """Whether the present one does."""
+
+    def begin(self) -> None:
+        """Forget the results of the schedule before."""
+        super().begin()
+        self._runs_on = False
 
     def advance(self) -> bool:
         """Go back to the last untried choice that leads to a new place; False if there is none."""
         path = self.path
+        if self.unseen:
+            return super().advance() or self._go_back()
         while path:
-            step = path[-1]
+            step = path.pop()
+            before = path[-1] if path else None
             self._undo(step)
             while step.left:
                 other = step.left.pop().instead_of(step)
                 if self._is_new(other):
-                    path[-1] = other
                     self._do(other)
+                    path.append(other)
                     self.fixed = len(path)
                     return True
-            path.pop()
+                self._skipped.append((before, other))
         return False
 
+    def _go_back(self) -> bool:
+        """Go to a choice that was skipped; False if there is none left."""
+        if not self._skipped:
+            return False
+        before, step = self._skipped.pop()
+        steps = [step]
+        while before is not None:
+            steps.append(before)
+            before = before.before
+        for step in steps:
+            step.left = []
+        self.path.extend(reversed(steps))
+        self.fixed = len(self.path)
+        return True
+
     def decide(self) -> Task | None:
-        """Decide as `DepthFirst` does; thread ends on the given path are already recorded."""
+        """Decide as `DepthFirst` does; the uses on the given path are already recorded."""
         if self.scheduler.depth < self.fixed:
-            self.scheduler.ended.clear()
+            self.scheduler.also.clear()
         return super().decide()
 
     def _new_step(self) -> Step | None:
-        ended = self.scheduler.ended
-        if ended:
+        if self.unseen:
+            return super()._new_step()
+        also = self.scheduler.also
+        if also:
             if self.path:
-                self._end(self.path[-1], ended)
-            ended.clear()
+                self._use(self.path[-1], also)
+            also.clear()
         self._compare()
         step = super()._new_step()
         if self.unseen:
-            return None
+            return step
         path = self.path
-        if path:
-            last = path[-1].task
-            can_continue = step is not None and any(
-                choice.task is last and not (choice.option and choice.op.fires)
-                for choice in [step, *step.left]
-            )
-            place = self._total, last.index if can_continue else -1
-            self._leads_to[self._total, last.index] = place
-            before = path[-1]
+        before = path[-1] if path else None
+        if before is not None and not self._runs_on:
+            last = before.task
+            can_continue = {
+                choice.task.key
+                for choice in ([step, *step.left] if step is not None else ())
+                if not (choice.option and choice.op.fires)
+            }
             preemptions = before.preemptions_before + before.preempts
-            key = (*place, before.early_before + before.early)
+            place = last.key if last.key in can_continue else -1
+            if place == -1 or preemptions != self._max_preemptions:
+                self._continue[self._total] = can_continue
+            else:
+                self._leads_to[self._total, last.key] = place
+            key = self._total, place, before.early_before + before.early
             if self._visited.get(key, preemptions + 1) <= preemptions:
                 self.cut = True
+                if step is not None:
+                    self._skipped.append((before, step))
+                    self._skipped += [(before, each.instead_of(step)) for each in step.left]
                 return None
             self._visited[key] = preemptions
         if step is None:
             return None
         choices = [*step.left, step]
+        first = len(self._skipped)
         for choice in choices:
             choice.identify()
             choice.number = self._number(choice)
         while choices:
             choice = choices.pop().instead_of(step)
-            if self._is_new(choice):
+            if self._is_new(choice) and not self._runs_on:
                 choice.left = choices
                 self._do(choice)
                 return choice
+            self._skipped.append((before, choice))
+        if self._whole or self._runs_on:
+            self._whole -= not self._runs_on
+            self._runs_on = True
+            _, choice = self._skipped.pop(first)
+            choice.left = []
+            self._do(choice)
+            return choice
         self.cut = True
         return None
 
@@ -110,13 +164,15 @@ class BoundedSearch(DepthFirst):
         If not, threads share state that the search cannot see, and it must not skip schedules.
         """
         tasks = self.scheduler.tasks
+        if self.scheduler.nested:
+            tasks = sorted(tasks, key=lambda task: task.key)
         now = tuple([task.op for task in tasks])
         before = self._about_to.setdefault(self._total, now)
         if before != now:
             # Name the last one: the main thread only waits for the others to end.
             differ = [task for task, op in zip(tasks, before, strict=False) if task.op is not op]
             differs = differ[-1] if differ else tasks[-1]
-            self.over = self.unseen = (
+            self.unseen = (
                 f"{here(differs)} depends on state that threads share but that is neither tracked "
                 f"nor guarded by a lock"
             )
@@ -135,15 +191,21 @@ class BoundedSearch(DepthFirst):
     def _is_new(self, step: Step) -> bool:
         index = step.task.index
         total = self._total - self._threads.get(index, 0) + step.number
-        place = self._leads_to.get((total, index))
+        last = step.task.key
+        can_continue = self._continue.get(total)
+        if can_continue is not None:
+            place: int | None = last if last in can_continue else -1
+        else:
+            place = self._leads_to.get((total, last))
         if place is None:
             return True
         preemptions = step.preemptions_before + step.preempts
-        key = (*place, step.early_before + step.early)
+        key = total, place, step.early_before + step.early
         return self._visited.get(key, preemptions + 1) > preemptions
 
     def _do(self, step: Step) -> None:
         index, key, number = step.task.index, step.key, step.number
+        step.before = self.path[-1] if self.path else None
         thread = self._threads.get(index, 0)
         step.undo = [(key, self._objects.get(key)), thread]
         self._threads[index] = number
@@ -156,11 +218,14 @@ class BoundedSearch(DepthFirst):
                 self._objects[key] = number, 0
         self._steps.append(number)
 
-    def _end(self, step: Step, ended: list[Task]) -> None:
-        """Record that the latest step ended these threads, which other threads can observe."""
-        for task in ended:
-            step.undo.insert(0, (task.key, self._objects.get(task.key)))
-            self._objects[task.key] = step.number, 0
+    def _use(self, step: Step, also: list[Use]) -> None:
+        """Record what the latest step has used beside its target."""
+        for key, mode, _ in also:
+            state = self._objects.get(key)
+            step.undo.insert(0, (key, state))
+            wrote, have_read = state or (0, 0)
+            reads = wrote, have_read + step.number
+            self._objects[key] = reads if mode == READ else (step.number, 0)
 
     def _undo(self, step: Step) -> None:
         *objects, thread = step.undo

@@ -52,6 +52,7 @@ class Step:
 
     __slots__ = (
         "available",
+        "before",
         "early",
         "early_before",
         "key",
@@ -70,6 +71,8 @@ class Step:
     available: bool
     """Whether a thread that waits for this object could continue."""
     number: int
+    before: Step | None
+    """The step before it on the path, for a search that goes back to what it skipped."""
     left: list[Step]
     """The alternatives that have not been tried yet."""
     preemptions_before: int
@@ -95,6 +98,16 @@ class Step:
         """Return this step, ready for the path of a search without a bound."""
         self.left = left
         self.preemptions_before = self.early_before = 0
+        return self
+
+    def after(self, before: Step | None, left: list[Step]) -> Step:
+        """Return this step, ready for the path of a search with a bound, behind its last step."""
+        self.left = left
+        if before is None:
+            self.preemptions_before = self.early_before = 0
+        else:
+            self.preemptions_before = before.preemptions_before + before.preempts
+            self.early_before = before.early_before + before.early
         return self
 
     def instead_of(self, step: Step) -> Step:
@@ -177,14 +190,7 @@ class DepthFirst:
             self.cut = True
             return None
         step = choices.pop()
-        step.left = choices
-        if self.path:
-            before = self.path[-1]
-            step.preemptions_before = before.preemptions_before + before.preempts
-            step.early_before = before.early_before + before.early
-        else:
-            step.preemptions_before = step.early_before = 0
-        return step
+        return step.after(self.path[-1] if self.path else None, choices)
 
     def choices(self) -> list[Step]:
         """All choices within the bound; the one to try first comes last."""

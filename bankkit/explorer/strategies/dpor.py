@@ -30,8 +30,11 @@ class _DporNode:
     """The threads whose next step is covered elsewhere, and the accesses of that step."""
     footprint: list[_Access]
     """The accesses of the thread that is being tried, over all its options so far."""
+    goes_on: bool
+    """Whether the step before goes on here, with a `choose`: no thread can come between."""
 
 
+_WAKES = primitives.WAKE, primitives.WAKE_TIMED
 _Access = tuple[int, int]  # an object's key, and READ or WRITE
 _Use = tuple[int, int, bool]  # a step, READ or WRITE, and whether the object was available before
 
@@ -58,7 +61,9 @@ class SourceDpor(DepthFirst):
         while path:
             step, node = path[-1], nodes[-1]
             node.footprint += self._drop(step)
-            if not step.left:
+            if not step.left and node.goes_on and len(path) > 1:
+                nodes[-2].footprint += node.footprint
+            elif not step.left:
                 node.sleep[step.task.index] = node.footprint
                 node.footprint = []
                 for index in node.backtrack - node.sleep.keys():
@@ -74,9 +79,9 @@ class SourceDpor(DepthFirst):
         return False
 
     def decide(self) -> Task | None:
-        """Decide as `DepthFirst` does; the given path's ends and rescues are already recorded."""
+        """Decide as `DepthFirst` does; the given path's uses and rescues are already recorded."""
         if self.scheduler.depth < self.fixed:
-            self.scheduler.ended.clear()
+            self.scheduler.also.clear()
             self.scheduler.rescued.clear()
         return super().decide()
 
@@ -97,7 +102,8 @@ class SourceDpor(DepthFirst):
             return None
         first = awake[-1]
         clocks = {choice.task.index: self._clock(choice.task) for choice in choices}
-        self._nodes.append(_DporNode(enabled, clocks, {first}, sleep, []))
+        goes_on = self.scheduler.only is not None
+        self._nodes.append(_DporNode(enabled, clocks, {first}, sleep, [], goes_on))
         left = list(enabled[first])
         step = left.pop().unbounded(left)
         self.path.append(step)
@@ -111,15 +117,15 @@ class SourceDpor(DepthFirst):
         if self.path:
             number = len(self.path) - 1
             step, node = self.path[number], self._nodes[number]
-            for task in scheduler.ended:
-                self._touch(number, task.key, WRITE, True)
-            for task in scheduler.rescued:  # in the opposite order, its timeout could fire
-                if task.index in node.enabled:
-                    node.backtrack.add(task.index)
+            for key, mode, available in scheduler.also:
+                self._touch(number, key, mode, available)
             index = step.task.index
-            waits_for = step.key if step.op.waits else 0
+            waits_for = step.key if step.option in step.op.waits else 0
             self._reverse(number, index, node.clocks[index], self._accesses[number], waits_for)
-        scheduler.ended.clear()
+            for rescued, key, mode, waits in scheduler.rescued:
+                clock = self._latest[rescued]  # it does not contain the step that answered the wait
+                self._reverse(number + 1, rescued, clock, [(key, mode)], key if waits else 0)
+        scheduler.also.clear()
         scheduler.rescued.clear()
 
     def _asleep(self) -> dict[int, list[_Access]]:
@@ -177,7 +183,7 @@ class SourceDpor(DepthFirst):
         number = len(self.path)
         for task in self.scheduler.tasks:
             op = task.op
-            if op is not None and op.waits and (op is not primitives.WAKE or task.notified):
+            if op is not None and op.waits and (op not in _WAKES or task.notified):
                 key = task.target.key
                 self._reverse(number, task.index, self._clock(task), [(key, WRITE)], key)
 
@@ -203,6 +209,8 @@ class SourceDpor(DepthFirst):
     def _try_before(
         self, race: int, number: int, index: int, clock: int, accesses: list[_Access]
     ) -> None:
+        while self._nodes[race].goes_on and race:
+            race -= 1
         past, node = self._past, self._nodes[race]
         # The steps that do not happen after step `race` can move before it, and then this step.
         movable = [step for step in range(race + 1, number) if not past[step] >> race & 1]
