@@ -644,7 +644,8 @@ class Thread(Primitive):
             scheduler.also.append((self.key, WRITE, True))
         if self.task is not None:
             raise RuntimeError("threads can only be started once")
-        self._starter = me
+        if scheduler.depth:  # otherwise it has started for everybody
+            self._starter = me
         self.task = task = scheduler.admit(self.run, self, self.name, self.daemon)
         task.key = self.key
         task.base = self.key << 20
@@ -666,7 +667,7 @@ class Thread(Primitive):
         timed_out = 0
         if timeout is not None:
             timed_out = scheduler.point(JOIN_TIMED if timeout > 0 else IS_ALIVE, self)
-        elif self._starter is not me:  # for another thread, the start may come later
+        elif self.task is None or self._starter not in (None, me):  # it may start only later
             scheduler.point(JOIN, self)
         task = self.task
         if task is None:

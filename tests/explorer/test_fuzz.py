@@ -47,6 +47,10 @@ ONCE_MISSED: dict[str, Program] = {
     "a thread that two threads start": (
         (), (("read", 0, ()), ("start", 0, ())), (("read", 1, ()), ("start", 0, ())), (),
     ),
+    "a thread that blocks where all others are asleep": (
+        (("add", 0, ()),), ((CONDITION, 0, ((CONDITION, 0, ()),)),),
+        ((CONDITION, 0, (("wait in time", 0, ()),)), ("wait for data", 0, ())),
+    ),
     "clocks after two reads": (
         (), (("sleep", 0, ()), ("read", 0, ()), ("clock", 0, ())),
         (("read", 0, ()), ("clock", 0, ())),

@@ -98,6 +98,7 @@ class SourceDpor(DepthFirst):
         sleep = self._asleep()
         awake = [choice.task.index for choice in choices if choice.task.index not in sleep]
         if not awake:
+            self._reverse_blocked()  # what the sleeping threads would do does not free them all
             self.cut = True
             return None
         first = awake[-1]
@@ -183,7 +184,12 @@ class SourceDpor(DepthFirst):
         number = len(self.path)
         for task in self.scheduler.tasks:
             op = task.op
-            if op is not None and op.waits and (op not in _WAKES or task.notified):
+            if (
+                op is not None
+                and op.waits
+                and not op.options(task)
+                and (op not in _WAKES or task.notified)
+            ):
                 key = task.target.key
                 self._reverse(number, task.index, self._clock(task), [(key, WRITE)], key)
 
