@@ -22,8 +22,9 @@ The explorer needs greenlet and nothing else of bankkit. The docstring of
 `strategies`.
 """
 
+from bankkit.explorer.errors import ScenarioError, Unsupported
 from bankkit.explorer.exploration import Result, explore
-from bankkit.explorer.laboratory import Diverged, ScenarioError, Stuck
+from bankkit.explorer.laboratory import Diverged, Stuck
 from bankkit.explorer.replay_run import Run, replay
 from bankkit.explorer.schedule import Move, Outcome, Schedule
 from bankkit.explorer.strategies.depth_first import Bound
@@ -38,6 +39,7 @@ __all__ = [
     "ScenarioError",
     "Schedule",
     "Stuck",
+    "Unsupported",
     "explore",
     "replay",
 ]

@@ -24,8 +24,8 @@ HOOK = "__bankkit_line__"
 class _Memory:
     """The object that lines use. All lines conflict, because their attributes are unknown."""
 
-    key = -1
-    now = 0.0
+    explorer_key = -1
+    explorer_now = 0.0
 
 
 @contextmanager

@@ -22,10 +22,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import copy_context
+from sys import getrefcount
+from threading import ExceptHookArgs
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from greenlet import getcurrent, greenlet
+
+from bankkit.explorer.errors import NotInSchedule, ScenarioError, Unsupported
 
 READ, WRITE = 0, 1
 """How an operation uses its object. Two operations on one object conflict unless both read."""
@@ -75,8 +80,9 @@ class Task:
     """The scheduler's record of a virtual thread. The next schedule uses the same tasks again."""
 
     __slots__ = (
-        "arg", "base", "daemon", "done", "greenlet", "index", "joiners", "key", "label", "last",
-        "made", "notified", "now", "op", "option", "other", "past", "target", "thread", "work",
+        "arg", "base", "daemon", "done", "due", "greenlet", "index", "joiners", "key", "label",
+        "last", "made", "notified", "now", "op", "option", "other", "past", "target", "thread",
+        "work",
     )  # fmt: skip
 
     def __init__(self, index: int) -> None:
@@ -115,6 +121,8 @@ class Task:
         """How many objects it has made."""
         self.now = 0.0
         """Its clock, in seconds of virtual time."""
+        self.due = 0.0
+        """When the timeout of its operation fires, on the same clock."""
 
     def reset(self, work: Callable[[], Any], thread: Any, label: str, daemon: bool) -> None:
         """Prepare for another thread. Attributes not set here are set before they are read."""
@@ -152,6 +160,8 @@ class Scheduler:
         """The most steps of one schedule; the strategy enforces it."""
         self.steps = 0
         """Counts the operations of all schedules, so that the watchdog sees progress."""
+        self.schedule = 0
+        """The number of the present schedule."""
         self.decide: Callable[[], Task | None] = _outside
         self.tasks: list[Task] = []
         self.depth = 0
@@ -170,6 +180,20 @@ class Scheduler:
         """The scenario's exception in this schedule, and the thread that raised it."""
         self.raised: BaseException | None = None
         """An exception that is not the scenario's: KeyboardInterrupt, or a scheduler's error."""
+        self.living = 0
+        """How many threads have not ended, without daemon threads."""
+        self.end = 0
+        """The depth at which the last of them ended."""
+        self.excepthook: Callable[[Any], object] | None = None
+        """What the scenario has set as `threading.excepthook` in this schedule."""
+        self.unreducible = ""
+        """Which operation of the scenario has effects that no reduction knows of; empty if none."""
+        self.ordered = False
+        """Whether timeouts fire in the order in which they are due."""
+        self.clock = 0.0
+        """When the latest timeout fired, if they fire in order."""
+        self._registered: list[Any] = []
+        """The objects of the present schedule."""
         self._spare: list[Task] = []
         self._idle: list[greenlet] = []
         self._labels: dict[str, int] = {}
@@ -182,6 +206,11 @@ class Scheduler:
     def is_running(self) -> bool:
         """Whether a virtual thread has the turn."""
         return self.current is not self._hub
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the schedule is over, so that its threads only unwind."""
+        return self.decide is _unwind
 
     @property
     def outer_frame(self) -> FrameType | None:
@@ -203,10 +232,17 @@ class Scheduler:
         self.only = None
         self.late = False
         self.failure = self.raised = None
+        self.schedule += 1
+        self.living = 0
+        self.excepthook = None
+        self.clock = 0.0
         self._labels.clear()
+        self._retire()
         self._hub.greenlet = getcurrent()
         self.decide = strategy.decide
         main = self.admit(work, None, "main", False)
+        main.greenlet = self._idle.pop() if self._idle else greenlet(self._work)
+        main.greenlet.gr_context = copy_context()  # the other threads start with an empty one
         main.key = 1
         main.base = 1 << 20
         self.eager.clear()
@@ -261,6 +297,8 @@ class Scheduler:
         task.now = parent.now
         self.tasks.append(task)
         self.eager.append(task)
+        if not daemon:
+            self.living += 1
         return task
 
     def point(self, op: Op, target: Any, arg: Any = None, other: Any = None) -> int:
@@ -287,7 +325,7 @@ class Scheduler:
         if chosen is not me:
             self._switch(chosen or self._hub)
         if self.late and target is not None:
-            me.now = target.now = max(me.now, target.now)
+            me.now = target.explorer_now = max(me.now, target.explorer_now)
         return me.option
 
     def choose(self, op: Op, n: int, what: str) -> int:
@@ -309,6 +347,11 @@ class Scheduler:
         """Like `point`, for a wait that ends by a call of `let_go` or by its timeout."""
         self.current.notified = False
         return self.point(op, target, arg)
+
+    def pause_for(self, op: Op, target: Any, seconds: float) -> bool:
+        """Like `timed`, for a wait that ends by a call of `let_go` or by its timeout."""
+        self.current.notified = False
+        return self.timed(op, target, seconds)
 
     def let_go(self, task: Task) -> None:
         """End the task's `pause`: it continues before any other thread makes a step."""
@@ -337,6 +380,21 @@ class Scheduler:
         if self.late and task.done:
             self.current.now = max(self.current.now, task.now)
 
+    def timed(
+        self, op: Op, target: Any, seconds: float, arg: Any = None, other: Any = None
+    ) -> bool:
+        """Like `point`, for an operation whose option 1 is a timeout; whether that has fired."""
+        me = self.current
+        if self.ordered:
+            me.now = max(me.now, self.clock)
+            me.due = me.now + seconds
+        if not self.point(op, target, arg, other):
+            return False
+        if self.ordered:
+            self.clock = me.due
+        self.let_time_pass(seconds)
+        return True
+
     def let_time_pass(self, seconds: float) -> None:
         """Advance the present thread's clock."""
         if seconds > 0:
@@ -347,8 +405,22 @@ class Scheduler:
         """Give a new object a key that does not depend on the steps of unrelated threads."""
         me = self.current
         me.made += 1
-        target.key = me.base + me.made
-        target.now = me.now
+        target.explorer_key = me.base + me.made
+        target.explorer_now = me.now
+        self._registered.append(target)
+
+    def refuse(self, reason: str) -> NoReturn:
+        """End the search with `Unsupported`, even if the scenario catches every exception."""
+        self.raised = Unsupported(reason)
+        self.decide = _unwind
+        raise Abandoned
+
+    def _retire(self) -> None:
+        """Make the objects of the last schedule unusable, if the scenario has kept them."""
+        for target in self._registered:
+            if getrefcount(target) > _UNSHARED and hasattr(target, "_explorer"):
+                target._explorer = _FINISHED
+        self._registered.clear()
 
     # A worker greenlet that has finished a task is used for another: to create one costs more.
 
@@ -374,21 +446,35 @@ class Scheduler:
             except Abandoned:
                 self.current = self._hub
                 return
+            except ScenarioError as error:
+                self.raised = self.raised or error
             except (SystemExit, Exception) as error:
                 if self.decide is _unwind:
                     return
                 if not isinstance(error, SystemExit):  # SystemExit only ends its thread
+                    hook = None if task is self.tasks[0] else self.excepthook
+                    if hook is not None and not isinstance(task.work, _Hook):
+                        task.work = _Hook(hook, task.thread, error)
+                        continue  # the thread goes on with the hook
                     self.failure = task, error
             except BaseException as error:
                 self.raised = error
+            if self.decide is _unwind:  # the scenario has caught `Abandoned`
+                return
             task.done = True
             task.op = None
+            if not task.daemon:
+                self.living -= 1
+                self.end = self.depth
             if self.failure is None and self.raised is None:
                 try:
                     chosen = self._after(task)
                 except BaseException as error:
                     self.raised = error
-            self._idle.append(getcurrent())
+            worker = getcurrent()
+            if worker.gr_context is not None:  # the next thread starts with an empty one
+                worker.gr_context = None
+            self._idle.append(worker)
             task.greenlet = None
             self._switch(chosen or self._hub)
 
@@ -400,7 +486,44 @@ class Scheduler:
 
 
 def _outside() -> Task | None:
-    raise RuntimeError("This object belongs to a schedule that is not running.")
+    raise NotInSchedule("This object belongs to a schedule that is not running.")
+
+
+class _Hook:
+    """The scenario's `excepthook`, about to be called with the exception that ended a thread."""
+
+    def __init__(self, hook: Callable[[Any], object], thread: Any, error: BaseException) -> None:
+        self._hook = hook
+        self._args = ExceptHookArgs((type(error), error, error.__traceback__, thread))
+
+    def __call__(self) -> None:
+        self._hook(self._args)
+
+
+class _Finished:
+    """What objects of an earlier schedule have in place of their scheduler."""
+
+    is_running = False
+    current = Task(-2)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise NotInSchedule(
+            "The scenario uses a primitive of an earlier schedule, so that schedule is not running "
+            "any more. Make the primitive in the scenario, or where its module is imported."
+        )
+
+
+_FINISHED = _Finished()
+
+
+def _references(targets: list[Any]) -> int:
+    """What `getrefcount` gives in `Scheduler._retire` for an object that nobody else has."""
+    for target in targets:
+        return getrefcount(target)
+    return 0
+
+
+_UNSHARED = _references([object()])
 
 
 def _unwind() -> Task | None:

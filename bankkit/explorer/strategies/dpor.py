@@ -178,7 +178,7 @@ class SourceDpor(DepthFirst):
         for task in self.scheduler.tasks:
             op = task.op
             if op is not None and op.waits and (op is not primitives.WAKE or task.notified):
-                key = task.target.key
+                key = task.target.explorer_key
                 self._reverse(number, task.index, self._clock(task), [(key, WRITE)], key)
 
     def _reverse(
