@@ -23,8 +23,9 @@ The explorer needs greenlet and nothing else of bankkit. The docstring of
 """
 
 from bankkit.explorer.decorator import BrokenSchedule, NotExplored, explored
+from bankkit.explorer.errors import ScenarioError, Unsupported
 from bankkit.explorer.exploration import Result, explore
-from bankkit.explorer.laboratory import Diverged, ScenarioError, Stuck
+from bankkit.explorer.laboratory import Diverged, Stuck
 from bankkit.explorer.replay_run import Run, replay
 from bankkit.explorer.schedule import Move, Outcome, Schedule
 from bankkit.explorer.strategies.depth_first import Bound
@@ -41,6 +42,7 @@ __all__ = [
     "ScenarioError",
     "Schedule",
     "Stuck",
+    "Unsupported",
     "explore",
     "explored",
     "replay",

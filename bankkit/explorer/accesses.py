@@ -47,8 +47,8 @@ _PACKAGE = str(__package__)
 class Memory:
     """The object that all these steps use, so that they conflict: one name may reach any object."""
 
-    key = -1
-    now = 0.0
+    explorer_key = -1
+    explorer_now = 0.0
 
 
 class Rebound(Protocol):

@@ -36,10 +36,10 @@ import time
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Literal
 
-from bankkit.explorer.laboratory import Found, Laboratory, Limits, Scenario
+from bankkit.explorer.laboratory import Found, Laboratory, Limits, Scenario, Timing
+from bankkit.explorer.patching import Patch
 from bankkit.explorer.replay_run import replay
 from bankkit.explorer.schedule import Outcome, Schedule
 from bankkit.explorer.scheduler import Scheduler
@@ -69,6 +69,8 @@ class Result:
     """Why the verdict is `unknown`."""
     unreduced: str = ""
     """Why the search stopped using `reduction`: which state threads share unseen. Usually empty."""
+    timing: Timing = "any"
+    """Which timeouts could fire: any, or always the one that is due first."""
 
     def __str__(self) -> str:
         ran = counted(self.schedules, "schedule")
@@ -93,8 +95,9 @@ def explore(
     schedules: int = 1_000_000,
     seconds: float = 60.0,
     steps: int = 10_000,
-    patch: Iterable[ModuleType] = (),
+    patch: Patch = (),
     lines: Iterable[object] = (),
+    timing: Timing = "any",
 ) -> Result:
     """Run the scenario under every schedule within the bound, until one fails.
 
@@ -109,9 +112,14 @@ def explore(
 
     `schedules`, `seconds` and `steps` (of one schedule) are limits: if one is reached, the verdict
     is `unknown`. To test code that takes no `threading=`, name its modules in `patch`; stand-ins
-    replace their `threading` and `time` during the search. `lines` names functions, classes or
-    modules. In their code every access of an attribute, an item, a global or a closure's variable
-    becomes a step, and every operator, iteration or call that may look into an object.
+    replace their `threading` and `time` during the search, and `patch="all"` stands for all loaded
+    modules. A package stands for its modules. `lines` names functions, classes or modules. In their
+    code every access of an attribute, an item, a global or a closure's variable becomes a step, and
+    every operator, iteration or call that may look into an object.
+
+    A timeout may fire, and a `sleep` may end, at any time and in any order, because a machine may
+    be slow. With `timing="ordered"` those fire first that are due first; this search uses no
+    reduction. `timeouts=0` also excludes that one fires while a thread can still run.
 
     A bug comes with its schedule, which is shortened for at most five seconds, or half a second
     after the limit: to the fewest preemptions first, then to the fewest steps. Raises `Stuck` or
@@ -126,15 +134,18 @@ def explore(
     unreduced = ""
     with (
         closing(Scheduler(limit=steps)) as scheduler,
-        Laboratory(scenario, patch, lines, scheduler=scheduler) as laboratory,
+        Laboratory(scenario, patch, lines, scheduler=scheduler, timing=timing) as laboratory,
     ):
         if strategy == "pct":
             found = laboratory.find(Pct(scheduler, bound, depth, seed), limits)
         elif strategy == "exhaustive":
-            search = _search(scheduler, bound, reduction)
+            search = _search(scheduler, bound, reduction and timing == "any")
             found = laboratory.find(search, limits)
             if isinstance(search, BoundedSearch):
                 unreduced = search.unseen
+            if type(search) is not DepthFirst and found is None and scheduler.unreducible:
+                unreduced, limits.reached = scheduler.unreducible, ""
+                found = laboratory.find(DepthFirst(scheduler, bound), limits)
         else:
             raise ValueError(f"strategy must be 'exhaustive' or 'pct', not {strategy!r}.")
         if found is not None:
@@ -142,14 +153,21 @@ def explore(
             shortest = _shortened(laboratory, found, timeouts, until)
     bug = None
     if shortest is not None:
-        bug = replay(scenario, shortest, patch=patch, lines=lines, steps=steps)
+        bug = replay(scenario, shortest, patch=patch, lines=lines, steps=steps, timing=timing)
     verdict: Literal["ok", "bug", "unknown"] = "ok"
     if bug is not None:
         verdict = "bug"
     elif limits.reached:
         verdict = "unknown"
     return Result(
-        verdict, bound, limits.ran, time.monotonic() - started, bug, limits.reached, unreduced
+        verdict,
+        bound,
+        limits.ran,
+        time.monotonic() - started,
+        bug,
+        limits.reached,
+        unreduced,
+        timing,
     )
 
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from bankkit.explorer.errors import NotInSchedule
 from bankkit.explorer.scheduler import Scheduler
 from bankkit.explorer.unwinding import Abandoned
 
@@ -41,7 +42,7 @@ class Garbage:
 
         def on_unraisable(unraisable: Any) -> None:
             """Say nothing of a finalizer that uses a lock of a schedule that is over."""
-            if not isinstance(unraisable.exc_value, Abandoned):
+            if not isinstance(unraisable.exc_value, (Abandoned, NotInSchedule)):
                 hook_before(unraisable)
 
         gc.disable()

@@ -106,9 +106,9 @@ class Inspection:
         if isinstance(thing, primitives.Lock | primitives.RLock):
             parts.append(f"locked by {thing.owner.label}" if thing.owner else "free")
         elif isinstance(thing, primitives.Semaphore):
-            parts.append(f"{thing.value} left")
+            parts.append(f"{thing._value} left")
         elif isinstance(thing, primitives.Event):
-            parts.append("set" if thing._set else "not set")
+            parts.append("set" if thing._flag else "not set")
         elif not waiting:
             parts.append("nobody waits")
         if waiting:

@@ -41,7 +41,7 @@ class Instrumentation:
 
     def begin(self) -> None:
         """Forget the time of the schedule before."""
-        self._memory.now = 0.0
+        self._memory.explorer_now = 0.0
 
     def __enter__(self) -> None:
         if self._rewritten is None:

@@ -7,29 +7,30 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from types import FrameType, ModuleType
-from typing import Any
+from types import FrameType
+from typing import Any, Literal
 
 from bankkit.explorer.endable import Endable
+from bankkit.explorer.errors import ScenarioError
 from bankkit.explorer.garbage import Garbage
 from bankkit.explorer.instrument import Instrumentation
 from bankkit.explorer.locations import locations_of
 from bankkit.explorer.outcomes import Ending
+from bankkit.explorer.patching import Patch, Patching
 from bankkit.explorer.schedule import Move, Schedule
 from bankkit.explorer.scheduler import Scheduler
 from bankkit.explorer.stall import OutOfTime, Watchdog
-from bankkit.explorer.stand_in import Threading, patched
+from bankkit.explorer.stand_in import Threading
 from bankkit.explorer.strategies.depth_first import DepthFirst
 from bankkit.explorer.unwinding import Abandoned
 
 Scenario = Callable[[Any], object]
 
+Timing = Literal["any", "ordered"]
+"""Which timeouts may fire: any, or always the one that is due first."""
+
 MOST_LEFT = 1000
 """So many threads may refuse to end. Each of them takes memory until the process ends."""
-
-
-class ScenarioError(Exception):
-    """The scenario cannot be explored. This is not a verdict on the code that it tests."""
 
 
 class Stuck(ScenarioError):
@@ -81,16 +82,20 @@ class Laboratory:
     def __init__(
         self,
         scenario: Scenario,
-        patch: Iterable[ModuleType] = (),
+        patch: Patch = (),
         lines: Iterable[object] = (),
         *,
         scheduler: Scheduler,
+        timing: Timing = "any",
     ) -> None:
+        if timing not in ("any", "ordered"):
+            raise ValueError(f"timing must be 'any' or 'ordered', not {timing!r}.")
         self.scheduler = scheduler
+        scheduler.ordered = timing == "ordered"
         self._threading = Threading(scheduler)
         self._scenario = scenario
         self._prepared = ExitStack()
-        self._patch = tuple(patch)
+        self._patching = Patching(patch, self._threading, scheduler)
         self._instrumentation = Instrumentation(lines, scheduler)
         self._watched = Endable(Abandoned)
         self._watchdog = Watchdog(scheduler, self._stuck, self._watched)
@@ -100,7 +105,7 @@ class Laboratory:
         with ExitStack() as stack:
             stack.enter_context(self._watchdog.watching())
             stack.enter_context(self._garbage.collecting())
-            stack.enter_context(patched(self._patch, self._threading, self.scheduler))
+            stack.enter_context(self._patching)
             stack.enter_context(self._instrumentation)
             self._prepared = stack.pop_all()
         return self
@@ -139,6 +144,7 @@ class Laboratory:
         self._garbage.collect_if_due()
         self._instrumentation.begin()
         scheduler.run(self._work, strategy)
+        self._patching.end()
         if strategy.diverged:
             raise Diverged(strategy.diverged)
         if scheduler.depth < strategy.fixed:
@@ -148,6 +154,7 @@ class Laboratory:
             )
 
     def _work(self) -> None:
+        self._patching.begin()
         self._scenario(self._threading)
 
     def find(
@@ -186,7 +193,8 @@ class Laboratory:
                     Move(step.task.label, step.option, "", preempts=bool(step.preempts))
                     for step in search.path
                 ]
-                return Found(Schedule(tuple(moves)), failure)
+                threads = tuple(task.label for task in self.scheduler.tasks)
+                return Found(Schedule(tuple(moves), threads), failure)
             if observe is not None:
                 observe(search)
             if not search.advance():

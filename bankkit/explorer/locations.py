@@ -12,14 +12,25 @@ from typing import Any
 
 from greenlet import getcurrent
 
-from bankkit.explorer import primitives, scheduler, stand_in
+from bankkit.explorer import (
+    local,
+    primitives,
+    queues,
+    replaced,
+    scheduler,
+    stand_in,
+    threads,
+)
 from bankkit.explorer.naming import name_of_call
 from bankkit.explorer.scheduler import Scheduler, Task
 from bankkit.explorer.unwinding import is_own
 
 _OURS = frozenset(
-    module.__file__ for module in (scheduler, primitives, stand_in, sys.modules[__name__])
-)
+    module.__file__
+    for module in (
+        local, primitives, queues, replaced, scheduler, stand_in, threads, sys.modules[__name__],
+    )
+)  # fmt: skip
 _PACKAGES = {__package__, f"{__package__}.strategies"}
 
 
@@ -90,14 +101,14 @@ class NamingScheduler(Scheduler):
         if isinstance(target, stand_in.Attribute):
             name = f"{name}.{target.attribute}"
         count = self._names[name] = self._names.get(name, 0) + 1
-        target.name_in_code = name if count == 1 else f"{name} {count}"
+        target.explorer_name = name if count == 1 else f"{name} {count}"
 
 
 def name(target: Any) -> str:
     """What the program calls an object; its class in lower case if that is unknown."""
-    if isinstance(target, primitives.Thread):
-        return target.task.label if target.task else target.name
-    return str(getattr(target, "name_in_code", type(target).__name__.lower()))
+    if isinstance(target, threads.Thread):
+        return target.explorer_task.label if target.explorer_task else target.name
+    return str(getattr(target, "explorer_name", type(target).__name__.lower()))
 
 
 def described(task: Task, option: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bankkit.explorer import primitives
+from bankkit.explorer import primitives, threads
 from bankkit.explorer.locations import described, here, name
 from bankkit.explorer.schedule import End, Outcome, Schedule
 from bankkit.explorer.scheduler import Scheduler, Task
@@ -38,7 +38,7 @@ class Ending:
 
 def waits(task: Task) -> str:
     """Where a blocked task waits, and for what."""
-    if task.op is primitives.PAUSE and isinstance(task.target, primitives.Thread):
+    if task.op is primitives.PAUSE and isinstance(task.target, threads.Thread):
         return f"waits for {name(task.target)} to end"
     what = described(task, 0)
     if task.op is primitives.WAKE and not task.notified:
@@ -50,8 +50,8 @@ def waits(task: Task) -> str:
 
 def _holder(task: Task) -> Task | None:
     """The task that this one waits for, if any: the owner of a lock, or the thread it joins."""
-    if task.op is primitives.PAUSE and isinstance(task.target, primitives.Thread):
-        return task.target.task
+    if task.op is primitives.PAUSE and isinstance(task.target, threads.Thread):
+        return task.target.explorer_task
     needs_notification = task.op is primitives.WAKE and not task.notified
     if (
         task.op is None
@@ -86,7 +86,7 @@ def _deadlock(scheduler: Scheduler) -> str:
             return f"{each.label} waits for {name(each.target)}, which it holds itself."
         parts = [
             f"{one.label} waits for {name(one.target)}, held by {other.label}"
-            if not isinstance(one.target, primitives.Thread)
+            if not isinstance(one.target, threads.Thread)
             else f"{one.label} waits for {other.label} to end"
             for one, other in zip(cycle, [*cycle[1:], cycle[0]], strict=True)
         ]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 import threading as real
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, ClassVar
 
@@ -23,11 +23,13 @@ NO, YES, OTHERWISE = (), (0,), (1,)
 _codes = itertools.count(1)
 
 
-def _op(*words: str, **settings: Any) -> Op:
+def op(*words: str, **settings: Any) -> Op:
+    """A new kind of operation, with a phrase for each option and the settings of `Op`."""
     return Op(next(_codes), words, **settings)
 
 
-def _always(task: Task) -> tuple[int, ...]:
+def always(task: Task) -> tuple[int, ...]:
+    """The options of an operation that never waits."""
     return YES
 
 
@@ -56,19 +58,19 @@ def _if_notified_and_free_or_timeout(task: Task) -> tuple[int, ...]:
 
 
 def _if_positive(task: Task) -> tuple[int, ...]:
-    return YES if task.target.value else NO
+    return YES if task.target._value else NO
 
 
 def _if_positive_or_not(task: Task) -> tuple[int, ...]:
-    return YES if task.target.value else OTHERWISE
+    return YES if task.target._value else OTHERWISE
 
 
 def _if_available(task: Task) -> tuple[int, ...]:
-    return YES if task.target.is_available() else NO
+    return YES if task.target.explorer_available() else NO
 
 
 def _every_group(task: Task) -> range:
-    return range(len(task.target.groups(task.arg)) - 1, -1, -1)
+    return range(len(task.target.explorer_groups(task.arg)) - 1, -1, -1)
 
 
 def _every_alternative(task: Task) -> range:
@@ -76,79 +78,83 @@ def _every_alternative(task: Task) -> range:
 
 
 # An operation that no other thread can observe, such as to acquire an RLock again.
-STEP = _op("{}", options=_always, modes=(READ,))
+STEP = op("{}", options=always, modes=(READ,))
 
-ACQUIRE = _op("acquire {}", options=_if_free, waits=YES)
-TRY = _op("try {}: taken", "try {}: refused", options=_if_free_or_not, modes=(WRITE, READ))
-ACQUIRE_TIMED = _op(
+ACQUIRE = op("acquire {}", options=_if_free, waits=YES)
+TRY = op("try {}: taken", "try {}: refused", options=_if_free_or_not, modes=(WRITE, READ))
+ACQUIRE_TIMED = op(
     "acquire {}", "acquire {}: timed out",
     options=_if_free_or_not, modes=(WRITE, READ), fires=True,
 )  # fmt: skip
-RELEASE = _op("release {}", options=_always)
-LOCKED = _op("check whether {} is locked", options=_always, modes=(READ,))
+RELEASE = op("release {}", options=always)
+LOCKED = op("check whether {} is locked", options=always, modes=(READ,))
 
-WAIT = _op("wait on {}", options=_always)
-WAKE = _op("wake up on {}", options=_if_notified_and_free, waits=YES)
-WAKE_TIMED = _op(
+WAIT = op("wait on {}", options=always)
+WAKE = op("wake up on {}", options=_if_notified_and_free, waits=YES)
+WAKE_TIMED = op(
     "wake up on {}", "wait on {}: timed out",
     options=_if_notified_and_free_or_timeout, modes=(WRITE, READ), fires=True, waits=YES,
 )  # fmt: skip
-NOTIFY = _op("notify {}", options=_every_group)
-NOTIFY_ALL = _op("notify all on {}", options=_always)
+NOTIFY = op("notify {}", options=_every_group)
+NOTIFY_ALL = op("notify all on {}", options=always)
 
-TAKE = _op("acquire {}", options=_if_positive, waits=YES)
-TRY_TAKE = _op("try {}: taken", "try {}: refused", options=_if_positive_or_not, modes=(WRITE, READ))
-TAKE_TIMED = _op(
+TAKE = op("acquire {}", options=_if_positive, waits=YES)
+TRY_TAKE = op("try {}: taken", "try {}: refused", options=_if_positive_or_not, modes=(WRITE, READ))
+TAKE_TIMED = op(
     "acquire {}", "acquire {}: timed out",
     options=_if_positive_or_not, modes=(WRITE, READ), fires=True,
 )  # fmt: skip
-GIVE = _op("release {}", options=_always)
+GIVE = op("release {}", options=always)
 
-SET = _op("set {}", options=_always)
-CLEAR = _op("clear {}", options=_always)
-IS_SET = _op("check whether {} is set", options=_always, modes=(READ,))
-AWAIT = _op("wait for {}", options=_always, modes=(READ,))
-ARRIVE = _op("arrive at {}", options=_if_available, waits=YES)
-BREAK = _op("break {}", options=_if_available, waits=YES)
-TRIP = _op("trip {}", options=_always)
-PAUSE = _op("wait for {}", options=_never)
-PAUSE_TIMED = _op(
+SET = op("set {}", options=always)
+CLEAR = op("clear {}", options=always)
+IS_SET = op("check whether {} is set", options=always, modes=(READ,))
+AWAIT = op("wait for {}", options=always, modes=(READ,))
+ARRIVE = op("arrive at {}", options=_if_available, waits=YES)
+BREAK = op("break {}", options=_if_available, waits=YES)
+TRIP = op("trip {}", options=always)
+PAUSE = op("wait for {}", options=_never)
+PAUSE_TIMED = op(
     "wait for {}", "wait for {}: timed out",
     options=_timeout_only, modes=(READ, READ), fires=True,
 )  # fmt: skip
-PAUSE_AT_BARRIER = _op(
+PAUSE_AT_BARRIER = op(
     "wait for {}", "wait for {}: timed out, and break it",
-    options=lambda task: NO if task.target.acting else OTHERWISE,
+    options=lambda task: NO if task.target._explorer_acting else OTHERWISE,
     modes=(READ, WRITE), fires=True, waits=OTHERWISE,
 )  # fmt: skip
-JOIN_TIMED = _op(
+JOIN_TIMED = op(
     "join {}", "join {}: timed out",
-    options=lambda task: YES if task.target.is_done() else OTHERWISE,
+    options=lambda task: YES if task.target.explorer_done() else OTHERWISE,
     modes=(READ, READ), fires=True,
 )  # fmt: skip
-START = _op("start {}", options=_always)
-JOIN = _op("join {}", options=_always, modes=(READ,))
-IS_ALIVE = _op("check whether {} is alive", options=_always, modes=(READ,))
-SLEEP = _op("sleep", options=_always, modes=(READ,))
-LOAD = _op("read {}", options=_always, modes=(READ,))
-STORE = _op("write {}", options=_always)
-CALL = _op("call {}", options=_always)
-CHOOSE = _op("choose {}", options=_every_alternative)
-LINE = _op("run a line", options=_always)
+START = op("start {}", options=always)
+JOIN = op("join {}", options=always, modes=(READ,))
+IS_ALIVE = op("check whether {} is alive", options=always, modes=(READ,))
+YIELD = op("sleep", options=always, modes=(READ,))
+SLEEP = op("sleep", options=_timeout_only, modes=(READ, READ), fires=True)
+LIST_THREADS = op("list the threads", options=always, modes=(READ,))
+LOAD = op("read {}", options=always, modes=(READ,))
+STORE = op("write {}", options=always)
+CALL = op("call {}", options=always)
+CHOOSE = op("choose {}", options=_every_alternative)
+LINE = op("run a line", options=always)
 
 
 class Primitive:
-    """The base class. Each scheduler gets its own subclasses, whose objects belong to it."""
+    """The base class. Each scheduler gets its own subclasses, whose objects belong to it.
 
-    __slots__ = ("key", "name_in_code", "now")
-    _scheduler: ClassVar[Scheduler]
-    key: int
-    now: float
+    Programs subclass these classes. So whatever the real ones do not have is called `explorer…`.
+    """
+
+    _explorer: ClassVar[Scheduler]
+    explorer_key: int
+    explorer_now: float
 
     def __init__(self) -> None:
-        self._scheduler.register(self)
+        self._explorer.register(self)
 
-    def is_available(self) -> bool:
+    def explorer_available(self) -> bool:
         """Whether an operation that waits for this object is possible now."""
         return True
 
@@ -156,7 +162,6 @@ class Primitive:
 class Held(Primitive):
     """A primitive that a `with` block acquires and releases."""
 
-    __slots__ = ()
     release: Callable[..., None]
 
     def __exit__(
@@ -171,46 +176,43 @@ class Held(Primitive):
 class Lock(Held):
     """A lock that any thread may release, as in `threading`."""
 
-    __slots__ = ("owner",)
-
     def __init__(self) -> None:
         self.owner: Task | None = None
         """The task that acquired it."""
-        self._scheduler.register(self)
+        self._explorer.register(self)
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         """Wait for the lock; False if the timeout fired, or if it may not wait."""
-        scheduler = self._scheduler
+        scheduler = self._explorer
         if blocking and timeout == -1:
             scheduler.point(ACQUIRE, self)
         elif not _timed(blocking, timeout):
             if scheduler.point(TRY, self):
                 return False
-        elif scheduler.point(ACQUIRE_TIMED, self):
-            scheduler.let_time_pass(timeout)
+        elif scheduler.timed(ACQUIRE_TIMED, self, timeout):
             return False
         self.owner = scheduler.current
         return True
 
     def release(self) -> None:
         """Free the lock. Raises RuntimeError if it is free already."""
-        self._scheduler.point(RELEASE, self)
+        self._explorer.point(RELEASE, self)
         if self.owner is None:
             raise RuntimeError("release unlocked lock")
         self.owner = None
 
     def locked(self) -> bool:
         """Whether a thread holds the lock. To ask is a step."""
-        self._scheduler.point(LOCKED, self)
+        self._explorer.point(LOCKED, self)
         return self.owner is not None
 
     def __enter__(self) -> bool:
-        scheduler = self._scheduler
+        scheduler = self._explorer
         scheduler.point(ACQUIRE, self)
         self.owner = scheduler.current
         return True
 
-    def is_available(self) -> bool:
+    def explorer_available(self) -> bool:
         """Whether the lock is free."""
         return self.owner is None
 
@@ -227,22 +229,20 @@ class Lock(Held):
 
     def take_back(self, count: int) -> None:
         """Give the free lock to the present thread."""
-        self.owner = self._scheduler.current
+        self.owner = self._explorer.current
 
 
 class RLock(Held):
     """A lock that its owner may acquire again, and must release equally often."""
 
-    __slots__ = ("count", "owner")
-
     def __init__(self) -> None:
         self.owner: Task | None = None
         self.count = 0
-        self._scheduler.register(self)
+        self._explorer.register(self)
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         """Wait for the lock, unless this thread owns it; False as for `Lock`."""
-        scheduler = self._scheduler
+        scheduler = self._explorer
         if self.owner is scheduler.current:  # other threads can neither observe nor change this
             _timed(blocking, timeout)
             scheduler.point(STEP, None, "acquire {} again", self)
@@ -253,8 +253,7 @@ class RLock(Held):
         elif not _timed(blocking, timeout):
             if scheduler.point(TRY, self):
                 return False
-        elif scheduler.point(ACQUIRE_TIMED, self):
-            scheduler.let_time_pass(timeout)
+        elif scheduler.timed(ACQUIRE_TIMED, self, timeout):
             return False
         self.owner = scheduler.current
         self.count = 1
@@ -262,7 +261,7 @@ class RLock(Held):
 
     def release(self) -> None:
         """Undo one `acquire`. Raises RuntimeError in a thread that does not own the lock."""
-        scheduler = self._scheduler
+        scheduler = self._explorer
         if self.owner is not scheduler.current:
             raise RuntimeError("cannot release un-acquired lock")
         if self.count > 1:
@@ -276,13 +275,13 @@ class RLock(Held):
     def __enter__(self) -> bool:
         return self.acquire()
 
-    def is_available(self) -> bool:
+    def explorer_available(self) -> bool:
         """Whether no thread owns the lock."""
         return self.owner is None
 
     def is_mine(self) -> bool:
         """Whether the present thread owns the lock."""
-        return self.owner is self._scheduler.current
+        return self.owner is self._explorer.current
 
     def give_up(self) -> int:
         """Free the lock; return how often its owner had acquired it."""
@@ -291,8 +290,21 @@ class RLock(Held):
 
     def take_back(self, count: int) -> None:
         """Give the free lock to the present thread, acquired `count` times."""
-        self.owner = self._scheduler.current
+        self.owner = self._explorer.current
         self.count = count
+
+    # The real module keeps these names for a Condition. A program's own class may use them.
+
+    def _is_owned(self) -> bool:
+        return self.is_mine()
+
+    def _release_save(self) -> int:
+        self._explorer.point(RELEASE, self)
+        return self.give_up()
+
+    def _acquire_restore(self, count: int) -> None:
+        self._explorer.point(ACQUIRE, self)
+        self.take_back(count)
 
 
 class Condition(Held):
@@ -301,15 +313,14 @@ class Condition(Held):
     So `notify` may choose a waiter that has timed out, and the others miss the notification.
     """
 
-    __slots__ = ("_lock", "_waiters", "acquire", "release")
-
     def __init__(self, lock: Any = None) -> None:
-        scheduler = self._scheduler
+        scheduler = self._explorer
         if lock is None:
             lock = scheduler.family["RLock"]()
         elif not isinstance(lock, Lock | RLock):
-            raise TypeError(
-                f"This Condition needs a Lock or RLock of the same `threading`, not {lock!r}."
+            scheduler.refuse(
+                f"A Condition needs a Lock or RLock of the same `threading`, not {lock!r}. If a "
+                f"module made this lock, name the module in `patch=`."
             )
         self._lock: Lock | RLock = lock
         self._waiters: list[Task] = []
@@ -322,7 +333,7 @@ class Condition(Held):
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for a notification; False if the timeout fired. RuntimeError without the lock."""
-        scheduler = self._scheduler
+        scheduler = self._explorer
         me = scheduler.current
         lock = self._lock
         scheduler.point(WAIT, lock, self)
@@ -335,10 +346,9 @@ class Condition(Held):
             scheduler.point(WAKE, lock, self)
             lock.take_back(count)
             return True
-        if timeout > 0 and scheduler.point(WAKE_TIMED, lock, self, self) == 0:
+        if timeout > 0 and not scheduler.timed(WAKE_TIMED, lock, timeout, self, self):
             lock.take_back(count)
             return True
-        scheduler.let_time_pass(timeout)
         scheduler.point(ACQUIRE, lock)
         lock.take_back(count)
         if me in self._waiters:
@@ -347,7 +357,7 @@ class Condition(Held):
 
     def wait_for(self, predicate: Callable[[], Any], timeout: float | None = None) -> Any:
         """Wait until the predicate holds or the time is over; return the predicate's last value."""
-        me = self._scheduler.current
+        me = self._explorer.current
         end = math.inf if timeout is None else me.now + timeout
         result = predicate()
         while not result:
@@ -359,149 +369,144 @@ class Condition(Held):
 
     def notify(self, n: int = 1) -> None:
         """Wake n waiters that the scheduler chooses. Raises RuntimeError without the lock."""
-        option = self._scheduler.point(NOTIFY, self, n)
-        self._check()
-        for task in self.groups(n)[option]:
+        option = self._explorer.point(NOTIFY, self, n)
+        self._explorer_check()
+        for task in self.explorer_groups(n)[option]:
             self._waiters.remove(task)
-            self._wake(task)
+            self._explorer_wake(task)
 
     def notify_all(self) -> None:
         """Wake every waiter. Raises RuntimeError without the lock."""
-        self._scheduler.point(NOTIFY_ALL, self)
-        self._check()
+        self._explorer.point(NOTIFY_ALL, self)
+        self._explorer_check()
         for task in self._waiters:
-            self._wake(task)
+            self._explorer_wake(task)
         self._waiters.clear()
 
-    def groups(self, n: int) -> list[tuple[Task, ...]]:
+    def explorer_groups(self, n: int) -> list[tuple[Task, ...]]:
         """The groups of waiters that `notify(n)` can wake."""
         return list(itertools.combinations(self._waiters, min(n, len(self._waiters))))
 
-    def _check(self) -> None:
+    def _explorer_check(self) -> None:
         # Another thread may acquire and release a Lock meanwhile, but not an RLock.
         lock = self._lock
         if isinstance(lock, Lock):
-            self._scheduler.also.append((lock.key, READ, lock.is_available()))
+            self._explorer.also.append((lock.explorer_key, READ, lock.explorer_available()))
         if not lock.is_mine():
             raise RuntimeError("cannot notify on un-acquired lock")
 
-    def _wake(self, task: Task) -> None:
+    def _explorer_wake(self, task: Task) -> None:
         if task.op is WAKE or task.op is WAKE_TIMED:  # otherwise its timeout has fired
-            self._scheduler.notify(task)
+            self._explorer.notify(task)
 
     notifyAll = notify_all  # the real module keeps this old name
+
+    def _is_owned(self) -> bool:
+        return self._lock.is_mine()
 
 
 class Semaphore(Held):
     """A counter of permits: `acquire` waits while it is 0."""
 
-    __slots__ = ("value",)
-
     def __init__(self, value: int = 1) -> None:
         if value < 0:
             raise ValueError("semaphore initial value must be >= 0")
-        self.value = value
-        self._scheduler.register(self)
+        self._value = value
+        self._explorer.register(self)
 
     def acquire(self, blocking: bool = True, timeout: float | None = None) -> bool:
         """Take a permit; False if the timeout fired, or if none is left and it may not wait."""
         if not blocking and timeout is not None:
             raise ValueError("can't specify timeout for non-blocking acquire")
-        scheduler = self._scheduler
+        scheduler = self._explorer
         if blocking and timeout is None:
             scheduler.point(TAKE, self)
         elif not blocking or timeout is None or timeout <= 0:
             if scheduler.point(TRY_TAKE, self):
                 return False
-        elif scheduler.point(TAKE_TIMED, self):
-            scheduler.let_time_pass(timeout)
+        elif scheduler.timed(TAKE_TIMED, self, timeout):
             return False
-        self.value -= 1
+        self._value -= 1
         return True
 
     def release(self, n: int = 1) -> None:
         """Return n permits. Raises ValueError if n < 1."""
         if n < 1:
             raise ValueError("n must be one or more")
-        self._scheduler.point(GIVE, self)
-        self.value += n
+        self._explorer.point(GIVE, self)
+        self._value += n
 
     def __enter__(self) -> bool:
         return self.acquire()
 
-    def is_available(self) -> bool:
+    def explorer_available(self) -> bool:
         """Whether a permit is left."""
-        return self.value > 0
+        return self._value > 0
 
 
 class BoundedSemaphore(Semaphore):
     """A semaphore whose value never exceeds its initial value."""
 
-    __slots__ = ("_bound",)
-
     def __init__(self, value: int = 1) -> None:
         super().__init__(value)
-        self._bound = value
+        self._initial_value = value
 
     def release(self, n: int = 1) -> None:
         """Return n permits. Raises ValueError if n < 1 or if there would be too many permits."""
         if n < 1:
             raise ValueError("n must be one or more")
-        self._scheduler.point(GIVE, self)
-        if self.value + n > self._bound:
+        self._explorer.point(GIVE, self)
+        if self._value + n > self._initial_value:
             raise ValueError("Semaphore released too many times")
-        self.value += n
+        self._value += n
 
 
 class Event(Primitive):
     """As in CPython, `set` releases every waiter, even if the event is cleared right after."""
 
-    __slots__ = ("_set", "_waiters")
-
     def __init__(self) -> None:
-        self._set = False
-        self._waiters: list[Task] = []
-        self._scheduler.register(self)
+        self._flag = False
+        self._explorer_waiters: list[Task] = []
+        self._explorer.register(self)
 
     def is_set(self) -> bool:
         """Whether the event is set. To ask is a step."""
-        self._scheduler.point(IS_SET, self)
-        return self._set
+        self._explorer.point(IS_SET, self)
+        return self._flag
 
     isSet = is_set  # the real module keeps this old name
 
     def set(self) -> None:
         """Set the event and release its waiters."""
-        self._scheduler.point(SET, self)
-        self._set = True
-        for task in self._waiters:
-            self._scheduler.let_go(task)
-        self._waiters.clear()
+        self._explorer.point(SET, self)
+        self._flag = True
+        for task in self._explorer_waiters:
+            self._explorer.let_go(task)
+        self._explorer_waiters.clear()
 
     def clear(self) -> None:
         """Make later calls of `wait` wait again."""
-        self._scheduler.point(CLEAR, self)
-        self._set = False
+        self._explorer.point(CLEAR, self)
+        self._flag = False
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the event is set; False if the timeout fired first."""
-        scheduler = self._scheduler
+        scheduler = self._explorer
         scheduler.point(AWAIT, self)
-        if self._set or (timeout is not None and timeout <= 0):
-            return self._set
+        if self._flag or (timeout is not None and timeout <= 0):
+            return self._flag
         me = scheduler.current
-        self._waiters.append(me)
-        if scheduler.pause(PAUSE if timeout is None else PAUSE_TIMED, self):
-            self._waiters.remove(me)
-            scheduler.let_time_pass(timeout or 0.0)
+        self._explorer_waiters.append(me)
+        if timeout is None:
+            scheduler.pause(PAUSE, self)
+        elif scheduler.pause_for(PAUSE_TIMED, self, timeout):
+            self._explorer_waiters.remove(me)
             return False
         return True
 
 
 class Barrier(Primitive):
     """Threads wait here until `parties` of them have arrived; then the last one runs `action`."""
-
-    __slots__ = ("_action", "_broken", "_timeout", "_waiters", "acting", "parties")
 
     def __init__(
         self,
@@ -514,199 +519,93 @@ class Barrier(Primitive):
         self.parties = parties
         self._action = action
         self._timeout = timeout
-        self._broken = False
-        self.acting = False
+        self._explorer_broken = False
+        self._explorer_acting = False
         """Whether the action is running. A thread that arrives now belongs to the next round."""
-        self._waiters: list[tuple[Task, list[BaseException]]] = []
-        self._scheduler.register(self)
+        self._explorer_waiters: list[tuple[Task, list[BaseException]]] = []
+        self._explorer.register(self)
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait for the other parties; return the order of arrival, from 0 to parties - 1.
 
         Raises BrokenBarrierError if the barrier is broken, or breaks because a timeout fires.
         """
-        scheduler = self._scheduler
+        scheduler = self._explorer
         limit = self._timeout if timeout is None else timeout
         scheduler.point(ARRIVE, self)
-        if self._broken:
+        if self._explorer_broken:
             raise real.BrokenBarrierError
-        index = len(self._waiters)
+        index = len(self._explorer_waiters)
         if index + 1 == self.parties:
             if self._action is not None:
-                self._act(self._action)
-            self._let_go(broken=False)
+                self._explorer_act(self._action)
+            self._explorer_let_go(broken=False)
             return index
         refusals: list[BaseException] = []
         me = scheduler.current
-        self._waiters.append((me, refusals))
-        if scheduler.pause(PAUSE if limit is None else PAUSE_AT_BARRIER, self):
-            scheduler.let_time_pass(limit or 0.0)
-            self._waiters = [waiter for waiter in self._waiters if waiter[0] is not me]
+        self._explorer_waiters.append((me, refusals))
+        if limit is None:
+            scheduler.pause(PAUSE, self)
+        elif scheduler.pause_for(PAUSE_AT_BARRIER, self, limit):
+            self._explorer_waiters = [each for each in self._explorer_waiters if each[0] is not me]
             self._break()
             raise real.BrokenBarrierError
         if refusals:
             raise refusals[0]
         return index
 
-    def _act(self, action: Callable[[], object]) -> None:
-        scheduler = self._scheduler
+    def _explorer_act(self, action: Callable[[], object]) -> None:
+        scheduler = self._explorer
         before = scheduler.steps
-        self.acting = True
+        self._explorer_acting = True
         try:
             try:
                 action()
             finally:
                 if scheduler.steps != before:  # others have run, and may wait for the end of it
                     scheduler.point(TRIP, self)
-                self.acting = False
+                self._explorer_acting = False
         except BaseException:
             self._break()
             raise
 
-    def is_available(self) -> bool:
+    def explorer_available(self) -> bool:
         """Whether no action is running."""
-        return not self.acting
+        return not self._explorer_acting
 
     def reset(self) -> None:
         """Raise BrokenBarrierError in the waiting threads, and make the barrier usable again."""
-        self._scheduler.point(BREAK, self)
-        self._let_go(broken=True)
-        self._broken = False
+        self._explorer.point(BREAK, self)
+        self._explorer_let_go(broken=True)
+        self._explorer_broken = False
 
     def abort(self) -> None:
         """Break the barrier: its present and later waiters get BrokenBarrierError."""
-        self._scheduler.point(BREAK, self)
+        self._explorer.point(BREAK, self)
         self._break()
 
     @property
     def n_waiting(self) -> int:
         """How many threads wait now. To ask is a step."""
-        self._scheduler.point(LOAD, self)
-        return len(self._waiters)
+        self._explorer.point(LOAD, self)
+        return len(self._explorer_waiters)
 
     @property
     def broken(self) -> bool:
         """Whether the barrier is broken. To ask is a step."""
-        self._scheduler.point(LOAD, self)
-        return self._broken
+        self._explorer.point(LOAD, self)
+        return self._explorer_broken
 
     def _break(self) -> None:
-        self._broken = True
-        self._let_go(broken=True)
+        self._explorer_broken = True
+        self._explorer_let_go(broken=True)
 
-    def _let_go(self, *, broken: bool) -> None:
-        for task, refusals in self._waiters:
+    def _explorer_let_go(self, *, broken: bool) -> None:
+        for task, refusals in self._explorer_waiters:
             if broken:
                 refusals.append(real.BrokenBarrierError())
-            self._scheduler.let_go(task)
-        self._waiters = []
-
-
-class Thread(Primitive):
-    """A virtual thread. Subclasses may override `run`."""
-
-    def __init__(
-        self,
-        group: None = None,
-        target: Callable[..., object] | None = None,
-        name: str | None = None,
-        args: Iterable[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-        *,
-        daemon: bool | None = None,
-    ) -> None:
-        self._target = target
-        self._args = tuple(args)
-        self._kwargs = dict(kwargs or {})
-        self.name = str(name or getattr(target, "__name__", None) or type(self).__name__)
-        self.daemon = self._scheduler.current.daemon if daemon is None else daemon
-        self.task: Task | None = None
-        self._starter: Task | None = None
-        self._scheduler.register(self)
-
-    def __repr__(self) -> str:
-        return f"<Thread {self.name}>"
-
-    @property
-    def ident(self) -> int | None:
-        """The start order plus 1; the main thread has 1. None before the start."""
-        return None if self.task is None else self.task.index + 1
-
-    native_id = ident
-
-    def start(self) -> None:
-        """Have `run` called in a new virtual thread. Raises RuntimeError the second time."""
-        scheduler = self._scheduler
-        me = scheduler.current
-        if self.task is not None or self.key >> 20 != me.key:  # made by another thread
-            scheduler.point(START, self)
-        else:
-            scheduler.also.append((self.key, WRITE, True))
-        if self.task is not None:
-            raise RuntimeError("threads can only be started once")
-        if scheduler.depth:  # otherwise it has started for everybody
-            self._starter = me
-        self.task = task = scheduler.admit(self.run, self, self.name, self.daemon)
-        task.key = self.key
-        task.base = self.key << 20
-
-    def run(self) -> None:
-        """Call the target with its arguments."""
-        if self._target is not None:
-            self._target(*self._args, **self._kwargs)
-
-    def join(self, timeout: float | None = None) -> None:
-        """Wait until the thread ends or the timeout fires.
-
-        Raises RuntimeError before the start of the thread, and in the thread itself.
-        """
-        scheduler = self._scheduler
-        me = scheduler.current
-        if self.task is me:
-            raise RuntimeError("cannot join current thread")
-        timed_out = 0
-        if timeout is not None:
-            timed_out = scheduler.point(JOIN_TIMED if timeout > 0 else IS_ALIVE, self)
-        elif self.task is None or self._starter not in (None, me):  # it may start only later
-            scheduler.point(JOIN, self)
-        task = self.task
-        if task is None:
-            raise RuntimeError("cannot join thread before it is started")
-        if timeout is not None:
-            scheduler.let_time_pass(timeout if timed_out else 0)
-            scheduler.catch_up_with(task)
-            return
-        if not task.done:
-            task.joiners.append(me)
-            scheduler.pause(PAUSE, self)
-            return
-        scheduler.wait_for_end(task)
-
-    def is_alive(self) -> bool:
-        """Whether the thread has started and not ended. To ask is a step."""
-        self._scheduler.point(IS_ALIVE, self)
-        if self.task is not None:
-            self._scheduler.catch_up_with(self.task)
-        return self.task is not None and not self.task.done
-
-    def is_done(self) -> bool:
-        """Whether the thread has ended, or not started; this is not a step."""
-        return self.task is None or self.task.done
-
-
-class MainThread(Thread):
-    """The thread that `current_thread()` returns in the scenario's own function."""
-
-    def __init__(self, task: Task) -> None:
-        maker = self._scheduler.current
-        made = maker.made
-        super().__init__(name="main", daemon=False)
-        maker.made = made  # which thread asks for this object first must not change other keys
-        self.key = task.key
-        self.task = task
-
-
-FAMILY = (Lock, RLock, Condition, Semaphore, BoundedSemaphore, Event, Barrier, Thread, MainThread)
+            self._explorer.let_go(task)
+        self._explorer_waiters = []
 
 
 def _timed(blocking: bool, timeout: float) -> bool:
@@ -720,3 +619,8 @@ def _timed(blocking: bool, timeout: float) -> bool:
     if timeout > real.TIMEOUT_MAX:
         raise OverflowError("timeout value is too large")
     return timeout != 0
+
+
+FAMILY: tuple[type[Primitive], ...] = (
+    Lock, RLock, Condition, Semaphore, BoundedSemaphore, Event, Barrier,
+)  # fmt: skip

@@ -8,16 +8,17 @@ from collections.abc import Iterable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
-from types import ModuleType
 from typing import Literal
 
 from greenlet import getcurrent, greenlet
 
-from bankkit.explorer.laboratory import Laboratory, Scenario, ScenarioError
+from bankkit.explorer.errors import ScenarioError
+from bankkit.explorer.laboratory import Laboratory, Scenario, Timing
 from bankkit.explorer.locations import Location, NamingScheduler, described, here, stack
 from bankkit.explorer.outcomes import Ending, waits
+from bankkit.explorer.patching import Patch
 from bankkit.explorer.schedule import Move, Outcome, Schedule
-from bankkit.explorer.scheduler import Scheduler
+from bankkit.explorer.scheduler import Scheduler, Task
 from bankkit.explorer.strategies.depth_first import Bound, DepthFirst, Step
 
 
@@ -25,9 +26,10 @@ def replay(
     scenario: Scenario,
     schedule: Schedule,
     *,
-    patch: Iterable[ModuleType] = (),
+    patch: Patch = (),
     lines: Iterable[object] = (),
     steps: int = 10_000,
+    timing: Timing = "any",
 ) -> Outcome:
     """Run one schedule that `explore` found, and return how it ended.
 
@@ -37,9 +39,9 @@ def replay(
     """
     with (
         closing(NamingScheduler(limit=steps)) as scheduler,
-        Laboratory(scenario, patch, lines, scheduler=scheduler) as laboratory,
+        Laboratory(scenario, patch, lines, scheduler=scheduler, timing=timing) as laboratory,
     ):
-        given = Given(scheduler, schedule.moves)
+        given = Given(scheduler, schedule.moves, schedule.threads)
         laboratory.run(given)
         return _outcome(given)
 
@@ -55,9 +57,12 @@ def _outcome(given: Given) -> Outcome:
 class Given(DepthFirst):
     """Follows a recorded schedule; after its last move it continues without preemptions."""
 
-    def __init__(self, scheduler: Scheduler, moves: Sequence[Move]) -> None:
+    def __init__(
+        self, scheduler: Scheduler, moves: Sequence[Move], threads: Sequence[str] = ()
+    ) -> None:
         super().__init__(scheduler, Bound())
         self._moves = moves
+        self._starts = {name: index for index, name in enumerate(threads)}
         self.made: list[Move] = []
         """The moves of this run so far."""
 
@@ -69,7 +74,7 @@ class Given(DepthFirst):
             found = [
                 choice
                 for choice in choices
-                if choice.task.label == move.thread and choice.option == move.option
+                if self._is(choice.task, move.thread) and choice.option == move.option
             ]
             if not found or move.does not in ("", described(found[0].task, move.option)):
                 self.diverged = (
@@ -87,6 +92,15 @@ class Given(DepthFirst):
         self.made.append(move_of(choice))
         return choice.unbounded([])
 
+    def _is(self, task: Task, name: str) -> bool:
+        """Whether this is the thread of this name, or the one that was started in its place.
+
+        A program may number its threads for as long as it runs.
+        """
+        if any(each.label == name for each in self.scheduler.tasks):
+            return task.label == name
+        return self._starts.get(name) == task.index
+
     def pick(self, choices: list[Step]) -> Step | None:
         """The choice to continue with after the last given move; None stops the run."""
         return choices[-1]
@@ -96,7 +110,7 @@ class Given(DepthFirst):
 
     def _difference(self, move: Move) -> str:
         for task in self.scheduler.tasks:
-            if task.label == move.thread:
+            if self._is(task, move.thread):
                 if task.op is None:
                     break
                 now = described(task, min(move.option, len(task.op.words) - 1))
@@ -160,17 +174,20 @@ class Run:
         scenario: Scenario,
         schedule: Schedule | None = None,
         *,
-        patch: Iterable[ModuleType] = (),
+        patch: Patch = (),
         lines: Iterable[object] = (),
         steps: int = 10_000,
+        timing: Timing = "any",
     ) -> None:
-        self._settings = scenario, tuple(patch), tuple(lines), steps
+        if not isinstance(patch, str):
+            patch = tuple(patch)
+        self._settings = scenario, patch, tuple(lines), steps, timing
         self._open(schedule.moves if schedule else ())
 
     def _open(self, moves: Sequence[Move]) -> None:
-        scenario, patch, lines, steps = self._settings
+        scenario, patch, lines, steps, timing = self._settings
         scheduler = NamingScheduler(limit=steps)
-        self._laboratory = Laboratory(scenario, patch, lines, scheduler=scheduler)
+        self._laboratory = Laboratory(scenario, patch, lines, scheduler=scheduler, timing=timing)
         self._driven = _Driven(scheduler, moves)
         self._outcome: Outcome | None = None
         self._made_in = threading.get_ident()

@@ -23,11 +23,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import copy_context
+from sys import getrefcount
+from threading import ExceptHookArgs
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from greenlet import getcurrent, greenlet
 
+from bankkit.explorer.errors import NotInSchedule, ScenarioError, Unsupported
 from bankkit.explorer.unwinding import Abandoned, Insistence, keep_forever
 
 READ, WRITE = 0, 1
@@ -80,8 +84,9 @@ class Task:
     """The scheduler's record of a virtual thread. The next schedule uses the same tasks again."""
 
     __slots__ = (
-        "arg", "base", "daemon", "done", "greenlet", "index", "joiners", "key", "label", "last",
-        "made", "notified", "now", "op", "option", "other", "past", "target", "thread", "work",
+        "arg", "base", "daemon", "done", "due", "greenlet", "index", "joiners", "key", "label",
+        "last", "made", "notified", "now", "op", "option", "other", "past", "target", "thread",
+        "work",
     )  # fmt: skip
 
     def __init__(self, index: int) -> None:
@@ -120,6 +125,8 @@ class Task:
         """How many objects it has made."""
         self.now = 0.0
         """Its clock, in seconds of virtual time."""
+        self.due = 0.0
+        """When the timeout of its operation fires, on the same clock."""
 
     def reset(self, work: Callable[[], Any], thread: Any, label: str, daemon: bool) -> None:
         """Prepare for another thread. Attributes not set here are set before they are read."""
@@ -157,6 +164,8 @@ class Scheduler:
         """The most steps of one schedule; the strategy enforces it."""
         self.steps = 0
         """Counts the operations of all schedules, so that the watchdog sees progress."""
+        self.schedule = 0
+        """The number of the present schedule."""
         self.decide: Callable[[], Task | None] = _outside
         self.tasks: list[Task] = []
         self.depth = 0
@@ -181,6 +190,20 @@ class Scheduler:
         """The scenario's exception in this schedule, and the thread that raised it."""
         self.raised: BaseException | None = None
         """An exception that is not the scenario's: KeyboardInterrupt, or a scheduler's error."""
+        self.living = 0
+        """How many threads have not ended, without daemon threads."""
+        self.end = 0
+        """The depth at which the last of them ended."""
+        self.excepthook: Callable[[Any], object] | None = None
+        """What the scenario has set as `threading.excepthook` in this schedule."""
+        self.unreducible = ""
+        """Which operation of the scenario has effects that no reduction knows of; empty if none."""
+        self.ordered = False
+        """Whether timeouts fire in the order in which they are due."""
+        self.clock = 0.0
+        """When the latest timeout fired, if they fire in order."""
+        self._registered: list[Any] = []
+        """The objects of the present schedule."""
         self.is_unwinding = False
         """Whether the schedule is over and its threads are being unwound."""
         self.insistence = Insistence()
@@ -207,6 +230,11 @@ class Scheduler:
         return self.is_running and getcurrent() is not self._hub.greenlet
 
     @property
+    def is_over(self) -> bool:
+        """Whether the schedule is over, so that its threads only unwind."""
+        return self.is_unwinding
+
+    @property
     def outer_frame(self) -> FrameType | None:
         """The frame of the code that called `run`, while a virtual thread has the turn."""
         hub = self._hub.greenlet
@@ -228,10 +256,17 @@ class Scheduler:
         self.only = None
         self.late = self.nested = False
         self._read_at.clear()
+        self.schedule += 1
+        self.living = 0
+        self.excepthook = None
+        self.clock = 0.0
         self._labels.clear()
+        self._retire()
         self._hub.greenlet = getcurrent()
         self.decide = strategy.decide
         main = self.admit(work, None, "main", False)
+        main.greenlet = self._idle.pop() if self._idle else greenlet(self._work)
+        main.greenlet.gr_context = copy_context()  # the other threads start with an empty one
         main.key = 1
         main.base = 1 << 20
         self.eager.clear()
@@ -335,6 +370,8 @@ class Scheduler:
         self.tasks.append(task)
         if not self.is_unwinding:
             self.eager.append(task)
+        if not daemon:
+            self.living += 1
         return task
 
     def point(self, op: Op, target: Any, arg: Any = None, other: Any = None) -> int:
@@ -362,11 +399,13 @@ class Scheduler:
             self._switch(chosen or self._hub)
         if self.late and target is not None:
             used = target if other is None or not me.option else other
-            now = max(me.now, used.now)
+            now = max(me.now, used.explorer_now)
             if op.mode(me.option) == READ:  # reads commute, so none may delay another
-                self._read_at[used.key] = max(now, self._read_at.get(used.key, 0.0))
+                self._read_at[used.explorer_key] = max(
+                    now, self._read_at.get(used.explorer_key, 0.0)
+                )
             else:
-                used.now = now = max(now, self._read_at.get(used.key, 0.0))
+                used.explorer_now = now = max(now, self._read_at.get(used.explorer_key, 0.0))
             me.now = now
         return me.option
 
@@ -395,6 +434,11 @@ class Scheduler:
         self.current.notified = False
         return self.point(op, target, arg)
 
+    def pause_for(self, op: Op, target: Any, seconds: float) -> bool:
+        """Like `timed`, for a wait that ends by a call of `let_go` or by its timeout."""
+        self.current.notified = False
+        return self.timed(op, target, seconds)
+
     def let_go(self, task: Task) -> None:
         """End the task's `pause`: it continues before any other thread makes a step."""
         self.notify(task)
@@ -411,7 +455,9 @@ class Scheduler:
             task.now = max(task.now, me.now)
         if task.op is not None and task.op.fires:
             used = task.target if task.other is None else task.other
-            self.rescued.append((task.index, used.key, task.op.mode(1), 1 in task.op.waits))
+            self.rescued.append(
+                (task.index, used.explorer_key, task.op.mode(1), 1 in task.op.waits)
+            )
 
     def wait_for_end(self, task: Task) -> None:
         """Record that the present thread's next step happens after the end of this task."""
@@ -424,6 +470,21 @@ class Scheduler:
         if self.late and task.done:
             self.current.now = max(self.current.now, task.now)
 
+    def timed(
+        self, op: Op, target: Any, seconds: float, arg: Any = None, other: Any = None
+    ) -> bool:
+        """Like `point`, for an operation whose option 1 is a timeout; whether that has fired."""
+        me = self.current
+        if self.ordered:
+            me.now = max(me.now, self.clock)
+            me.due = me.now + seconds
+        if not self.point(op, target, arg, other):
+            return False
+        if self.ordered:
+            self.clock = me.due
+        self.let_time_pass(seconds)
+        return True
+
     def let_time_pass(self, seconds: float) -> None:
         """Advance the present thread's clock."""
         if seconds > 0:
@@ -434,8 +495,21 @@ class Scheduler:
         """Give a new object a key that does not depend on the steps of unrelated threads."""
         me = self.current
         me.made += 1
-        target.key = me.base + me.made
-        target.now = me.now
+        target.explorer_key = me.base + me.made
+        target.explorer_now = me.now
+        self._registered.append(target)
+
+    def refuse(self, reason: str) -> NoReturn:
+        """End the search with `Unsupported`, even if the scenario catches every exception."""
+        self.stop(Unsupported(reason))
+        raise Abandoned
+
+    def _retire(self) -> None:
+        """Make the objects of the last schedule unusable, if the scenario has kept them."""
+        for target in self._registered:
+            if getrefcount(target) > _UNSHARED and hasattr(target, "_explorer"):
+                target._explorer = _FINISHED
+        self._registered.clear()
 
     # A worker greenlet that has finished a task is used for another: to create one costs more.
 
@@ -461,10 +535,16 @@ class Scheduler:
             except Abandoned:
                 self.current = self._hub
                 return
+            except ScenarioError as error:
+                self.raised = self.raised or error
             except (SystemExit, Exception) as error:
                 if self.is_unwinding:
                     return
                 if not isinstance(error, SystemExit):  # SystemExit only ends its thread
+                    hook = None if task is self.tasks[0] else self.excepthook
+                    if hook is not None and not isinstance(task.work, _Hook):
+                        task.work = _Hook(hook, task.thread, error)
+                        continue  # the thread goes on with the hook
                     self.failure = task, error
             except BaseException as error:
                 if self.is_unwinding:
@@ -474,12 +554,18 @@ class Scheduler:
                 return
             task.done = True
             task.op = None
+            if not task.daemon:
+                self.living -= 1
+                self.end = self.depth
             if self.failure is None and self.raised is None:
                 try:
                     chosen = self._after(task)
                 except BaseException as error:
                     self.raised = error
-            self._idle.append(getcurrent())
+            worker = getcurrent()
+            if worker.gr_context is not None:  # the next thread starts with an empty one
+                worker.gr_context = None
+            self._idle.append(worker)
             task.greenlet = None
             self._switch(chosen or self._hub)
 
@@ -491,7 +577,44 @@ class Scheduler:
 
 
 def _outside() -> Task | None:
-    raise RuntimeError("This object belongs to a schedule that is not running.")
+    raise NotInSchedule("This object belongs to a schedule that is not running.")
+
+
+class _Hook:
+    """The scenario's `excepthook`, about to be called with the exception that ended a thread."""
+
+    def __init__(self, hook: Callable[[Any], object], thread: Any, error: BaseException) -> None:
+        self._hook = hook
+        self._args = ExceptHookArgs((type(error), error, error.__traceback__, thread))
+
+    def __call__(self) -> None:
+        self._hook(self._args)
+
+
+class _Finished:
+    """What objects of an earlier schedule have in place of their scheduler."""
+
+    is_running = False
+    current = Task(-2)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise NotInSchedule(
+            "The scenario uses a primitive of an earlier schedule, so that schedule is not running "
+            "any more. Make the primitive in the scenario, or where its module is imported."
+        )
+
+
+_FINISHED = _Finished()
+
+
+def _references(targets: list[Any]) -> int:
+    """What `getrefcount` gives in `Scheduler._retire` for an object that nobody else has."""
+    for target in targets:
+        return getrefcount(target)
+    return 0
+
+
+_UNSHARED = _references([object()])
 
 
 def _abandoned() -> Task | None:

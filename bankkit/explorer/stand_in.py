@@ -1,15 +1,14 @@
-"""The stand-ins for `threading` and `time` that scenarios and patched modules use."""
+"""The stand-in for `threading` that scenarios and patched modules use."""
 
 from __future__ import annotations
 
 import threading as real
-import time as real_time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from types import MemberDescriptorType, ModuleType
+from collections.abc import Callable, Iterator
+from types import MemberDescriptorType
 from typing import Any, TypeVar, cast
 
-from bankkit.explorer import primitives
+from bankkit.explorer import primitives, queues, threads
+from bankkit.explorer.local import Local
 from bankkit.explorer.scheduler import Scheduler, Task
 
 T = TypeVar("T")
@@ -19,21 +18,27 @@ class Threading:
     """Stands in for the module `threading`, with additions for scenarios.
 
     `shared` and `track` make accesses of plain attributes steps, so that other threads can run
-    between them; `points` does so for method calls; `choose` leaves a choice to the scheduler. If
-    only the real module has an attribute, AttributeError is raised.
+    between them; `points` does so for method calls; `choose` leaves a choice to the scheduler. What
+    only the real module has cannot be explored: a scenario that uses it ends with `Unsupported`.
     """
 
     TIMEOUT_MAX = real.TIMEOUT_MAX
     ThreadError = real.ThreadError
     BrokenBarrierError = real.BrokenBarrierError
+    ExceptHookArgs = real.ExceptHookArgs
 
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
-        for base in primitives.FAMILY:
-            scheduler.family[base.__name__] = type(
-                base.__name__, (base,), {"_scheduler": scheduler, "__doc__": base.__doc__}
-            )
         family = scheduler.family
+        for base in (*threads.FAMILY, queues.SimpleQueue):
+            parents = [
+                family[each.__name__] for each in base.__mro__[1:] if each.__name__ in family
+            ]
+            family[base.__name__] = type(
+                base.__name__,
+                (base, *parents[:1]),
+                {"_explorer": scheduler, "__doc__": base.__doc__, "__module__": base.__module__},
+            )
         self.Lock = family["Lock"]
         self.RLock = family["RLock"]
         self.Condition = family["Condition"]
@@ -42,13 +47,18 @@ class Threading:
         self.Event = family["Event"]
         self.Barrier = family["Barrier"]
         self.Thread = family["Thread"]
-        self.local = type("local", (Local,), {"_scheduler": scheduler})
+        self.Timer = family["Timer"]
+        self.local = type("local", (Local,), {"__slots__": (), "_explorer": scheduler})
 
     def get_ident(self) -> int:
         """The present virtual thread's start order plus 1; the main thread has 1."""
         return self._scheduler.current.index + 1
 
     get_native_id = get_ident
+
+    def stack_size(self, size: int = 0) -> int:
+        """Does nothing: virtual threads have no stack of their own. Returns 0."""
+        return 0
 
     def current_thread(self) -> Any:
         """The present virtual thread's `Thread`."""
@@ -62,6 +72,67 @@ class Threading:
         if task.thread is None:
             task.thread = self._scheduler.family["MainThread"](task)
         return task.thread
+
+    def enumerate(self) -> list[Any]:
+        """The threads that have started and not ended. To ask is a step.
+
+        A search then runs without reduction, because every start and every end matters.
+        """
+        scheduler = self._scheduler
+        scheduler.point(primitives.LIST_THREADS, None)
+        scheduler.unreducible = "the scenario lists all threads that are alive"
+        return [self._thread(task) for task in scheduler.tasks if not task.done]
+
+    def active_count(self) -> int:
+        """The number of threads that have started and not ended; see `enumerate`."""
+        return len(self.enumerate())
+
+    @property
+    def excepthook(self) -> Callable[[Any], object]:
+        """What handles the exceptions that end threads: by default, they end the schedule.
+
+        A scenario may set it. Then these exceptions do not count as bugs.
+        """
+        return self._scheduler.excepthook or self._fail
+
+    @excepthook.setter
+    def excepthook(self, hook: Callable[[Any], object]) -> None:
+        self._scheduler.excepthook = None if hook == self._fail else hook
+
+    def _fail(self, args: Any) -> None:
+        raise args.exc_value
+
+    __excepthook__ = _fail
+
+    def settrace(self, func: object) -> None:
+        """Accepts None only: tracing does not survive the switches between virtual threads."""
+        if func is not None:
+            self._scheduler.refuse("`threading.settrace` is not supported by the explorer.")
+
+    def setprofile(self, func: object) -> None:
+        """Accepts None only, like `settrace`."""
+        if func is not None:
+            self._scheduler.refuse("`threading.setprofile` is not supported by the explorer.")
+
+    def gettrace(self) -> None:
+        """None: no trace function is set."""
+
+    getprofile = gettrace
+
+    def currentThread(self) -> Any:
+        """The old name of `current_thread`."""
+        return self.current_thread()
+
+    def activeCount(self) -> int:
+        """The old name of `active_count`."""
+        return self.active_count()
+
+    def __getattr__(self, name: str) -> Any:
+        if hasattr(real, name) and self._scheduler.is_running:
+            self._scheduler.refuse(
+                f"The scenario uses `threading.{name}`, for which the explorer has no stand-in."
+            )
+        raise AttributeError(f"The explorer's `threading` has no attribute {name!r}.")
 
     # Additions to the real module.
 
@@ -121,117 +192,6 @@ class Threading:
         return cast(T, PointProxy(self._scheduler, thing, frozenset(methods)))
 
 
-class Time:
-    """Stands in for the module `time`, with the scheduler's virtual clock, which starts at 0."""
-
-    def __init__(self, scheduler: Scheduler) -> None:
-        self._scheduler = scheduler
-
-    def monotonic(self) -> float:
-        """The present thread's virtual time, in seconds."""
-        return self._scheduler.current.now
-
-    time = perf_counter = monotonic
-
-    def monotonic_ns(self) -> int:
-        """The present thread's virtual time, in nanoseconds."""
-        return round(self.monotonic() * 1e9)
-
-    time_ns = perf_counter_ns = monotonic_ns
-
-    def sleep(self, seconds: float) -> None:
-        """Advance the present thread's clock, in one step. Raises ValueError below 0."""
-        if seconds < 0:
-            raise ValueError("sleep length must be non-negative")
-        self._scheduler.point(primitives.SLEEP, None)
-        self._scheduler.let_time_pass(seconds)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(real_time, name)
-
-
-@contextmanager
-def patched(
-    modules: Iterable[ModuleType], threading: Threading, scheduler: Scheduler
-) -> Iterator[None]:
-    """Replace `threading` and `time`, and their members, in these modules while the block runs.
-
-    This replaces the attributes of each module, under any name. References that a module has stored
-    elsewhere, in a default argument or a base class, stay real.
-    """
-    time = Time(scheduler)
-    stand_ins: dict[int, Any] = {id(real): threading, id(real_time): time}
-    for module, stand_in, names in (
-        (real, threading, _REAL_THREADING),
-        (real_time, time, _REAL_TIME),
-    ):
-        stand_ins |= {id(getattr(module, name)): getattr(stand_in, name) for name in names}
-    before: list[tuple[ModuleType, str, Any]] = []
-    try:
-        for module in modules:
-            for name, value in list(vars(module).items()):
-                if id(value) in stand_ins:
-                    before.append((module, name, value))
-                    setattr(module, name, stand_ins[id(value)])
-        yield
-    finally:
-        for module, name, value in before:
-            setattr(module, name, value)
-
-
-_REAL_THREADING = (
-    "Lock", "RLock", "Condition", "Semaphore", "BoundedSemaphore", "Event", "Barrier", "Thread",
-    "local", "get_ident", "get_native_id", "current_thread", "main_thread",
-)  # fmt: skip
-_REAL_TIME = (
-    "monotonic", "monotonic_ns", "time", "time_ns", "perf_counter", "perf_counter_ns", "sleep",
-)  # fmt: skip
-
-
-class Local:
-    """Like `threading.local`: each virtual thread has its own attributes."""
-
-    _scheduler: Scheduler
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> Local:
-        """Prepare the present thread's attributes; each other thread gets its own on first use."""
-        self = object.__new__(cls)
-        object.__setattr__(self, "_made_with", (args, kwargs))
-        object.__setattr__(self, "_of_task", {cls._scheduler.current.index: {}})
-        return self
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
-
-    def __getattribute__(self, name: str) -> Any:
-        if name.startswith("__") and name != "__dict__":
-            return object.__getattribute__(self, name)
-        own = _own(self)
-        if name == "__dict__":
-            return own
-        return own[name] if name in own else object.__getattribute__(self, name)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        _own(self)[name] = value
-
-    def __delattr__(self, name: str) -> None:
-        try:
-            del _own(self)[name]
-        except KeyError:
-            raise AttributeError(name) from None
-
-
-def _own(local: Local) -> dict[str, Any]:
-    """The present thread's attributes. The `__init__` of a subclass runs once for each thread."""
-    of_task = object.__getattribute__(local, "_of_task")
-    index = type(local)._scheduler.current.index
-    if index not in of_task:
-        of_task[index] = {}
-        args, kwargs = object.__getattribute__(local, "_made_with")
-        local.__init__(*args, **kwargs)  # type: ignore[misc]
-    own: dict[str, Any] = of_task[index]
-    return own
-
-
 class _Shared:
     def __init__(self, attributes: dict[str, Any]) -> None:
         self.__dict__.update(attributes)
@@ -251,9 +211,9 @@ def _attributes(thing: object) -> Iterator[str]:
 class Attribute:
     """One attribute of a tracked object, as the target of operations."""
 
-    __slots__ = ("attribute", "key", "name_in_code", "now")
-    key: int
-    now: float
+    __slots__ = ("attribute", "explorer_key", "explorer_name", "explorer_now")
+    explorer_key: int
+    explorer_now: float
 
     def __init__(self, attribute: str) -> None:
         self.attribute = attribute
@@ -309,8 +269,8 @@ class PointProxy:
     They are steps on `target`, which the scheduler knows; by default, on this object.
     """
 
-    key: int
-    now: float
+    explorer_key: int
+    explorer_now: float
 
     def __init__(
         self,

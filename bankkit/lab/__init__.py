@@ -36,8 +36,9 @@ import importlib.util
 if importlib.util.find_spec("ipywidgets") is None:
     raise ImportError("bankkit.lab needs ipywidgets: pip install 'bankkit[lab]'")
 
+from bankkit.explorer.errors import ScenarioError, Unsupported
 from bankkit.explorer.exploration import Result, explore
-from bankkit.explorer.laboratory import Diverged, ScenarioError, Stuck
+from bankkit.explorer.laboratory import Diverged, Stuck
 from bankkit.explorer.replay_run import Run, replay
 from bankkit.explorer.schedule import Outcome, Schedule
 from bankkit.lab.course.course import Course, Record
@@ -105,6 +106,7 @@ __all__ = [
     "Schedule",
     "Stepper",
     "Stuck",
+    "Unsupported",
     "Wrong",
     "after_read",
     "answer",

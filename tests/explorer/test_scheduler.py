@@ -246,7 +246,7 @@ def test_who_sees_the_end_of_a_thread_is_no_earlier_than_it(by: str) -> None:
             ended = not thread.is_alive()
         else:
             thread.join(None if by == "join" else 10.0)
-            ended = thread.is_done()
+            ended = thread.explorer_done()
         if ended:
             seen.append(module.monotonic())
 

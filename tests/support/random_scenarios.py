@@ -119,7 +119,7 @@ class _World:
                 if self.workers[which].is_alive():
                     data.value += 1
             case "join for a while":
-                if which and self.workers[0].task is not None:
+                if which and self.workers[0].explorer_task is not None:
                     self._join(self.workers[0])
             case "choose":
                 if self.choose(2, "heads or tails"):

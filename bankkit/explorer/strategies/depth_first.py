@@ -25,6 +25,10 @@ from bankkit.explorer.outcomes import Ending
 from bankkit.explorer.scheduler import Op, Scheduler, Task
 from bankkit.explorer.text import counted
 
+AFTERLIFE = 10
+"""How many steps daemon threads may make when the other threads have ended, and Python ends. Some,
+because they may not be stopped at once; few, because some of them never end."""
+
 
 @dataclass(frozen=True, slots=True)
 class Bound:
@@ -91,8 +95,8 @@ class Step:
         task = self.task
         target = task.target if not self.option or task.other is None else task.other
         # Without a target, the step uses no shared object, and `other` only describes it.
-        self.key = 0 if target is None or task.target is None else target.key
-        self.available = not isinstance(target, primitives.Primitive) or target.is_available()
+        self.key = 0 if target is None or task.target is None else target.explorer_key
+        self.available = not isinstance(target, primitives.Primitive) or target.explorer_available()
 
     def unbounded(self, left: list[Step]) -> Step:
         """Return this step, ready for the path of a search without a bound."""
@@ -202,6 +206,8 @@ class DepthFirst:
                 f"loop"
             )
             return []
+        if not scheduler.living and depth >= scheduler.end + AFTERLIFE:
+            return []
         path = self.path
         if scheduler.only is not None:
             task = scheduler.only
@@ -221,7 +227,10 @@ class DepthFirst:
                         mine.append(choice)
                     else:
                         others.append(choice)
-        if timeouts:
+        if timeouts and scheduler.living:
+            if scheduler.ordered:
+                first = min(choice.task.due for choice in timeouts)
+                timeouts = [choice for choice in timeouts if choice.task.due == first]
             others = self._with_timeouts(timeouts, others, bool(mine or others))
         if mine:
             if not others:

@@ -190,7 +190,7 @@ class SourceDpor(DepthFirst):
                 and not op.options(task)
                 and (op not in _WAKES or task.notified)
             ):
-                key = task.target.key
+                key = task.target.explorer_key
                 self._reverse(number, task.index, self._clock(task), [(key, WRITE)], key)
 
     def _reverse(

@@ -49,8 +49,8 @@ class RedisPoints:
     `may_expire`, the explorer chooses whether it expires.
     """
 
-    key: int
-    now: float
+    explorer_key: int
+    explorer_now: float
 
     def __init__(self, redis: Redis, threading: Threading) -> None:
         self._redis = redis
@@ -63,7 +63,7 @@ class RedisPoints:
         self._expired: set[str] = set()
         """Wake-list prefixes of the locks whose holder has expired since their last script."""
         self._scheduler.register(self)
-        self.name_in_code = "redis"
+        self.explorer_name = "redis"
 
     def execute_command(self, *command: Any) -> Any:
         """Record a step, send the command to Redis, and return the answer."""
