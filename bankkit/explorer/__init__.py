@@ -22,6 +22,7 @@ The explorer needs greenlet and nothing else of bankkit. The docstring of
 `strategies`.
 """
 
+from bankkit.explorer.certificate import Certificate
 from bankkit.explorer.exploration import Result, explore
 from bankkit.explorer.laboratory import Diverged, ScenarioError, Stuck
 from bankkit.explorer.replay_run import Run, replay
@@ -30,6 +31,7 @@ from bankkit.explorer.strategies.depth_first import Bound
 
 __all__ = [
     "Bound",
+    "Certificate",
     "Diverged",
     "Move",
     "Outcome",

@@ -28,6 +28,11 @@ with `lines=`, also at every line of the named code. The explorer does not see a
 attributes. If several threads use one without a lock, `reduction` may skip a schedule that differs
 only in the order of these accesses: track the attribute, or name its code. A search with a bound
 notices such sharing if it meets it, says so, and runs every schedule; one without a bound cannot.
+
+An `ok` comes with a certificate: the threads, their steps, and what they have in common. If the
+search could not see something that matters (a real thread or lock, a coroutine that never ran,
+plain data that two threads change without a lock, threads with nothing in common), the verdict is
+`unknown`, and `doubts` says what was not looked at and how to look.
 """
 
 from __future__ import annotations
@@ -37,8 +42,9 @@ from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Literal
+from typing import Any, Literal
 
+from bankkit.explorer.certificate import Certificate
 from bankkit.explorer.laboratory import Found, Laboratory, Limits, Scenario
 from bankkit.explorer.replay_run import replay
 from bankkit.explorer.schedule import Outcome, Schedule
@@ -47,6 +53,7 @@ from bankkit.explorer.strategies.bounded import BoundedSearch
 from bankkit.explorer.strategies.depth_first import Bound, DepthFirst
 from bankkit.explorer.strategies.dpor import SourceDpor
 from bankkit.explorer.strategies.pct import Pct
+from bankkit.explorer.survey import survey
 from bankkit.explorer.text import counted
 
 MINIMISING_SECONDS = 5.0
@@ -59,16 +66,24 @@ class Result:
 
     verdict: Literal["ok", "bug", "unknown"]
     """`ok`: every schedule within the bound was run; with `reduction`, one of each trace.
-    `bug`: one of them fails. `unknown`: a limit was reached before all were run."""
+    `bug`: one of them fails. `unknown`: a limit was reached before all were run, or the scenario
+    does something that the explorer does not see. Then all that ran may have shown nothing."""
     bound: Bound
     schedules: int
     """How many schedules were run, including those that were stopped early."""
     seconds: float
     bug: Outcome | None = None
     limit: str = ""
-    """Why the verdict is `unknown`."""
+    """Which limit was reached, if one was; the verdict is `unknown` then."""
     unreduced: str = ""
     """Why the search stopped using `reduction`: which state threads share unseen. Usually empty."""
+    certificate: Certificate | None = None
+    """What the threads had in common, and what was not looked at; None with a bug."""
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What was not looked at, and how to look. If there is any, the verdict is not `ok`."""
+        return self.certificate.doubts if self.certificate is not None else ()
 
     def __str__(self) -> str:
         ran = counted(self.schedules, "schedule")
@@ -77,8 +92,10 @@ class Result:
         if self.verdict == "ok":
             note = f" Run without reduction: {self.unreduced}." if self.unreduced else ""
             ok = f"ok: every schedule with {self.bound} ends well ({ran}, {self.seconds:.1f} s)."
-            return ok + note
-        return f"unknown: {self.limit} ({ran} with {self.bound} ended well)."
+            return f"{ok}{note} {self.certificate}."
+        why = [self.limit] if self.limit else []
+        why += [f"not everything was looked at: {doubt}" for doubt in self.doubts]
+        return f"unknown: {'; '.join(why)} ({ran} with {self.bound} ended well)."
 
 
 def explore(
@@ -117,6 +134,7 @@ def explore(
     that cannot be steps. Off the main thread, a real wait is noticed only when it ends.
     """
     started = time.monotonic()
+    patch, lines = tuple(patch), tuple(lines)
     bound = Bound(preemptions, timeouts)
     limits = Limits(schedules, started + seconds)
     shortest: Schedule | None = None
@@ -135,18 +153,31 @@ def explore(
                 found = laboratory.find(DepthFirst(scheduler, bound), limits)
         else:
             raise ValueError(f"strategy must be 'exhaustive' or 'pct', not {strategy!r}.")
-        if found is not None:
-            shortest = _shortened(laboratory, found, timeouts)
+    certificate = None
+    if found is None:
+        certificate, found = survey(
+            scenario, bound, scheduler.doubts, patch=patch, lines=lines, steps=steps
+        )
+    if found is not None:
+        shortest = _shortened(found, scenario, timeouts, patch=patch, lines=lines, steps=steps)
     bug = None
     if shortest is not None:
         bug = replay(scenario, shortest, patch=patch, lines=lines, steps=steps)
     verdict: Literal["ok", "bug", "unknown"] = "ok"
     if bug is not None:
         verdict = "bug"
-    elif limits.reached:
+        certificate = None
+    elif limits.reached or (certificate is not None and certificate.doubts):
         verdict = "unknown"
     return Result(
-        verdict, bound, limits.ran, time.monotonic() - started, bug, limits.reached, unreduced
+        verdict,
+        bound,
+        limits.ran,
+        time.monotonic() - started,
+        bug,
+        limits.reached,
+        unreduced,
+        certificate,
     )
 
 
@@ -156,8 +187,17 @@ def _search(scheduler: Scheduler, bound: Bound, reduction: bool) -> DepthFirst:
     return SourceDpor(scheduler) if bound == Bound() else BoundedSearch(scheduler, bound)
 
 
-def _shortened(laboratory: Laboratory, found: Found, timeouts: int | None) -> Schedule:
+def _shortened(found: Found, scenario: Scenario, timeouts: int | None, **settings: Any) -> Schedule:
     """A schedule that fails in the same way with the fewest preemptions, then the fewest steps."""
+    steps = settings.pop("steps")
+    with (
+        closing(Scheduler(limit=steps)) as scheduler,
+        Laboratory(scenario, **settings, scheduler=scheduler) as laboratory,
+    ):
+        return _shortest(laboratory, found, timeouts)
+
+
+def _shortest(laboratory: Laboratory, found: Found, timeouts: int | None) -> Schedule:
     limits = Limits(1_000_000, time.monotonic() + MINIMISING_SECONDS)
 
     def look_for(preemptions: int, steps: int | None) -> Found | None:

@@ -10,16 +10,19 @@ from functools import partial
 from types import FrameType, ModuleType
 from typing import Any
 
+from bankkit.explorer.containers import PREFIX
 from bankkit.explorer.endable import Endable
 from bankkit.explorer.instrument import instrumented
 from bankkit.explorer.locations import locations_of
 from bankkit.explorer.outcomes import Ending
+from bankkit.explorer.outsiders import outsiders_noticed
 from bankkit.explorer.schedule import Move, Schedule
 from bankkit.explorer.scheduler import Abandoned, Scheduler
 from bankkit.explorer.stall import stalls_ended
 from bankkit.explorer.stand_in import Threading, patched
 from bankkit.explorer.strategies.depth_first import DepthFirst
 from bankkit.explorer.strategies.pct import Pct
+from bankkit.explorer.tracking import NotTrackable
 
 Scenario = Callable[[Any], object]
 
@@ -96,6 +99,7 @@ class Laboratory:
     def __enter__(self) -> Laboratory:
         with ExitStack() as stack:
             stack.enter_context(stalls_ended(self.scheduler, PATIENCE, self._stuck, self._watched))
+            stack.enter_context(outsiders_noticed(self.scheduler))
             stack.enter_context(patched(self._patch, self._threading, self.scheduler))
             stack.enter_context(instrumented(self._lines, self.scheduler))
             self._prepared = stack.pop_all()
@@ -120,6 +124,7 @@ class Laboratory:
         strategy.begin()
         scheduler = self.scheduler
         scheduler.run(self._work, strategy)
+        self._refuse()
         if strategy.diverged:
             raise Diverged(strategy.diverged)
         if scheduler.depth < strategy.fixed:
@@ -128,8 +133,22 @@ class Laboratory:
                 f"in an earlier run of the same schedule it continued."
             )
 
-    def _work(self) -> None:
-        self._scenario(self._threading)
+    def _refuse(self) -> None:
+        """Raise ScenarioError if the scenario failed because of what tracking cannot do."""
+        if self.scheduler.failure is None:
+            return
+        error = self.scheduler.failure[1]
+        if isinstance(error, NotTrackable):
+            raise ScenarioError(str(error)) from error
+        if isinstance(error, TypeError) and PREFIX in str(error):
+            raise ScenarioError(
+                f"{error}. Code that is written in C needs the real container: give it a copy, "
+                f"such as `list(items)`, or do not track the attribute that holds it."
+            ) from error
+
+    def _work(self) -> object:
+        self._threading.tracker.begin()
+        return self._scenario(self._threading)
 
     def find(
         self,

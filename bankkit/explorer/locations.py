@@ -13,12 +13,9 @@ from typing import Any
 
 from greenlet import getcurrent
 
-from bankkit.explorer import primitives, scheduler, stand_in
+from bankkit.explorer import primitives, tracking
 from bankkit.explorer.scheduler import Scheduler, Task
 
-_OURS = frozenset(
-    module.__file__ for module in (scheduler, primitives, stand_in, sys.modules[__name__])
-)
 _PACKAGES = {__package__, f"{__package__}.strategies"}
 _ASSIGNMENT = re.compile(r"(?:\w+\.)*(\w+)\s*(?::[^=]+)?=[^=]")
 
@@ -55,9 +52,13 @@ def locations_of(frame: FrameType | None) -> Iterator[Location]:
     """The program's own calls, from a frame outwards."""
     while frame is not None:
         code = frame.f_code
-        if code.co_filename not in _OURS and frame.f_globals.get("__package__") not in _PACKAGES:
+        if not _is_ours(frame):
             yield Location(code.co_filename, code.co_name, frame.f_lineno)
         frame = frame.f_back
+
+
+def _is_ours(frame: FrameType) -> bool:
+    return frame.f_globals.get("__package__") in _PACKAGES
 
 
 def here(task: Task) -> str:
@@ -81,7 +82,7 @@ class NamingScheduler(Scheduler):
         if self.current.index == 0 and self.current.made == 1:
             self._names.clear()
         frame: FrameType | None = sys._getframe(1)
-        while frame is not None and frame.f_code.co_filename in _OURS:
+        while frame is not None and _is_ours(frame):
             frame = frame.f_back
         line = linecache.getline(frame.f_code.co_filename, frame.f_lineno) if frame else ""
         found = _ASSIGNMENT.match(line.strip())
@@ -89,7 +90,7 @@ class NamingScheduler(Scheduler):
         name = found[1].strip("_") if found else kind.lower()
         if isinstance(target, primitives.Lock | primitives.RLock) and "Condition(" in line:
             name = f"{name}'s lock"
-        if isinstance(target, stand_in.Attribute):
+        if isinstance(target, tracking.Attribute):
             name = f"{name}.{target.attribute}"
         count = self._names[name] = self._names.get(name, 0) + 1
         target.name_in_code = name if count == 1 else f"{name} {count}"
@@ -114,6 +115,8 @@ def described(task: Task, option: int) -> str:
         return f"call {name(target)}.{arg}"
     if op is primitives.LINE:
         return str(arg)
+    if op is primitives.LOOK or op is primitives.CHANGE:
+        return str(arg).format(name(target))
     if isinstance(arg, primitives.Condition):
         target = arg
     return op.phrase(option, name(target))

@@ -120,6 +120,9 @@ IS_ALIVE = _op("check whether {} is alive", options=_always, modes=(READ,))
 SLEEP = _op("sleep", options=_always, modes=(READ,))
 LOAD = _op("read {}", options=_always, modes=(READ,))
 STORE = _op("write {}", options=_always)
+LOAD_CHANGING = _op("read {}", options=_always)
+LOOK = _op("read {}", options=_always, modes=(READ,))
+CHANGE = _op("change {}", options=_always)
 CALL = _op("call {}", options=_always)
 CHOOSE = _op("choose {}", options=_every_alternative)
 LINE = _op("line {}", options=_always)
@@ -609,10 +612,9 @@ class Thread(Primitive):
         task.key = self.key
         task.base = self.key << 20
 
-    def run(self) -> None:
-        """Call the target with its arguments."""
-        if self._target is not None:
-            self._target(*self._args, **self._kwargs)
+    def run(self) -> object:
+        """Call the target with its arguments; return what it returns, so that it can be checked."""
+        return None if self._target is None else self._target(*self._args, **self._kwargs)
 
     def join(self, timeout: float | None = None) -> None:
         """Wait until the thread ends or the timeout fires.

@@ -20,11 +20,13 @@ the order of unrelated operations give the same times.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
+from threading import get_ident
 from types import FrameType
 from typing import Any, Protocol
 
+from greenlet import error as GreenletError
 from greenlet import getcurrent, greenlet
 
 READ, WRITE = 0, 1
@@ -170,9 +172,16 @@ class Scheduler:
         """The scenario's exception in this schedule, and the thread that raised it."""
         self.raised: BaseException | None = None
         """An exception that is not the scenario's: KeyboardInterrupt, or a scheduler's error."""
+        self.doubts: dict[str, None] = {}
+        """What was not looked at in any schedule so far, in sentences: these are the keys."""
+        self.trusted: list[Any] = []
+        """The objects of this schedule whose code is not looked at, by the scenario's wish."""
+        self.at_close: list[Callable[[], object]] = []
+        """Called by `close`."""
         self._spare: list[Task] = []
         self._idle: list[greenlet] = []
         self._labels: dict[str, int] = {}
+        self._os_thread = get_ident()
         self._hub = Task(-1)
         self.current = self._hub
         self.family: dict[str, type[Any]] = {}
@@ -200,11 +209,13 @@ class Scheduler:
         self.eager.clear()
         self.ended.clear()
         self.rescued.clear()
+        self.trusted.clear()
         self.only = None
         self.late = False
         self.failure = self.raised = None
         self._labels.clear()
         self._hub.greenlet = getcurrent()
+        self._os_thread = get_ident()
         self.decide = strategy.decide
         main = self.admit(work, None, "main", False)
         main.key = 1
@@ -246,6 +257,8 @@ class Scheduler:
 
     def close(self) -> None:
         """End the worker greenlets. No schedule can run after this."""
+        for clean_up in self.at_close:
+            clean_up()
         while self._idle:
             self._idle.pop().throw()
 
@@ -350,6 +363,16 @@ class Scheduler:
         target.key = me.base + me.made
         target.now = me.now
 
+    def refuse_other_os_threads(self) -> None:
+        """Raise RuntimeError in any other OS thread than the one that runs the schedule."""
+        if get_ident() == self._os_thread:
+            return
+        self.doubts[
+            "a real thread used an object of the explorer's `threading`, and the order of its "
+            "steps was not varied: start threads with the `threading` that the scenario is given"
+        ] = None
+        raise RuntimeError("This object belongs to the explorer; a real thread cannot use it.")
+
     # A worker greenlet that has finished a task is used for another: to create one costs more.
 
     def _switch(self, task: Task) -> None:
@@ -363,14 +386,18 @@ class Scheduler:
                 # next one, they would reach the recursion limit, so the hub starts them all.
                 worker = self._hub.greenlet
         assert worker is not None
-        worker.switch()
+        try:
+            worker.switch()
+        except GreenletError:
+            self.refuse_other_os_threads()
+            raise
 
     def _work(self) -> None:
         while True:
             task = self.current
             chosen: Task | None = None
             try:
-                task.work()
+                self._note_returned(task, task.work())
             except Abandoned:
                 self.current = self._hub
                 return
@@ -379,6 +406,11 @@ class Scheduler:
                     return
                 if not isinstance(error, SystemExit):  # SystemExit only ends its thread
                     self.failure = task, error
+                else:
+                    self.doubts[
+                        f"thread {task.label} called sys.exit, and what it would have done after "
+                        f"that was not looked at: return from the function instead"
+                    ] = None
             except BaseException as error:
                 self.raised = error
             task.done = True
@@ -391,6 +423,19 @@ class Scheduler:
             self._idle.append(getcurrent())
             task.greenlet = None
             self._switch(chosen or self._hub)
+
+    def _note_returned(self, task: Task, returned: Any) -> None:
+        """Note if the work was only prepared: a coroutine or a generator has not run any of it."""
+        if returned is None:
+            return
+        if hasattr(type(returned), "__await__") or isinstance(returned, Generator | AsyncGenerator):
+            kind = type(returned).__name__.replace("_", " ")
+            self.doubts[
+                f"the function of thread {task.label} returned a {kind}, and none of its code ran: "
+                f"give the explorer a plain function"
+            ] = None
+            if hasattr(returned, "close"):
+                returned.close()
 
     def _after(self, task: Task) -> Task | None:
         for joiner in task.joiners:
