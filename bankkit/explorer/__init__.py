@@ -22,6 +22,7 @@ The explorer needs greenlet and nothing else of bankkit. The docstring of
 `strategies`.
 """
 
+from bankkit.explorer.certificate import Certificate
 from bankkit.explorer.decorator import BrokenSchedule, NotExplored, explored
 from bankkit.explorer.errors import ScenarioError, Unsupported
 from bankkit.explorer.exploration import Result, explore
@@ -33,6 +34,7 @@ from bankkit.explorer.strategies.depth_first import Bound
 __all__ = [
     "Bound",
     "BrokenSchedule",
+    "Certificate",
     "Diverged",
     "Move",
     "NotExplored",

@@ -28,6 +28,11 @@ with `lines=`, also at every access of the named code. The explorer does not see
 attributes. If several threads use one without a lock, `reduction` may skip a schedule that differs
 only in the order of these accesses: track the attribute, or name its code. A search with a bound
 notices such sharing if it meets it, says so, and runs every schedule; one without a bound cannot.
+
+An `ok` comes with a certificate: the threads, their steps, and what they have in common. If the
+search could not see something that matters (a real thread or lock, a coroutine that never ran,
+plain data that two threads change without a lock, threads with nothing in common), the verdict is
+`unknown`, and `doubts` says what was not looked at and how to look.
 """
 
 from __future__ import annotations
@@ -36,8 +41,9 @@ import time
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+from bankkit.explorer.certificate import Certificate
 from bankkit.explorer.laboratory import Found, Laboratory, Limits, Scenario, Timing
 from bankkit.explorer.patching import Patch
 from bankkit.explorer.replay_run import replay
@@ -47,6 +53,7 @@ from bankkit.explorer.strategies.bounded import BoundedSearch
 from bankkit.explorer.strategies.depth_first import Bound, DepthFirst
 from bankkit.explorer.strategies.dpor import SourceDpor
 from bankkit.explorer.strategies.pct import Pct
+from bankkit.explorer.survey import survey
 from bankkit.explorer.text import counted
 
 MINIMISING_SECONDS = 5.0
@@ -59,18 +66,26 @@ class Result:
 
     verdict: Literal["ok", "bug", "unknown"]
     """`ok`: every schedule within the bound was run; with `reduction`, one of each trace.
-    `bug`: one of them fails. `unknown`: a limit was reached before all were run."""
+    `bug`: one of them fails. `unknown`: a limit was reached before all were run, or the scenario
+    does something that the explorer does not see. Then all that ran may have shown nothing."""
     bound: Bound
     schedules: int
     """How many schedules were run, including those that were stopped early."""
     seconds: float
     bug: Outcome | None = None
     limit: str = ""
-    """Why the verdict is `unknown`."""
+    """Which limit was reached, if one was; the verdict is `unknown` then."""
     unreduced: str = ""
     """Why the search stopped using `reduction`: which state threads share unseen. Usually empty."""
     timing: Timing = "any"
     """Which timeouts could fire: any, or always the one that is due first."""
+    certificate: Certificate | None = None
+    """What the threads had in common, and what was not looked at; None with a bug."""
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What was not looked at, and how to look. If there is any, the verdict is not `ok`."""
+        return self.certificate.doubts if self.certificate is not None else ()
 
     def __str__(self) -> str:
         ran = counted(self.schedules, "schedule")
@@ -79,8 +94,10 @@ class Result:
         if self.verdict == "ok":
             note = f" Run without reduction: {self.unreduced}." if self.unreduced else ""
             ok = f"ok: every schedule with {self.bound} ends well ({ran}, {self.seconds:.1f} s)."
-            return ok + note
-        return f"unknown: {self.limit} ({ran} with {self.bound} ended well)."
+            return f"{ok}{note} {self.certificate}."
+        why = [self.limit] if self.limit else []
+        why += [f"not everything was looked at: {doubt}" for doubt in self.doubts]
+        return f"unknown: {'; '.join(why)} ({ran} with {self.bound} ended well)."
 
 
 def explore(
@@ -128,13 +145,22 @@ def explore(
     noticed only when it ends.
     """
     started = time.monotonic()
+    settings: dict[str, Any] = {
+        "patch": patch if isinstance(patch, str) else tuple(patch),
+        "lines": tuple(lines),
+        "steps": steps,
+        "timing": timing,
+    }
     bound = Bound(preemptions, timeouts)
     limits = Limits(schedules, started + seconds)
     shortest: Schedule | None = None
+    certificate: Certificate | None = None
     unreduced = ""
     with (
         closing(Scheduler(limit=steps)) as scheduler,
-        Laboratory(scenario, patch, lines, scheduler=scheduler, timing=timing) as laboratory,
+        Laboratory(
+            scenario, settings["patch"], settings["lines"], scheduler=scheduler, timing=timing
+        ) as laboratory,
     ):
         if strategy == "pct":
             found = laboratory.find(Pct(scheduler, bound, depth, seed), limits)
@@ -148,16 +174,19 @@ def explore(
                 found = laboratory.find(DepthFirst(scheduler, bound), limits)
         else:
             raise ValueError(f"strategy must be 'exhaustive' or 'pct', not {strategy!r}.")
-        if found is not None:
-            until = min(time.monotonic() + MINIMISING_SECONDS, limits.deadline + 0.5)
-            shortest = _shortened(laboratory, found, timeouts, until)
+    if found is None:
+        certificate, found = survey(scenario, bound, scheduler.doubts, **settings)
+    if found is not None:
+        until = min(time.monotonic() + MINIMISING_SECONDS, limits.deadline + 0.5)
+        shortest = _shortened(found, scenario, timeouts, until, **settings)
     bug = None
     if shortest is not None:
-        bug = replay(scenario, shortest, patch=patch, lines=lines, steps=steps, timing=timing)
+        bug = replay(scenario, shortest, **settings)
     verdict: Literal["ok", "bug", "unknown"] = "ok"
     if bug is not None:
         verdict = "bug"
-    elif limits.reached:
+        certificate = None
+    elif limits.reached or (certificate is not None and certificate.doubts):
         verdict = "unknown"
     return Result(
         verdict,
@@ -168,6 +197,7 @@ def explore(
         limits.reached,
         unreduced,
         timing,
+        certificate,
     )
 
 
@@ -178,9 +208,18 @@ def _search(scheduler: Scheduler, bound: Bound, reduction: bool) -> DepthFirst:
 
 
 def _shortened(
-    laboratory: Laboratory, found: Found, timeouts: int | None, until: float
+    found: Found, scenario: Scenario, timeouts: int | None, until: float, **settings: Any
 ) -> Schedule:
     """A schedule that fails in the same way with the fewest preemptions, then the fewest steps."""
+    steps = settings.pop("steps")
+    with (
+        closing(Scheduler(limit=steps)) as scheduler,
+        Laboratory(scenario, **settings, scheduler=scheduler) as laboratory,
+    ):
+        return _shortest(laboratory, found, timeouts, until)
+
+
+def _shortest(laboratory: Laboratory, found: Found, timeouts: int | None, until: float) -> Schedule:
     limits = Limits(1_000_000, until)
 
     def look_for(preemptions: int, steps: int | None) -> Found | None:

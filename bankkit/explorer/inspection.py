@@ -16,11 +16,12 @@ from types import FrameType
 from typing import Any
 
 from bankkit.explorer import primitives
+from bankkit.explorer.containers import plain
 from bankkit.explorer.locations import Location, locations_of, name
 from bankkit.explorer.outcomes import waits
 from bankkit.explorer.replay_run import Run
 from bankkit.explorer.scheduler import Task
-from bankkit.explorer.stand_in import _Shared, _Tracked
+from bankkit.explorer.tracking import Shared, tracked_attributes
 
 LONGEST = 90
 """The most characters, or elements, shown of a value."""
@@ -176,6 +177,7 @@ def safe_repr(value: object) -> str | None:
 
 def _safe_repr(value: object, containers: tuple[int, ...] = ()) -> str | None:
     """The whole text. `containers` has the ids of what the value is in; a cycle becomes `…`."""
+    value = plain(value)
     if value is None or isinstance(value, bool | int | float | str | bytes):
         return repr(value)
     if id(value) in containers:
@@ -198,7 +200,7 @@ def _safe_repr(value: object, containers: tuple[int, ...] = ()) -> str | None:
     inside = ", ".join(
         f"{key}={text}" for key, text in texts.items() if text not in (None, "None", "''")
     )
-    kind = "shared" if isinstance(value, _Shared) else type(value).__name__
+    kind = "shared" if isinstance(value, Shared) else type(value).__name__
     return f"{kind}({inside})" if inside else None
 
 
@@ -215,10 +217,7 @@ def _attributes(value: object) -> Mapping[str, object]:
         return {each.name: getattr(value, each.name) for each in dataclasses.fields(value)}
     if isinstance(value, tuple):  # a NamedTuple
         return dict(zip(value._fields, value, strict=True))  # type: ignore[attr-defined]
-    tracked = [each for each, kind in vars(type(value)).items() if isinstance(kind, _Tracked)]
-    if tracked:
-        return {key: each for key, each in vars(value).items() if key in tracked}
-    return {}
+    return tracked_attributes(value)
 
 
 @dataclass(frozen=True, slots=True)

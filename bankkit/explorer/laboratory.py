@@ -10,18 +10,21 @@ from functools import partial
 from types import FrameType
 from typing import Any, Literal
 
+from bankkit.explorer.containers import PREFIX
 from bankkit.explorer.endable import Endable
 from bankkit.explorer.errors import ScenarioError
 from bankkit.explorer.garbage import Garbage
 from bankkit.explorer.instrument import Instrumentation
 from bankkit.explorer.locations import locations_of
 from bankkit.explorer.outcomes import Ending
+from bankkit.explorer.outsiders import outsiders_noticed
 from bankkit.explorer.patching import Patch, Patching
 from bankkit.explorer.schedule import Move, Schedule
 from bankkit.explorer.scheduler import Scheduler
 from bankkit.explorer.stall import OutOfTime, Watchdog
 from bankkit.explorer.stand_in import Threading
 from bankkit.explorer.strategies.depth_first import DepthFirst
+from bankkit.explorer.tracking import NotTrackable
 from bankkit.explorer.unwinding import Abandoned
 
 Scenario = Callable[[Any], object]
@@ -105,6 +108,7 @@ class Laboratory:
         with ExitStack() as stack:
             stack.enter_context(self._watchdog.watching())
             stack.enter_context(self._garbage.collecting())
+            stack.enter_context(outsiders_noticed(self.scheduler))
             stack.enter_context(self._patching)
             stack.enter_context(self._instrumentation)
             self._prepared = stack.pop_all()
@@ -145,6 +149,7 @@ class Laboratory:
         self._instrumentation.begin()
         scheduler.run(self._work, strategy)
         self._patching.end()
+        self._refuse()
         if strategy.diverged:
             raise Diverged(strategy.diverged)
         if scheduler.depth < strategy.fixed:
@@ -153,9 +158,23 @@ class Laboratory:
                 f"in an earlier run of the same schedule it continued."
             )
 
-    def _work(self) -> None:
+    def _refuse(self) -> None:
+        """Raise ScenarioError if the scenario failed because of what tracking cannot do."""
+        if self.scheduler.failure is None:
+            return
+        error = self.scheduler.failure[1]
+        if isinstance(error, NotTrackable):
+            raise ScenarioError(str(error)) from error
+        if isinstance(error, TypeError) and PREFIX in str(error):
+            raise ScenarioError(
+                f"{error}. Code that is written in C needs the real container: give it a copy, "
+                f"such as `list(items)`, or do not track the attribute that holds it."
+            ) from error
+
+    def _work(self) -> object:
         self._patching.begin()
-        self._scenario(self._threading)
+        self._threading.tracker.begin()
+        return self._scenario(self._threading)
 
     def find(
         self,

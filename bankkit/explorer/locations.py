@@ -12,25 +12,11 @@ from typing import Any
 
 from greenlet import getcurrent
 
-from bankkit.explorer import (
-    local,
-    primitives,
-    queues,
-    replaced,
-    scheduler,
-    stand_in,
-    threads,
-)
+from bankkit.explorer import primitives, threads, tracking
 from bankkit.explorer.naming import name_of_call
 from bankkit.explorer.scheduler import Scheduler, Task
 from bankkit.explorer.unwinding import is_own
 
-_OURS = frozenset(
-    module.__file__
-    for module in (
-        local, primitives, queues, replaced, scheduler, stand_in, threads, sys.modules[__name__],
-    )
-)  # fmt: skip
 _PACKAGES = {__package__, f"{__package__}.strategies"}
 
 
@@ -66,7 +52,7 @@ def locations_of(frame: FrameType | None) -> Iterator[Location]:
     """The program's own calls, from a frame outwards."""
     while frame is not None:
         code = frame.f_code
-        if code.co_filename not in _OURS and frame.f_globals.get("__package__") not in _PACKAGES:
+        if not is_own(frame):
             yield Location(code.co_filename, code.co_name, frame.f_lineno)
         frame = frame.f_back
 
@@ -98,7 +84,7 @@ class NamingScheduler(Scheduler):
         name = found or type(target).__name__.lower()
         if isinstance(target, primitives.Lock | primitives.RLock) and function == "Condition":
             name = f"{found or 'condition'}'s lock"
-        if isinstance(target, stand_in.Attribute):
+        if isinstance(target, tracking.Attribute):
             name = f"{name}.{target.attribute}"
         count = self._names[name] = self._names.get(name, 0) + 1
         target.explorer_name = name if count == 1 else f"{name} {count}"
@@ -123,6 +109,8 @@ def described(task: Task, option: int) -> str:
         return f"call {name(target)}.{arg}"
     if op is primitives.LINE:
         return str(arg)
+    if op is primitives.LOOK or op is primitives.CHANGE:
+        return str(arg).format(name(target))
     if isinstance(arg, primitives.Condition):
         target = arg
     return op.phrase(option, name(target))

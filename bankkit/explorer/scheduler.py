@@ -21,14 +21,15 @@ the order of unrelated operations give the same times.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import copy_context
 from sys import getrefcount
-from threading import ExceptHookArgs
+from threading import ExceptHookArgs, get_ident
 from types import FrameType
 from typing import Any, NoReturn, Protocol
 
+from greenlet import error as GreenletError
 from greenlet import getcurrent, greenlet
 
 from bankkit.explorer.errors import NotInSchedule, ScenarioError, Unsupported
@@ -211,9 +212,16 @@ class Scheduler:
         """How many threads could not be unwound, because they catch every exception and go on."""
         self._unwound = 0
         """Operations of the thread that is being unwound, which all raise `Abandoned`."""
+        self.doubts: dict[str, None] = {}
+        """What was not looked at in any schedule so far, in sentences: these are the keys."""
+        self.trusted: list[Any] = []
+        """The objects of this schedule whose code is not looked at, by the scenario's wish."""
+        self.at_close: list[Callable[[], object]] = []
+        """Called by `close`."""
         self._spare: list[Task] = []
         self._idle: list[greenlet] = []
         self._labels: dict[str, int] = {}
+        self._os_thread = get_ident()
         self._hub = Task(-1)
         self.current = self._hub
         self.family: dict[str, type[Any]] = {}
@@ -253,6 +261,7 @@ class Scheduler:
         self.eager.clear()
         self.also.clear()
         self.rescued.clear()
+        self.trusted.clear()
         self.only = None
         self.late = self.nested = False
         self._read_at.clear()
@@ -263,6 +272,7 @@ class Scheduler:
         self._labels.clear()
         self._retire()
         self._hub.greenlet = getcurrent()
+        self._os_thread = get_ident()
         self.decide = strategy.decide
         main = self.admit(work, None, "main", False)
         main.greenlet = self._idle.pop() if self._idle else greenlet(self._work)
@@ -352,6 +362,8 @@ class Scheduler:
 
     def close(self) -> None:
         """End the worker greenlets. No schedule can run after this."""
+        for clean_up in self.at_close:
+            clean_up()
         while self._idle:
             self._idle.pop().throw()
 
@@ -511,6 +523,16 @@ class Scheduler:
                 target._explorer = _FINISHED
         self._registered.clear()
 
+    def refuse_other_os_threads(self) -> None:
+        """Raise RuntimeError in any other OS thread than the one that runs the schedule."""
+        if get_ident() == self._os_thread:
+            return
+        self.doubts[
+            "a real thread used an object of the explorer's `threading`, and the order of its "
+            "steps was not varied: start threads with the `threading` that the scenario is given"
+        ] = None
+        raise RuntimeError("This object belongs to the explorer; a real thread cannot use it.")
+
     # A worker greenlet that has finished a task is used for another: to create one costs more.
 
     def _switch(self, task: Task) -> None:
@@ -524,14 +546,18 @@ class Scheduler:
                 # next one, they would reach the recursion limit, so the hub starts them all.
                 worker = self._hub.greenlet
         assert worker is not None
-        worker.switch()
+        try:
+            worker.switch()
+        except GreenletError:
+            self.refuse_other_os_threads()
+            raise
 
     def _work(self) -> None:
         while True:
             task = self.current
             chosen: Task | None = None
             try:
-                task.work()
+                self._note_returned(task, task.work())
             except Abandoned:
                 self.current = self._hub
                 return
@@ -546,6 +572,11 @@ class Scheduler:
                         task.work = _Hook(hook, task.thread, error)
                         continue  # the thread goes on with the hook
                     self.failure = task, error
+                else:
+                    self.doubts[
+                        f"thread {task.label} called sys.exit, and what it would have done after "
+                        f"that was not looked at: return from the function instead"
+                    ] = None
             except BaseException as error:
                 if self.is_unwinding:
                     return
@@ -568,6 +599,19 @@ class Scheduler:
             self._idle.append(worker)
             task.greenlet = None
             self._switch(chosen or self._hub)
+
+    def _note_returned(self, task: Task, returned: Any) -> None:
+        """Note if the work was only prepared: a coroutine or a generator has not run any of it."""
+        if returned is None:
+            return
+        if hasattr(type(returned), "__await__") or isinstance(returned, Generator | AsyncGenerator):
+            kind = type(returned).__name__.replace("_", " ")
+            self.doubts[
+                f"the function of thread {task.label} returned a {kind}, and none of its code ran: "
+                f"give the explorer a plain function"
+            ] = None
+            if hasattr(returned, "close"):
+                returned.close()
 
     def _after(self, task: Task) -> Task | None:
         for joiner in task.joiners:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading as real
-from collections.abc import Callable, Iterator
-from types import MemberDescriptorType
+from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 from bankkit.explorer import primitives, queues, threads
 from bankkit.explorer.local import Local
 from bankkit.explorer.scheduler import Scheduler, Task
+from bankkit.explorer.tracking import Shared, Tracker
 
 T = TypeVar("T")
 
@@ -29,6 +29,8 @@ class Threading:
 
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
+        self.tracker = Tracker(scheduler)
+        scheduler.at_close.append(self.tracker.begin)
         family = scheduler.family
         for base in (*threads.FAMILY, queues.SimpleQueue):
             parents = [
@@ -149,27 +151,20 @@ class Threading:
     def shared(self, **attributes: Any) -> Any:
         """An object with these attributes; each read and each write of one is a step.
 
-        So `account.balance += 1` is two steps, and another thread may run between them.
+        So `account.balance += 1` is two steps, and another thread may run between them. Dicts,
+        lists, sets, deques and bytearrays in it, and objects of the program's classes, are tracked.
         """
-        return self.track(_Shared(attributes), *attributes)
+        return self.tracker.track(Shared(attributes), ())
 
     def track(self, thing: T, *attributes: str) -> T:
-        """Make each access of these attributes of an object a step; by default, all it has now.
+        """Make each access of these attributes of an object a step; by default, of all.
 
-        The object gets a subclass of its class that otherwise behaves the same. Raises TypeError
-        for an object whose class cannot be changed (an int, a list, a SimpleNamespace).
+        The object gets a subclass of its class that otherwise behaves the same. What the attributes
+        hold is tracked, too. A dict, list, set, deque or bytearray can be tracked itself: use the
+        tracked one that this returns. A module, a class, an int, a property or an attribute that
+        does not exist cannot be tracked, which ends the search with ScenarioError.
         """
-        names = attributes or tuple(_attributes(thing))
-        cls: type[Any] = type(thing)
-        tracked = {name: _Tracked(self._scheduler, cls, name) for name in names}
-        try:
-            thing.__class__ = type(cls.__name__, (cls,), {"__slots__": (), **tracked})
-        except TypeError:
-            raise TypeError(
-                f"{thing!r} cannot be tracked; use threading.shared(...), or track an object of a "
-                f"class of your own."
-            ) from None
-        return thing
+        return self.tracker.track(thing, attributes)
 
     def together(self, *targets: Callable[[], object]) -> None:
         """Run each target in its own thread, and wait until all have ended."""
@@ -178,6 +173,15 @@ class Threading:
             thread.start()
         for thread in threads:
             thread.join()
+
+    def trust(self, thing: T) -> T:
+        """Leave the methods of an object out of the check for real locks and plain data.
+
+        Use it for code that is not under test and that needs no steps of its own: each call of it
+        counts as part of the step in which it is made, although it may take a real lock meanwhile.
+        """
+        self._scheduler.trusted.append(thing)
+        return thing
 
     def points(self, thing: T, *methods: str) -> T:
         """A proxy for an object in which each call of these methods is a step.
@@ -190,77 +194,6 @@ class Threading:
             if not callable(getattr(thing, method)):
                 raise TypeError(f"{method!r} is not a method of {thing!r}.")
         return cast(T, PointProxy(self._scheduler, thing, frozenset(methods)))
-
-
-class _Shared:
-    def __init__(self, attributes: dict[str, Any]) -> None:
-        self.__dict__.update(attributes)
-
-    def __repr__(self) -> str:
-        return f"shared({', '.join(f'{name}={value!r}' for name, value in vars(self).items())})"
-
-
-def _attributes(thing: object) -> Iterator[str]:
-    yield from getattr(thing, "__dict__", ())
-    for cls in type(thing).__mro__:
-        for name, value in vars(cls).items():
-            if isinstance(value, MemberDescriptorType) and hasattr(thing, name):
-                yield name
-
-
-class Attribute:
-    """One attribute of a tracked object, as the target of operations."""
-
-    __slots__ = ("attribute", "explorer_key", "explorer_name", "explorer_now")
-    explorer_key: int
-    explorer_now: float
-
-    def __init__(self, attribute: str) -> None:
-        self.attribute = attribute
-
-
-class _Tracked:
-    """A descriptor that makes each read and each write of the attribute `name` a step."""
-
-    def __init__(self, scheduler: Scheduler, cls: type[Any], name: str) -> None:
-        self._scheduler = scheduler
-        self._name = name
-        slot = getattr(cls, name, None)
-        self._slot = slot if isinstance(slot, MemberDescriptorType) else None
-        self._class_value = (
-            (getattr(cls, name),) if self._slot is None and hasattr(cls, name) else ()
-        )
-        self._place = Attribute(name)
-        scheduler.register(self._place)
-
-    def __get__(self, thing: Any, cls: type[Any] | None = None) -> Any:
-        if thing is None:
-            return self
-        self._scheduler.point(primitives.LOAD, self._place)
-        if self._slot is not None:
-            return self._slot.__get__(thing)
-        if self._name in thing.__dict__:
-            return thing.__dict__[self._name]
-        if self._class_value:
-            return self._class_value[0]
-        raise AttributeError(self._name)
-
-    def __set__(self, thing: Any, value: Any) -> None:
-        self._scheduler.point(primitives.STORE, self._place)
-        if self._slot is not None:
-            self._slot.__set__(thing, value)
-        else:
-            thing.__dict__[self._name] = value
-
-    def __delete__(self, thing: Any) -> None:
-        self._scheduler.point(primitives.STORE, self._place)
-        if self._slot is not None:
-            self._slot.__delete__(thing)
-        else:
-            try:
-                del thing.__dict__[self._name]
-            except KeyError:
-                raise AttributeError(self._name) from None
 
 
 class PointProxy:

@@ -91,7 +91,7 @@ class Thread(Primitive):
             raise RuntimeError("threads can only be started once")
         if scheduler.depth:  # otherwise it has started for everybody
             self.explorer_starter = me
-        work: Callable[[], None] = self.run
+        work: Callable[[], object] = self.run
         context = self.explorer_context
         if context is None and _INHERITS:
             context = copy_context()
@@ -101,11 +101,10 @@ class Thread(Primitive):
         task.key = self.explorer_key
         task.base = self.explorer_key << 20
 
-    def run(self) -> None:
-        """Call the target with its arguments."""
+    def run(self) -> object:
+        """Call the target with its arguments; return what it returns, so that it can be checked."""
         try:
-            if self._target is not None:
-                self._target(*self._args, **self._kwargs)
+            return None if self._target is None else self._target(*self._args, **self._kwargs)
         finally:
             del self._target, self._args, self._kwargs  # as the real one does
 

@@ -91,11 +91,12 @@ PREDICTIONS = (
         options={
             "ok": "ok: they count to 2 under every schedule.",
             "bug": "bug: under one schedule they count to 1.",
-            "unknown": "unknown: it cannot tell without a lock.",
+            "unknown": "unknown: it sees nothing that they have in common.",
         },
-        expects="ok",
+        expects="unknown",
         why="There was only one schedule. The explorer switches threads where they use something "
-        "of `threading`, and these two never do: each runs to its end without a switch.\n\n"
+        "of `threading`, and these two never do: each runs to its end without a switch. The "
+        "explorer notices that, and does not call it ok.\n\n"
         "You must name data that is shared without a lock: use `threading.shared(...)`, or "
         "`threading.track(...)` for an object of your own.",
     ),
@@ -150,6 +151,8 @@ def hold(
             "`threading` that your code was given, so no other thread can run. Wait on the "
             "condition: `self._changed.wait()`."
         ) from None
+    if result.doubts:
+        raise Wrong(f"{who}: the explorer cannot tell, because {result.doubts[0]}.")
     if result.verdict == "unknown":
         raise Wrong(
             f"{who}: the explorer did not finish within 6 seconds. Look for a loop in which "

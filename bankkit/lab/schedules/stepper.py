@@ -356,7 +356,7 @@ class Stepper(Closing):
             widget.view = self._view()
             result = self.explore()
             if result.verdict == "unknown":
-                self._message = f"The explorer did not finish. Its verdict is {result}"
+                self._message = f"The explorer has proved nothing. Its verdict is {result}"
         else:
             self._current_run()
 

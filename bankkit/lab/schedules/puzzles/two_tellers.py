@@ -47,7 +47,8 @@ class TwoTellers:
             return self._lock
 
         store = threading.points(real_store, "read", "commit")
-        teller = Teller(store, LockTable(make_lock))
+        # The table's own mutex is real, so that the steps are those of the account's lock.
+        teller = Teller(store, threading.trust(LockTable(make_lock)))
 
         def deposit() -> None:
             try:
