@@ -17,7 +17,7 @@ import ipaddress
 import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 import grpc
@@ -226,18 +226,24 @@ class Client(Closing, Unique):
 
 def _message(kind: Callable[..., Message], **fields: object) -> Message:
     """A message of this kind. Raises TypeError that names a field whose value does not fit."""
-    if not any(isinstance(value, bool) for value in fields.values()):  # True would count as 1
-        with suppress(TypeError, ValueError):
-            return kind(**fields)
-    for name, value in fields.items():
-        try:
-            fits = not isinstance(value, bool) and bool(kind(**{name: value}))
-        except (TypeError, ValueError):
-            fits = False
-        if not fits:
-            wanted = "text" if name.endswith(("_id", "_type")) else "a number"
-            raise TypeError(f"{name} must be {wanted}, not {value!r}.")
-    return kind(**fields)
+    try:
+        if any(isinstance(value, bool) for value in fields.values()):
+            raise TypeError("protobuf would take True for 1")
+        return kind(**fields)
+    except (TypeError, ValueError):
+        for name, value in fields.items():
+            if not _fits(kind, name, value):
+                wanted = "text" if name.endswith(("_id", "_type")) else "a number"
+                raise TypeError(f"{name} must be {wanted}, not {value!r}.") from None
+        raise
+
+
+def _fits(kind: Callable[..., Message], name: str, value: object) -> bool:
+    try:
+        kind(**{name: value})
+    except (TypeError, ValueError):
+        return False
+    return not isinstance(value, bool)
 
 
 def _limit(timeout: float | None) -> float | None:

@@ -137,9 +137,11 @@ def build(
     """
     if len(arguments) == 1 and not options and isinstance(arguments[0], cast(type, kind)):
         return cast(Kind, arguments[0])
-    known = [each.name for each in options_of(cast("type[Options]", kind))]
+    declared = cast("type[Options]", kind)
+    names = {each.name for each in fields(declared)}
     for name in options:
-        if name not in known:
+        if name not in names:
+            known = [each.name for each in options_of(declared)]
             close = difflib.get_close_matches(name, known, 1)
             hint = f"did you mean {close[0]}?" if close else f"it has {', '.join(known)}."
             raise TypeError(f"{caller} has no option {name}: {hint}")

@@ -92,7 +92,7 @@ def outputs(processes: Sequence[subprocess.Popen[str]], seconds: float) -> list[
     return printed
 
 
-@pytest.mark.parametrize("deposits", [800, pytest.param(8000, marks=pytest.mark.elsewhere)])
+@pytest.mark.parametrize("deposits", [400, pytest.param(8000, marks=pytest.mark.elsewhere)])
 def test_the_sum_of_many_deposits(deposits: int, bank: bankkit.Bank) -> None:
     account = f"shared-by-{deposits}"
     bank.client.create_account(account)

@@ -172,11 +172,6 @@ def test_serve_says_what_each_of_its_own_is_for(
     assert "(bank)" in said
 
 
-def taken(**options: Any) -> dict[str, Any]:
-    """The options that were passed."""
-    return options
-
-
 @pytest.mark.parametrize("name", OF_BANK)
 def test_start_hands_each_on_to_a_bank(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

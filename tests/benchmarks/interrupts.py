@@ -153,8 +153,9 @@ def interrupt(block: Block, after: float, due: set[str]) -> None:
     """Enter and leave blocks until the signal's KeyboardInterrupt arrives."""
     due.add("signal")
     try:
-        # The signal repeats, because Python swallows an exception in a `__del__`.
-        signal.setitimer(signal.ITIMER_REAL, after, 0.1)
+        # The signal repeats, because Python swallows an exception in a `__del__`. It does so late:
+        # a second interrupt while the first one gives a lock back would leave that lock taken.
+        signal.setitimer(signal.ITIMER_REAL, after, 5.0)
         while True:
             with block():
                 pass

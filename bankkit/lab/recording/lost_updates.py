@@ -75,13 +75,14 @@ def writes(history: History, account: str) -> tuple[Write, ...]:
     """
     steps = sorted(_steps(history, account), key=lambda step: step.operation.start)
     operations = [step.operation for step in steps]
-    if account in history.final:
+    final = history.final.get(account)
+    if final is not None:  # read after everything else
         end = history.events[-1].at if history.events else 0
-        operations.append(Operation("read", history.final[account], end + 1, end + 1))
+        operations.append(Operation("read", final, end + 1, end + 1))
     order = linearize(operations)
     if order is None:
         raise ValueError(f"{account} was also changed by something that was not recorded.")
-    if account in history.final:
+    if final is not None:
         order = order[: order.index(len(steps))]
     steps = [steps[index] for index in order]
     result: list[Write] = []
