@@ -41,6 +41,7 @@ import time
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any, Literal
 
 from bankkit.explorer.certificate import Certificate
@@ -58,6 +59,9 @@ from bankkit.explorer.text import counted
 
 MINIMISING_SECONDS = 5.0
 """The longest time spent on shortening a failing schedule."""
+
+GRACE = 0.5
+"""How long after its time limit a search may still say what it has found, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +150,7 @@ def explore(
     """
     started = time.monotonic()
     settings: dict[str, Any] = {
-        "patch": patch if isinstance(patch, str) else tuple(patch),
+        "patch": patch if isinstance(patch, str | ModuleType) else tuple(patch),
         "lines": tuple(lines),
         "steps": steps,
         "timing": timing,
@@ -175,9 +179,11 @@ def explore(
         else:
             raise ValueError(f"strategy must be 'exhaustive' or 'pct', not {strategy!r}.")
     if found is None:
-        certificate, found = survey(scenario, bound, scheduler.doubts, **settings)
+        certificate, found = survey(
+            scenario, bound, scheduler.doubts, limits.deadline + GRACE, **settings
+        )
     if found is not None:
-        until = min(time.monotonic() + MINIMISING_SECONDS, limits.deadline + 0.5)
+        until = min(time.monotonic() + MINIMISING_SECONDS, limits.deadline + GRACE)
         shortest = _shortened(found, scenario, timeouts, until, **settings)
     bug = None
     if shortest is not None:

@@ -12,47 +12,32 @@ code without source.
 
 from __future__ import annotations
 
-import _thread
 import ast
-import concurrent.futures
 import dis
-import functools
 import linecache
 import logging
-import queue
 import sys
-import threading
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from types import (
-    CellType,
     CodeType,
     FrameType,
-    FunctionType,
     MemberDescriptorType,
-    MethodType,
     ModuleType,
 )
 from typing import Any, Protocol
 
 from bankkit.explorer import primitives
+from bankkit.explorer.closure_cells import Cells
 from bankkit.explorer.containers import TrackedContainer
 from bankkit.explorer.outsiders import is_of_a_package, is_of_the_library
 from bankkit.explorer.scheduler import Task
 from bankkit.explorer.stand_in import PointProxy
 from bankkit.explorer.tracking import TrackedAttribute, is_stand_in
-
-REAL = (
-    type(_thread.allocate_lock()), type(threading.RLock()), threading.Condition, threading.Event,
-    threading.Semaphore, threading.Barrier, threading.Thread, concurrent.futures.Executor,
-)  # fmt: skip
-"""The real primitives that the explorer does not schedule."""
-
-_LOCKS = REAL[:2]
-"""A lock that only one thread uses makes no difference."""
+from bankkit.explorer.unscheduled import LOCKS, is_unscheduled
 
 _HERE = str(Path(__file__).parent)
 _MISSING = object()
@@ -98,26 +83,22 @@ class Watch:
         self._real: dict[int, set[int]] = {}
         self._doubted: set[tuple[str, str]] = set()
         self._kept: list[Any] = []
-        self._functions: dict[CodeType, list[FunctionType]] = {}
-        """The closures that are known, by their code."""
+        self.cells = Cells()
 
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Watch all code that runs in the block, unless a debugger traces it already."""
-        self._read.clear()
-        self._reads.clear()
-        self._writes.clear()
-        self._real.clear()
-        self._kept.clear()
-        self._functions.clear()
-        if sys.gettrace() is not None:
-            yield
-            return
-        sys.settrace(self._enter)
+        traces = sys.gettrace() is None
+        if traces:
+            sys.settrace(self._enter)
         try:
             yield
         finally:
-            sys.settrace(None)
+            if traces:
+                sys.settrace(None)
+            for each in (self._read, self._reads, self._writes, self._real, self.cells):
+                each.clear()
+            self._kept.clear()
 
     def step(self, task: Task) -> None:
         """The thread begins its next step."""
@@ -144,10 +125,11 @@ class Watch:
         if self._in_a_call(frame) or not _nodes(file):
             return None
         for name, value in frame.f_locals.items():
-            if isinstance(value, REAL):
+            if is_unscheduled(value):
                 self._use_real(scheduler.current, value, frame, ast.Name(name, ast.Load()))
         if not _accesses(code):
             return None
+        self.cells.enter(frame)
         frame.f_trace_opcodes = True
         frame.f_trace_lines = False
         return self._look
@@ -158,7 +140,7 @@ class Watch:
         if isinstance(owner, logging.Handler):
             return  # its lock guards it alone, within one call
         for name, value in list(getattr(owner, "__dict__", {}).items()):
-            if isinstance(value, REAL):
+            if is_unscheduled(value):
                 node = ast.Attribute(ast.Name("self", ast.Load()), name, ast.Load())
                 self._use_real(self._scheduler.current, value, frame, node)
 
@@ -188,7 +170,8 @@ class Watch:
         task = self._scheduler.current
         if not is_store:
             value = _value(frame, node)
-            if isinstance(value, REAL) or _is_real_queue(value):
+            self.cells.know(value)
+            if is_unscheduled(value):
                 self._use_real(task, value, frame, node)
                 return
         key = self._key(frame, node)
@@ -232,7 +215,7 @@ class Watch:
         self._kept.append(value)
         users = self._real.setdefault(id(value), set())
         users.add(task.index)
-        if task.index or len(users) > 1 or not isinstance(value, _LOCKS):
+        if task.index or len(users) > 1 or not isinstance(value, LOCKS):
             self._doubt_once(
                 node,
                 frame,
@@ -246,7 +229,7 @@ class Watch:
         if isinstance(node, ast.Name):
             code, variable = frame.f_code, node.id
             if variable in code.co_freevars or variable in code.co_cellvars:
-                cell = self._cell(frame, variable)
+                cell = self.cells.of(frame, variable)
                 if cell is None:
                     return None
                 self._kept.append(cell)
@@ -274,43 +257,6 @@ class Watch:
             return "item", id(owner), _index(frame, node.slice)
         return None
 
-    def know(self, function: Any) -> None:
-        """Remember a function, and those that it can call, to find the variables of its closure."""
-        while isinstance(function, functools.partial | MethodType):
-            function = (
-                function.func if isinstance(function, functools.partial) else function.__func__
-            )
-        if not isinstance(function, FunctionType) or function.__closure__ is None:
-            return
-        known = self._functions.setdefault(function.__code__, [])
-        if any(each is function for each in known):
-            return
-        known.append(function)
-        for cell in function.__closure__:
-            with suppress(ValueError):  # the cell may be empty still
-                self.know(cell.cell_contents)
-
-    def _cell(self, frame: FrameType, variable: str) -> CellType | None:
-        """The cell of a variable that functions share; None if no known function has it."""
-        code = frame.f_code
-        if code.co_cellvars:
-            for each in frame.f_locals.values():
-                self.know(each)
-        if variable in code.co_freevars:
-            functions = self._functions.get(code, [])
-        else:
-            inner = [each for each in code.co_consts if isinstance(each, CodeType)]
-            functions = [each for one in inner for each in self._functions.get(one, ())]
-        value = frame.f_locals.get(variable, _MISSING)
-        for function in reversed(functions):
-            if variable in function.__code__.co_freevars:
-                assert function.__closure__ is not None
-                cell = function.__closure__[function.__code__.co_freevars.index(variable)]
-                with suppress(ValueError):
-                    if cell.cell_contents is value:
-                        return cell
-        return None
-
 
 def _at(frame: FrameType) -> str:
     return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
@@ -333,12 +279,6 @@ def _is_seen(cls: type[Any], attribute: str) -> bool:
         ):
             return True
     return is_stand_in(cls)
-
-
-def _is_real_queue(value: object) -> bool:
-    if isinstance(value, queue.SimpleQueue):
-        return True
-    return isinstance(value, queue.Queue) and isinstance(value.mutex, REAL)
 
 
 def _value(frame: FrameType, node: ast.expr) -> Any:

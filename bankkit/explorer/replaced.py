@@ -65,7 +65,7 @@ class Replaced:
                 cls.__init__ = self._guarded_init(cls, name)
 
     def _guarded_new(self, cls: type[Any], name: str) -> Any:
-        real_class: Any = queue.SimpleQueue if name == "SimpleQueue" else getattr(real, name)
+        real_class = _real_class(name)
 
         def new(kind: type[Any], *args: Any, **kwargs: Any) -> Any:
             if not self.is_outside():
@@ -160,7 +160,7 @@ class Replaced:
     def _stand_in(self, name: str, value: Any, place: str, state: dict[str, Any]) -> Any:
         """A new object of a class that uses the real one in other OS threads."""
         if name not in self._bridges:
-            self._bridges[name] = self._bridge(self._scheduler.family[name], getattr(real, name))
+            self._bridges[name] = self._bridge(self._scheduler.family[name], _real_class(name))
         thing = object.__new__(self._bridges[name])
         if name in ("Thread", "Timer"):
             state = vars(value) | state
@@ -290,6 +290,10 @@ def _bridged_local(replaced: Replaced) -> type[Local]:
                 super().__delattr__(name)
 
     return BridgedLocal
+
+
+def _real_class(name: str) -> Any:
+    return queue.SimpleQueue if name == "SimpleQueue" else getattr(real, name)
 
 
 def _only_inside(cls: type[Any]) -> NotInSchedule:

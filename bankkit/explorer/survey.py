@@ -108,6 +108,7 @@ class SurveyScheduler(NamingScheduler):
                 never = thread.ident is None
                 self._unstarted[thread.name] = self._unstarted.get(thread.name, True) and never
         self._find_active()
+        self._reset()  # otherwise it would keep the schedule's objects, with their finalizers
 
     def _steps_of(self, task: Task) -> int:
         return self._count.get(task.index, 0)
@@ -119,7 +120,7 @@ class SurveyScheduler(NamingScheduler):
         super().register(target)
         if isinstance(target, threads.Thread) and not isinstance(target, threads.MainThread):
             self._threads.append(target)
-            self._watch.know(getattr(target, "_target", None))
+            self._watch.cells.know(getattr(target, "_target", None))
 
     def admit(self, work: Callable[[], Any], thread: Any, name: str, daemon: bool) -> Task:
         """Record that the new thread's operations happen after this start."""
@@ -257,6 +258,7 @@ def survey(
     scenario: Scenario,
     bound: Bound,
     earlier: dict[str, None],
+    deadline: float,
     *,
     patch: Patch,
     lines: Iterable[object],
@@ -273,7 +275,7 @@ def survey(
             with Laboratory(
                 scenario, patch, lines, scheduler=scheduler, timing=timing
             ) as laboratory:
-                limits = Limits(SCHEDULES + 1, time.monotonic() + SECONDS)
+                limits = Limits(SCHEDULES + 1, min(time.monotonic() + SECONDS, deadline))
                 found = laboratory.find(Sample(scheduler, bound), limits)
         except ScenarioError as error:
             scheduler.doubt(f"a schedule that was run again to see its steps failed: {error}")
