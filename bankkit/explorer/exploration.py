@@ -35,52 +35,20 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from contextlib import closing
-from dataclasses import dataclass
 from typing import Literal
 
-from bankkit.explorer.laboratory import Found, Laboratory, Limits, Scenario, Timing
+from bankkit.explorer.laboratory import Laboratory, Limits, Scenario, Timing
 from bankkit.explorer.patching import Patch
 from bankkit.explorer.replay_run import replay
-from bankkit.explorer.schedule import Outcome, Schedule
+from bankkit.explorer.result import Result
+from bankkit.explorer.schedule import Schedule
 from bankkit.explorer.scheduler import Scheduler
+from bankkit.explorer.shortening import shortened
 from bankkit.explorer.strategies.bounded import BoundedSearch
-from bankkit.explorer.strategies.depth_first import Bound, DepthFirst
+from bankkit.explorer.strategies.depth_first import DepthFirst
 from bankkit.explorer.strategies.dpor import SourceDpor
 from bankkit.explorer.strategies.pct import Pct
-from bankkit.explorer.text import counted
-
-MINIMISING_SECONDS = 5.0
-"""The longest time spent on shortening a failing schedule."""
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What `explore` found."""
-
-    verdict: Literal["ok", "bug", "unknown"]
-    """`ok`: every schedule within the bound was run; with `reduction`, one of each trace.
-    `bug`: one of them fails. `unknown`: a limit was reached before all were run."""
-    bound: Bound
-    schedules: int
-    """How many schedules were run, including those that were stopped early."""
-    seconds: float
-    bug: Outcome | None = None
-    limit: str = ""
-    """Why the verdict is `unknown`."""
-    unreduced: str = ""
-    """Why the search stopped using `reduction`: which state threads share unseen. Usually empty."""
-    timing: Timing = "any"
-    """Which timeouts could fire: any, or always the one that is due first."""
-
-    def __str__(self) -> str:
-        ran = counted(self.schedules, "schedule")
-        if self.bug is not None:
-            return f"bug after {ran} ({self.bound}): {self.bug}"
-        if self.verdict == "ok":
-            note = f" Run without reduction: {self.unreduced}." if self.unreduced else ""
-            ok = f"ok: every schedule with {self.bound} ends well ({ran}, {self.seconds:.1f} s)."
-            return ok + note
-        return f"unknown: {self.limit} ({ran} with {self.bound} ended well)."
+from bankkit.explorer.strategies.strategy import Bound
 
 
 def explore(
@@ -137,7 +105,7 @@ def explore(
         Laboratory(scenario, patch, lines, scheduler=scheduler, timing=timing) as laboratory,
     ):
         if strategy == "pct":
-            found = laboratory.find(Pct(scheduler, bound, depth, seed), limits)
+            found = laboratory.find(Pct(scheduler, bound, seed, depth), limits)
         elif strategy == "exhaustive":
             search = _search(scheduler, bound, reduction and timing == "any")
             found = laboratory.find(search, limits)
@@ -149,8 +117,7 @@ def explore(
         else:
             raise ValueError(f"strategy must be 'exhaustive' or 'pct', not {strategy!r}.")
         if found is not None:
-            until = min(time.monotonic() + MINIMISING_SECONDS, limits.deadline + 0.5)
-            shortest = _shortened(laboratory, found, timeouts, until)
+            shortest = shortened(laboratory, found, timeouts, limits.deadline)
     bug = None
     if shortest is not None:
         bug = replay(scenario, shortest, patch=patch, lines=lines, steps=steps, timing=timing)
@@ -175,28 +142,3 @@ def _search(scheduler: Scheduler, bound: Bound, reduction: bool) -> DepthFirst:
     if not reduction:
         return DepthFirst(scheduler, bound)
     return SourceDpor(scheduler) if bound == Bound() else BoundedSearch(scheduler, bound)
-
-
-def _shortened(
-    laboratory: Laboratory, found: Found, timeouts: int | None, until: float
-) -> Schedule:
-    """A schedule that fails in the same way with the fewest preemptions, then the fewest steps."""
-    limits = Limits(1_000_000, until)
-
-    def look_for(preemptions: int, steps: int | None) -> Found | None:
-        bound = Bound(preemptions, timeouts, steps)
-        search = BoundedSearch(laboratory.scheduler, bound)
-        return laboratory.find(search, limits, found.failure)
-
-    best = found
-    for preemptions in range(found.schedule.preemptions):
-        fewer = look_for(preemptions, None)
-        if fewer is not None:
-            best = fewer
-            break
-    while best.schedule:  # a schedule without steps cannot be shortened
-        shorter = look_for(best.schedule.preemptions, len(best.schedule) - 1)
-        if shorter is None:
-            break
-        best = shorter
-    return best.schedule

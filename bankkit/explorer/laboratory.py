@@ -21,7 +21,7 @@ from bankkit.explorer.schedule import Move, Schedule
 from bankkit.explorer.scheduler import Scheduler
 from bankkit.explorer.stall import OutOfTime, Watchdog
 from bankkit.explorer.stand_in import Threading
-from bankkit.explorer.strategies.depth_first import DepthFirst
+from bankkit.explorer.strategies.strategy import Strategy
 from bankkit.explorer.unwinding import Abandoned
 
 Scenario = Callable[[Any], object]
@@ -58,8 +58,7 @@ class Limits:
     """A clause that names the limit; empty if none was reached."""
 
 
-Search = DepthFirst
-Observer = Callable[[Search], object]
+Observer = Callable[[Strategy], object]
 Failure = tuple[str, type[BaseException] | None]
 """Two schedules show the same bug if they agree in this: the kind of end, and the type raised."""
 
@@ -113,7 +112,7 @@ class Laboratory:
     def __exit__(self, *error: object) -> None:
         self._prepared.close()
 
-    def run(self, strategy: Search) -> None:
+    def run(self, strategy: Strategy) -> None:
         """Run one schedule. Raises `Stuck` and `Diverged`."""
         self.watch(partial(self.run_unwatched, strategy))
 
@@ -135,7 +134,7 @@ class Laboratory:
                 f"KeyboardInterrupt included, and continue: catch Exception instead."
             )
 
-    def run_unwatched(self, strategy: Search) -> None:
+    def run_unwatched(self, strategy: Strategy) -> None:
         """Run one schedule inside `watch`. Raises `Diverged`."""
         scheduler = self.scheduler
         scheduler.mute()
@@ -159,7 +158,7 @@ class Laboratory:
 
     def find(
         self,
-        search: Search,
+        search: Strategy,
         limits: Limits,
         wanted: Failure | None = None,
         observe: Observer | None = None,
@@ -200,7 +199,7 @@ class Laboratory:
             if not search.advance():
                 return None
 
-    def _failure(self, search: Search) -> Failure:
+    def _failure(self, search: Strategy) -> Failure:
         ending = search.ending or Ending(self.scheduler)
         return ending.kind, type(ending.error) if ending.error else None
 

@@ -19,7 +19,8 @@ from bankkit.explorer.outcomes import Ending, waits
 from bankkit.explorer.patching import Patch
 from bankkit.explorer.schedule import Move, Outcome, Schedule
 from bankkit.explorer.scheduler import Scheduler, Task
-from bankkit.explorer.strategies.depth_first import Bound, DepthFirst, Step
+from bankkit.explorer.strategies.depth_first import DepthFirst
+from bankkit.explorer.strategies.strategy import Bound, Step
 
 
 def replay(

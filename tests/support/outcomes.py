@@ -11,11 +11,12 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
-from bankkit.explorer.laboratory import Laboratory, Limits, Search
+from bankkit.explorer.laboratory import Laboratory, Limits
 from bankkit.explorer.scheduler import Scheduler
 from bankkit.explorer.strategies.bounded import BoundedSearch
-from bankkit.explorer.strategies.depth_first import Bound, DepthFirst
+from bankkit.explorer.strategies.depth_first import DepthFirst
 from bankkit.explorer.strategies.dpor import SourceDpor
+from bankkit.explorer.strategies.strategy import Bound, Strategy
 from tests.support import random_programs
 from tests.support.random_programs import Program, Statement
 from tests.support.traces import NOTHING
@@ -34,12 +35,12 @@ class Outcomes:
     """Whether it ran all of its schedules."""
 
 
-def outcomes(program: Program, make: Callable[[Scheduler], DepthFirst], most: int) -> Outcomes:
+def outcomes(program: Program, make: Callable[[Scheduler], Strategy], most: int) -> Outcomes:
     """Every outcome that a search finds within `most` schedules."""
     scenario = random_programs.Scenario(program)
     found: set[Hashable] = set()
 
-    def observe(search: Search) -> None:
+    def observe(search: Strategy) -> None:
         if not search.cut:
             found.add(scenario.outcome)
 

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from bankkit.explorer.locations import here
 from bankkit.explorer.scheduler import READ, Op, Scheduler, Task, Use
-from bankkit.explorer.strategies.depth_first import Bound, DepthFirst, Step
+from bankkit.explorer.strategies.depth_first import DepthFirst
+from bankkit.explorer.strategies.strategy import Bound, Step
 
 WHOLE = 1000
 """So many schedules run to their end even where they reach nothing new. If the search then notices
