@@ -29,7 +29,7 @@ from bankkit.explorer.laboratory import Diverged, Stuck
 from bankkit.explorer.replay_run import Run, replay
 from bankkit.explorer.result import Result
 from bankkit.explorer.schedule import Move, Outcome, Schedule
-from bankkit.explorer.strategies.strategy import Bound
+from bankkit.explorer.strategies.strategy import Bound, Step, Strategy
 
 __all__ = [
     "Bound",
@@ -42,6 +42,8 @@ __all__ = [
     "Run",
     "ScenarioError",
     "Schedule",
+    "Step",
+    "Strategy",
     "Stuck",
     "Unsupported",
     "explore",

@@ -37,18 +37,18 @@ from collections.abc import Iterable
 from contextlib import closing
 from typing import Literal
 
-from bankkit.explorer.laboratory import Laboratory, Limits, Scenario, Timing
+from bankkit.explorer.arguments import checked_code, checked_settings
+from bankkit.explorer.laboratory import Limits, Scenario, Timing
 from bankkit.explorer.patching import Patch
 from bankkit.explorer.replay_run import replay
-from bankkit.explorer.result import Result
+from bankkit.explorer.result import Result, Verdict
 from bankkit.explorer.schedule import Schedule
 from bankkit.explorer.scheduler import Scheduler
+from bankkit.explorer.searching import search
 from bankkit.explorer.shortening import shortened
-from bankkit.explorer.strategies.bounded import BoundedSearch
-from bankkit.explorer.strategies.depth_first import DepthFirst
-from bankkit.explorer.strategies.dpor import SourceDpor
-from bankkit.explorer.strategies.pct import Pct
-from bankkit.explorer.strategies.strategy import Bound
+from bankkit.explorer.strategies.named import Factory
+
+StrategyName = Literal["exhaustive", "delay", "pct", "pos", "surw", "random"]
 
 
 def explore(
@@ -56,10 +56,11 @@ def explore(
     *,
     preemptions: int | None = None,
     timeouts: int | None = None,
+    delays: int | None = None,
     reduction: bool = True,
-    strategy: Literal["exhaustive", "pct"] = "exhaustive",
-    depth: int = 3,
-    seed: int = 0,
+    strategy: StrategyName | Factory | None = None,
+    depth: int | None = None,
+    seed: int | None = None,
     schedules: int = 1_000_000,
     seconds: float = 60.0,
     steps: int = 10_000,
@@ -69,14 +70,21 @@ def explore(
 ) -> Result:
     """Run the scenario under every schedule within the bound, until one fails.
 
+    By default there is no bound, and a small scenario is searched whole. In a large one, schedules
+    without preemptions are also run first, then those with one, with two, and so on; a share of the
+    time is for random schedules. The result names the largest bound that was exhausted.
+
     The bound is the largest number of `preemptions` (which take the turn from a thread that could
     continue) and of early `timeouts` (which fire while another thread can run) in one schedule;
     None means no bound. Most bugs need two preemptions or fewer. With `reduction`, schedules that
     differ only in the order of unrelated steps are run once.
 
-    `strategy="pct"` runs `schedules` random schedules within the bound instead, made from `seed`.
-    They are good at finding bugs that need `depth` steps in a certain order, but the verdict is
-    never `ok`.
+    `strategy="exhaustive"` runs one search with one bound, also if that is no bound.
+    `strategy="delay"` bounds `delays` instead, which pass over the next thread in turn; without a
+    number it raises them until all schedules have run. `pct`, `pos`, `surw` and `random` draw
+    schedules within the bound, from `seed`, until a limit is reached; their verdict is never `ok`.
+    `pct` is good at finding bugs that need `depth` steps in a certain order, by default 3. A
+    strategy of your own is a subclass of `Strategy`, or a function that makes one.
 
     `schedules`, `seconds` and `steps` (of one schedule) are limits: if one is reached, the verdict
     is `unknown`. To test code that takes no `threading=`, name its modules in `patch`; stand-ins
@@ -91,54 +99,48 @@ def explore(
 
     A bug comes with its schedule, which is shortened for at most five seconds, or half a second
     after the limit: to the fewest preemptions first, then to the fewest steps. Raises `Stuck` or
-    `Diverged` for a scenario that cannot be explored, ValueError for another strategy, and
-    TypeError or ValueError for `lines` that cannot be steps. Off the main thread, a real wait is
-    noticed only when it ends.
+    `Diverged` for a scenario that cannot be explored, and TypeError or ValueError for an argument
+    that is bad or that the strategy does not use, and for `lines` that cannot be steps. Off the
+    main thread, a real wait is noticed only when it ends.
     """
+    options = dict(locals())
+    code = checked_code(options.pop("scenario"), options)
+    settings = checked_settings(options)
     started = time.monotonic()
-    bound = Bound(preemptions, timeouts)
-    limits = Limits(schedules, started + seconds)
+    limits = Limits(settings.schedules, started + settings.seconds)
     shortest: Schedule | None = None
-    unreduced = ""
     with (
-        closing(Scheduler(limit=steps)) as scheduler,
-        Laboratory(scenario, patch, lines, scheduler=scheduler, timing=timing) as laboratory,
+        closing(Scheduler(limit=code.steps)) as scheduler,
+        code.laboratory(scheduler) as laboratory,
     ):
-        if strategy == "pct":
-            found = laboratory.find(Pct(scheduler, bound, seed, depth), limits)
-        elif strategy == "exhaustive":
-            search = _search(scheduler, bound, reduction and timing == "any")
-            found = laboratory.find(search, limits)
-            if isinstance(search, BoundedSearch):
-                unreduced = search.unseen
-            if type(search) is not DepthFirst and found is None and scheduler.unreducible:
-                unreduced, limits.reached = scheduler.unreducible, ""
-                found = laboratory.find(DepthFirst(scheduler, bound), limits)
-        else:
-            raise ValueError(f"strategy must be 'exhaustive' or 'pct', not {strategy!r}.")
-        if found is not None:
-            shortest = shortened(laboratory, found, timeouts, limits.deadline)
+        done = search(laboratory, settings, limits)
+        if done.found is not None:
+            shortest = shortened(laboratory, done.found, settings.timeouts, limits.deadline)
     bug = None
     if shortest is not None:
-        bug = replay(scenario, shortest, patch=patch, lines=lines, steps=steps, timing=timing)
-    verdict: Literal["ok", "bug", "unknown"] = "ok"
+        bug = replay(
+            scenario,
+            shortest,
+            patch=code.patch,
+            lines=code.lines,
+            steps=code.steps,
+            timing=code.timing,
+        )
+    verdict: Verdict = "unknown"
     if bug is not None:
         verdict = "bug"
-    elif limits.reached:
-        verdict = "unknown"
+    elif done.exhausted == settings.bound and not done.limit:
+        verdict = "ok"
     return Result(
         verdict,
-        bound,
+        settings.bound,
         limits.ran,
         time.monotonic() - started,
         bug,
-        limits.reached,
-        unreduced,
-        timing,
+        done.limit,
+        done.unreduced,
+        settings.timing,
+        done.exhausted,
+        done.begun,
+        done.random,
     )
-
-
-def _search(scheduler: Scheduler, bound: Bound, reduction: bool) -> DepthFirst:
-    if not reduction:
-        return DepthFirst(scheduler, bound)
-    return SourceDpor(scheduler) if bound == Bound() else BoundedSearch(scheduler, bound)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
@@ -29,6 +30,8 @@ Scenario = Callable[[Any], object]
 Timing = Literal["any", "ordered"]
 """Which timeouts may fire: any, or always the one that is due first."""
 
+OUT_OF_TIME = "the time limit was reached"
+
 MOST_LEFT = 1000
 """So many threads may refuse to end. Each of them takes memory until the process ends."""
 
@@ -54,6 +57,8 @@ class Limits:
     """On the clock of `time.monotonic`."""
     ran: int = 0
     """Schedules run so far."""
+    pause: int = sys.maxsize
+    """When so many schedules have run, `find` returns, and continues when it is called again."""
     reached: str = ""
     """A clause that names the limit; empty if none was reached."""
 
@@ -87,8 +92,6 @@ class Laboratory:
         scheduler: Scheduler,
         timing: Timing = "any",
     ) -> None:
-        if timing not in ("any", "ordered"):
-            raise ValueError(f"timing must be 'any' or 'ordered', not {timing!r}.")
         self.scheduler = scheduler
         scheduler.ordered = timing == "ordered"
         self._threading = Threading(scheduler)
@@ -165,6 +168,7 @@ class Laboratory:
     ) -> Found | None:
         """Run schedules until one fails (as `wanted`), none is left, or a limit is reached.
 
+        If none is left, `search.exhausted` is True then.
         `observe` is called after each schedule, except after the one that is returned.
         """
         while True:
@@ -172,13 +176,15 @@ class Laboratory:
                 limits.reached = f"the limit of {limits.schedules:,} schedules was reached"
                 return None
             if time.monotonic() >= limits.deadline:
-                limits.reached = "the time limit was reached"
+                limits.reached = OUT_OF_TIME
+                return None
+            if limits.ran >= limits.pause:
                 return None
             self._watchdog.deadline = limits.deadline
             try:
                 self.run(search)
             except OutOfTime:
-                limits.reached = "the time limit was reached"
+                limits.reached = OUT_OF_TIME
                 return None
             finally:
                 self._watchdog.deadline = None
@@ -197,6 +203,7 @@ class Laboratory:
             if observe is not None:
                 observe(search)
             if not search.advance():
+                search.exhausted = True
                 return None
 
     def _failure(self, search: Strategy) -> Failure:

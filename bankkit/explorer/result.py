@@ -10,12 +10,14 @@ from bankkit.explorer.schedule import Outcome
 from bankkit.explorer.strategies.strategy import Bound
 from bankkit.explorer.text import counted
 
+Verdict = Literal["ok", "bug", "unknown"]
+
 
 @dataclass(frozen=True, slots=True)
 class Result:
     """What `explore` found."""
 
-    verdict: Literal["ok", "bug", "unknown"]
+    verdict: Verdict
     """`ok`: every schedule within the bound was run; with `reduction`, one of each trace.
     `bug`: one of them fails. `unknown`: a limit was reached before all were run."""
     bound: Bound
@@ -29,13 +31,41 @@ class Result:
     """Why the search stopped using `reduction`: which state threads share unseen. Usually empty."""
     timing: Timing = "any"
     """Which timeouts could fire: any, or always the one that is due first."""
+    exhausted: Bound | None = None
+    """The largest bound whose schedules were all run, and ended well; None if there is none."""
+    begun: int = 0
+    """How many schedules were run of the next larger bound, which was not exhausted."""
+    random: int = 0
+    """How many of the schedules were drawn at random."""
+
+    @property
+    def coverage(self) -> str:
+        """Which smaller bound was exhausted, and how far the search came after that.
+
+        Empty if none was, or if the verdict is `ok`.
+        """
+        if self.exhausted is None or self.verdict == "ok":
+            return ""
+        told = f"every schedule with {self.exhausted} ends well"
+        if not self.begun:
+            return told
+        return f"{told}; {self._next} was begun: {counted(self.begun, 'schedule')}"
+
+    @property
+    def _next(self) -> int:
+        """The number of preemptions, or of delays, in the next larger bound."""
+        assert self.exhausted is not None
+        number = self.exhausted.delays
+        return (self.exhausted.preemptions or 0 if number is None else number) + 1
 
     def __str__(self) -> str:
         ran = counted(self.schedules, "schedule")
         if self.bug is not None:
-            return f"bug after {ran} ({self.bound}): {self.bug}"
+            bound = f"{self.bound}; {self.coverage}" if self.coverage else str(self.bound)
+            return f"bug after {ran} ({bound}): {self.bug}"
         if self.verdict == "ok":
             note = f" Run without reduction: {self.unreduced}." if self.unreduced else ""
             ok = f"ok: every schedule with {self.bound} ends well ({ran}, {self.seconds:.1f} s)."
             return ok + note
-        return f"unknown: {self.limit} ({ran} with {self.bound} ended well)."
+        told = self.coverage and f" {self.coverage[0].upper()}{self.coverage[1:]}."
+        return f"unknown: {self.limit} ({ran} with {self.bound} ended well).{told}"

@@ -11,13 +11,21 @@ schedules of a trace end in the same way, so running one of them is enough.
 
 from __future__ import annotations
 
-from bankkit.explorer.strategies.strategy import Step, Strategy
+from dataclasses import replace
+
+from bankkit.explorer.scheduler import Scheduler
+from bankkit.explorer.strategies.strategy import Bound, Step, Strategy
 
 
 class DepthFirst(Strategy):
     """Runs every schedule within the bound, depth first, starting with the fewest switches."""
 
     exhaustive = True
+
+    def __init__(self, scheduler: Scheduler, bound: Bound, seed: int = 0) -> None:
+        super().__init__(scheduler, bound, seed)
+        self.hides = False
+        """Whether a larger bound would allow for more schedules."""
 
     def begin(self) -> None:
         """Forget the results of the schedule before, but not the path."""
@@ -35,6 +43,23 @@ class DepthFirst(Strategy):
             path.pop()
         return False
 
+    def deepen(self) -> bool:
+        """Raise the bound by one, at the end of the search; False if there is nothing more to run.
+
+        This search then starts again, so it also runs what the smaller bound allows.
+        """
+        if not self.hides:
+            return False
+        self._raise_bound()
+        self.hides = False
+        self.fixed = 0
+        return True
+
+    def _raise_bound(self) -> None:
+        assert self._max_preemptions is not None
+        self._max_preemptions += 1
+        self.bound = replace(self.bound, preemptions=self._max_preemptions)
+
     def choose(self, choices: list[Step]) -> Step:
         """The choice to try first, which it removes: the others are tried later."""
         return choices.pop()
@@ -42,6 +67,8 @@ class DepthFirst(Strategy):
     def _new_step(self) -> Step | None:
         """The first choice at a new place; None at the end of a schedule."""
         choices = self.choices()
+        if self.hidden:
+            self.hides = True
         if not choices:
             return None
         if self._max_steps is not None and self.scheduler.depth >= self._max_steps:

@@ -10,6 +10,7 @@ only by a timeout counts as blocked: to let it wait, or time out, is not a preem
 
 from __future__ import annotations
 
+import random
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +34,8 @@ class Bound:
     timeouts: int | None = None
     """Early timeouts, which fire while another thread can run. Other timeouts cost nothing."""
     steps: int | None = None
+    delays: int | None = None
+    """How often the next thread in turn is passed over: only for the strategy `delay`."""
 
     def __str__(self) -> str:
         parts = []
@@ -40,6 +43,8 @@ class Bound:
             parts.append(counted(self.preemptions, "preemption"))
         if self.timeouts is not None:
             parts.append(counted(self.timeouts, "early timeout"))
+        if self.delays is not None:
+            parts.append(counted(self.delays, "delay"))
         return f"at most {' and '.join(parts)}" if parts else "no bound"
 
 
@@ -129,8 +134,8 @@ class Strategy(ABC):
         explore(scenario, strategy=Newest, schedules=1)
 
     `explore` calls `strategy(scheduler, bound, seed)`, and then `begin` before each schedule,
-    `choose` for each step, and `advance` after each schedule. A strategy must make the same
-    choices again if it is made again with the same seed.
+    `choose` for each step, and `advance` after each schedule. What a strategy chooses may depend on
+    `random` and on earlier schedules, but not on anything outside.
     """
 
     exhaustive = False
@@ -141,9 +146,17 @@ class Strategy(ABC):
         self.scheduler = scheduler
         self.bound = bound
         self.seed = seed
+        self.number = 0
+        """The number of the present schedule, which differs in parallel searches."""
+        self.stride = 1
+        """How far apart the numbers are."""
+        self.random = random.Random()
+        """Random numbers that depend only on the seed and on the number of the schedule."""
         self.path: list[Step] = []
         self.fixed = 0
         """How many steps of the path are given; the search decides the later ones."""
+        self.exhausted = False
+        """Whether `advance` has said that there is no other schedule."""
         self.cut = False
         """Whether the latest schedule was stopped early, because it could reach nothing new."""
         self.over = ""
@@ -152,6 +165,8 @@ class Strategy(ABC):
         """How the latest schedule ended, if no thread could continue."""
         self.diverged = ""
         """How a thread deviated from the given path; empty if none did."""
+        self.hidden: list[Step] | None = None
+        """The choices at the latest place that the bound on preemptions excludes, if any."""
         self._max_preemptions = bound.preemptions
         self._max_early = bound.timeouts
         self._max_steps = bound.steps
@@ -161,6 +176,8 @@ class Strategy(ABC):
         self.path.clear()
         self.fixed = 0
         self.forget()
+        self.random.seed(self.seed << 40 | self.number)
+        self.number += self.stride
 
     def forget(self) -> None:
         """Forget the results of the schedule before."""
@@ -172,8 +189,8 @@ class Strategy(ABC):
     def choose(self, choices: list[Step]) -> Step:
         """One of the choices, which are not empty. All of them are within the bound.
 
-        Those of the thread that made the last step come last; before them, those of the threads
-        that started later, then earlier. A choice that `fires` is a timeout.
+        A choice is a `task`, which is a thread, with one of the `option`s of its operation `op`.
+        Those of the thread that made the last step come last, and timeouts first.
         """
 
     def advance(self) -> bool:
@@ -209,7 +226,10 @@ class Strategy(ABC):
         choices = self.choices()
         if not choices:
             return None
-        return self.choose(choices).after(self.path[-1] if self.path else None, [])
+        step = self.choose(choices)
+        if step not in choices:
+            raise ValueError(f"{type(self).__name__}.choose must return one of its choices.")
+        return step.after(self.path[-1] if self.path else None, [])
 
     def choices(self) -> list[Step]:
         """All choices within the bound; the one to try first comes last."""
@@ -224,6 +244,7 @@ class Strategy(ABC):
         if not scheduler.living and depth >= scheduler.end + AFTERLIFE:
             return []
         path = self.path
+        self.hidden = None
         if scheduler.only is not None:
             task = scheduler.only
             return [Step(task, option) for option in primitives.CHOOSE.options(task)]
@@ -253,6 +274,7 @@ class Strategy(ABC):
             if self._max_preemptions is not None:
                 before = path[-1]
                 if before.preemptions_before + before.preempts >= self._max_preemptions:
+                    self.hidden = others
                     return mine
             for choice in others:
                 choice.preempts = 1
@@ -275,6 +297,16 @@ class Strategy(ABC):
             for choice in timeouts:
                 choice.early = 1
         return timeouts + others
+
+
+def of_one_thread(choices: list[Step], task: Task) -> list[Step]:
+    """The choices of this thread."""
+    return [choice for choice in choices if choice.task is task]
+
+
+def tasks_of(choices: list[Step]) -> list[Task]:
+    """The threads that have a choice, each once, in order of the choices."""
+    return list(dict.fromkeys(choice.task for choice in choices))
 
 
 def _divergence(task: Task, choice: Step) -> str:
