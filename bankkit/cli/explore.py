@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import importlib.util
-import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -27,19 +26,25 @@ bad; 3 if a limit was reached, or the scenario cannot be explored.
 
 OK, BUG, USAGE, UNKNOWN = range(4)
 
+OPTIONS = (
+    "preemptions", "timeouts", "strategy", "delays", "depth", "seed", "schedules", "seconds",
+)  # fmt: skip
+"""The options of `explore` that its own defaults stand for if they are not given."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `explore`, except those that only Python code can give."""
     parser.add_argument("scenario", metavar="SCENARIO")
-    bound: dict[str, Any] = {"type": _count, "metavar": "N"}
+    bound: dict[str, Any] = {"type": int, "metavar": "N"}
     parser.add_argument("--preemptions", **bound, help="at most this many in a schedule")
     parser.add_argument("--timeouts", **bound, help="at most this many early ones in a schedule")
     parser.add_argument("--no-reduction", action="store_true", help="run equivalent schedules too")
-    parser.add_argument("--strategy", choices=["exhaustive", "pct"], default="exhaustive")
+    parser.add_argument("--strategy", help="exhaustive, delay, pct, pos, surw or random")
+    parser.add_argument("--delays", **bound, help="of delay: at most this many in a schedule")
     parser.add_argument("--depth", **bound, help="of pct: steps that must be in a certain order")
-    parser.add_argument("--seed", **bound, help="of pct")
+    parser.add_argument("--seed", **bound, help="of strategies that draw schedules")
     parser.add_argument("--schedules", **bound, help="stop after this many")
-    parser.add_argument("--seconds", type=_seconds, metavar="S", help="stop after this time")
+    parser.add_argument("--seconds", type=float, metavar="S", help="stop after this time")
     parser.add_argument("--steps", **bound, help="the longest schedule")
     parser.add_argument(
         "--patch",
@@ -70,24 +75,17 @@ def main(options: argparse.Namespace) -> int:
         "patch": [_named(name) for name in options.patch],
         "lines": [_named(name) for name in options.lines],
     }
-    limits: dict[str, Any] = {} if options.steps is None else {"steps": options.steps}
+    if options.steps is not None:
+        code["steps"] = options.steps
     try:
         if options.replay:
-            outcome = replay(scenario, _saved(options.replay), **code, **limits)
+            outcome = replay(scenario, _saved(options.replay), **code)
             print(outcome)
             return OK if outcome.kind == "ended" else BUG
-        names = ("preemptions", "timeouts", "depth", "seed", "schedules", "seconds")
         given: dict[str, Any] = {
-            name: value for name in names if (value := getattr(options, name)) is not None
+            name: value for name in OPTIONS if (value := getattr(options, name)) is not None
         }
-        result = explore(
-            scenario,
-            reduction=not options.no_reduction,
-            strategy=options.strategy,
-            **given,
-            **code,
-            **limits,
-        )
+        result = explore(scenario, reduction=not options.no_reduction, **given, **code)
     except ScenarioError as error:
         print(f"bankkit: {type(error).__name__}: {error}", file=sys.stderr)
         return UNKNOWN
@@ -100,20 +98,6 @@ def main(options: argparse.Namespace) -> int:
         options.save.write_text(result.bug.schedule.to_json(), encoding="utf-8")
         print(f"The schedule is in {options.save}: replay it with --replay {options.save}")
     return BUG
-
-
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"must be 0 or more, not {text}")
-    return number
-
-
-def _seconds(text: str) -> float:
-    number = float(text)
-    if not 0 <= number < math.inf:
-        raise argparse.ArgumentTypeError(f"must be 0 or more, not {text}")
-    return number
 
 
 def _saved(path: Path) -> Schedule:

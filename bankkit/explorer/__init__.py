@@ -25,11 +25,12 @@ The explorer needs greenlet and nothing else of bankkit. The docstring of
 from bankkit.explorer.certificate import Certificate
 from bankkit.explorer.decorator import BrokenSchedule, NotExplored, explored
 from bankkit.explorer.errors import ScenarioError, Unsupported
-from bankkit.explorer.exploration import Result, explore
+from bankkit.explorer.exploration import explore
 from bankkit.explorer.laboratory import Diverged, Stuck
 from bankkit.explorer.replay_run import Run, replay
+from bankkit.explorer.result import Result
 from bankkit.explorer.schedule import Move, Outcome, Schedule
-from bankkit.explorer.strategies.depth_first import Bound
+from bankkit.explorer.strategies.strategy import Bound, Step, Strategy
 
 __all__ = [
     "Bound",
@@ -43,6 +44,8 @@ __all__ = [
     "Run",
     "ScenarioError",
     "Schedule",
+    "Step",
+    "Strategy",
     "Stuck",
     "Unsupported",
     "explore",

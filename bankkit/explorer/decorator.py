@@ -19,15 +19,14 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, overload
 
+from bankkit.explorer.arguments import CODE, checked_code, checked_settings
 from bankkit.explorer.exploration import explore
 from bankkit.explorer.replay_run import replay
 from bankkit.explorer.schedule import Outcome, Schedule
+from bankkit.explorer.strategies.named import is_random
 
 PARAMETER = "threading"
 """The parameter of a scenario that gets the explorer's `threading`."""
-
-RANDOM = {"pct"}
-"""Strategies that never answer `ok`: their test passes if they find no bug."""
 
 Test = Callable[..., Any]
 
@@ -66,12 +65,12 @@ def explored(scenario: Test | None = None, /, **options: Any) -> Any:
     The test raises `BrokenSchedule` for a bug, and `NotExplored` if the verdict is not `ok`, for
     example because a limit was reached. With a random strategy it passes if there is no bug.
     TypeError for a function without the parameter, for an `async def` and a generator, and for an
-    option that `explore` does not have.
+    option that `explore` does not have; TypeError or ValueError for one that it refuses.
     """
     if scenario is None:
-        inspect.signature(explore).bind(
-            None, **options
-        )  # a misspelt option is an error here, not in the test
+        inspect.signature(explore).bind(None, **options)
+        checked_code(lambda threading: None, options)  # a bad option is an error here
+        checked_settings(options)
         return lambda function: _explored(function, options)
     return _explored(scenario, options)
 
@@ -104,7 +103,7 @@ def _explored(function: Test, options: dict[str, Any]) -> Test:
 def _run(scenario: Callable[[Any], None], options: dict[str, Any]) -> None:
     __tracebackhide__ = True
     if schedule_to_replay is not None:
-        same = {name: options[name] for name in ("patch", "lines", "steps") if name in options}
+        same = {name: options[name] for name in CODE if name in options}
         outcome = replay(scenario, schedule_to_replay, **same)
         if outcome.kind != "ended":
             raise BrokenSchedule(str(outcome), outcome) from outcome.error
@@ -112,5 +111,5 @@ def _run(scenario: Callable[[Any], None], options: dict[str, Any]) -> None:
     result = explore(scenario, **options)
     if result.bug is not None:
         raise BrokenSchedule(str(result), result.bug) from result.bug.error
-    if result.verdict != "ok" and options.get("strategy") not in RANDOM:
+    if result.verdict != "ok" and not is_random(options.get("strategy")):
         raise NotExplored(str(result))

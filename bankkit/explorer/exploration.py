@@ -40,68 +40,21 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from contextlib import closing
-from dataclasses import dataclass
-from types import ModuleType
-from typing import Any, Literal
+from typing import Literal
 
+from bankkit.explorer.arguments import checked_code, checked_settings
 from bankkit.explorer.certificate import Certificate
-from bankkit.explorer.laboratory import Found, Laboratory, Limits, Scenario, Timing
+from bankkit.explorer.laboratory import Limits, Scenario, Timing
 from bankkit.explorer.patching import Patch
 from bankkit.explorer.replay_run import replay
-from bankkit.explorer.schedule import Outcome, Schedule
+from bankkit.explorer.result import Result, Verdict
 from bankkit.explorer.scheduler import Scheduler
-from bankkit.explorer.strategies.bounded import BoundedSearch
-from bankkit.explorer.strategies.depth_first import Bound, DepthFirst
-from bankkit.explorer.strategies.dpor import SourceDpor
-from bankkit.explorer.strategies.pct import Pct
+from bankkit.explorer.searching import search
+from bankkit.explorer.shortening import shortened
+from bankkit.explorer.strategies.named import Factory
 from bankkit.explorer.survey import survey
-from bankkit.explorer.text import counted
 
-MINIMISING_SECONDS = 5.0
-"""The longest time spent on shortening a failing schedule."""
-
-GRACE = 0.5
-"""How long after its time limit a search may still say what it has found, in seconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What `explore` found."""
-
-    verdict: Literal["ok", "bug", "unknown"]
-    """`ok`: every schedule within the bound was run; with `reduction`, one of each trace.
-    `bug`: one of them fails. `unknown`: a limit was reached before all were run, or the scenario
-    does something that the explorer does not see. Then all that ran may have shown nothing."""
-    bound: Bound
-    schedules: int
-    """How many schedules were run, including those that were stopped early."""
-    seconds: float
-    bug: Outcome | None = None
-    limit: str = ""
-    """Which limit was reached, if one was; the verdict is `unknown` then."""
-    unreduced: str = ""
-    """Why the search stopped using `reduction`: which state threads share unseen. Usually empty."""
-    timing: Timing = "any"
-    """Which timeouts could fire: any, or always the one that is due first."""
-    certificate: Certificate | None = None
-    """What the threads had in common, and what was not looked at; None with a bug."""
-
-    @property
-    def doubts(self) -> tuple[str, ...]:
-        """What was not looked at, and how to look. If there is any, the verdict is not `ok`."""
-        return self.certificate.doubts if self.certificate is not None else ()
-
-    def __str__(self) -> str:
-        ran = counted(self.schedules, "schedule")
-        if self.bug is not None:
-            return f"bug after {ran} ({self.bound}): {self.bug}"
-        if self.verdict == "ok":
-            note = f" Run without reduction: {self.unreduced}." if self.unreduced else ""
-            ok = f"ok: every schedule with {self.bound} ends well ({ran}, {self.seconds:.1f} s)."
-            return f"{ok}{note} {self.certificate}."
-        why = [self.limit] if self.limit else []
-        why += [f"not everything was looked at: {doubt}" for doubt in self.doubts]
-        return f"unknown: {'; '.join(why)} ({ran} with {self.bound} ended well)."
+StrategyName = Literal["exhaustive", "delay", "pct", "pos", "surw", "random"]
 
 
 def explore(
@@ -109,10 +62,11 @@ def explore(
     *,
     preemptions: int | None = None,
     timeouts: int | None = None,
+    delays: int | None = None,
     reduction: bool = True,
-    strategy: Literal["exhaustive", "pct"] = "exhaustive",
-    depth: int = 3,
-    seed: int = 0,
+    strategy: StrategyName | Factory | None = None,
+    depth: int | None = None,
+    seed: int | None = None,
     schedules: int = 1_000_000,
     seconds: float = 60.0,
     steps: int = 10_000,
@@ -122,14 +76,21 @@ def explore(
 ) -> Result:
     """Run the scenario under every schedule within the bound, until one fails.
 
+    By default there is no bound, and a small scenario is searched whole. In a large one, schedules
+    without preemptions are also run first, then those with one, with two, and so on; a share of the
+    time is for random schedules. The result names the largest bound that was exhausted.
+
     The bound is the largest number of `preemptions` (which take the turn from a thread that could
     continue) and of early `timeouts` (which fire while another thread can run) in one schedule;
     None means no bound. Most bugs need two preemptions or fewer. With `reduction`, schedules that
     differ only in the order of unrelated steps are run once.
 
-    `strategy="pct"` runs `schedules` random schedules within the bound instead, made from `seed`.
-    They are good at finding bugs that need `depth` steps in a certain order, but the verdict is
-    never `ok`.
+    `strategy="exhaustive"` runs one search with one bound, also if that is no bound.
+    `strategy="delay"` bounds `delays` instead, which pass over the next thread in turn; without a
+    number it raises them until all schedules have run. `pct`, `pos`, `surw` and `random` draw
+    schedules within the bound, from `seed`, until a limit is reached; their verdict is never `ok`.
+    `pct` is good at finding bugs that need `depth` steps in a certain order, by default 3. A
+    strategy of your own is a subclass of `Strategy`, or a function that makes one.
 
     `schedules`, `seconds` and `steps` (of one schedule) are limits: if one is reached, the verdict
     is `unknown`. To test code that takes no `threading=`, name its modules in `patch`; stand-ins
@@ -144,104 +105,54 @@ def explore(
 
     A bug comes with its schedule, which is shortened for at most five seconds, or half a second
     after the limit: to the fewest preemptions first, then to the fewest steps. Raises `Stuck` or
-    `Diverged` for a scenario that cannot be explored, ValueError for another strategy, and
-    TypeError or ValueError for `lines` that cannot be steps. Off the main thread, a real wait is
-    noticed only when it ends.
+    `Diverged` for a scenario that cannot be explored, and TypeError or ValueError for an argument
+    that is bad or that the strategy does not use, and for `lines` that cannot be steps. Off the
+    main thread, a real wait is noticed only when it ends.
     """
+    options = dict(locals())
+    code = checked_code(options.pop("scenario"), options)
+    settings = checked_settings(options)
     started = time.monotonic()
-    settings: dict[str, Any] = {
-        "patch": patch if isinstance(patch, str | ModuleType) else tuple(patch),
-        "lines": tuple(lines),
-        "steps": steps,
-        "timing": timing,
-    }
-    bound = Bound(preemptions, timeouts)
-    limits = Limits(schedules, started + seconds)
-    shortest: Schedule | None = None
+    limits = Limits(settings.schedules, started + settings.seconds)
     certificate: Certificate | None = None
-    unreduced = ""
     with (
-        closing(Scheduler(limit=steps)) as scheduler,
-        Laboratory(
-            scenario, settings["patch"], settings["lines"], scheduler=scheduler, timing=timing
-        ) as laboratory,
+        closing(Scheduler(limit=code.steps)) as scheduler,
+        code.laboratory(scheduler) as laboratory,
     ):
-        if strategy == "pct":
-            found = laboratory.find(Pct(scheduler, bound, depth, seed), limits)
-        elif strategy == "exhaustive":
-            search = _search(scheduler, bound, reduction and timing == "any")
-            found = laboratory.find(search, limits)
-            if isinstance(search, BoundedSearch):
-                unreduced = search.unseen
-            if type(search) is not DepthFirst and found is None and scheduler.unreducible:
-                unreduced, limits.reached = scheduler.unreducible, ""
-                found = laboratory.find(DepthFirst(scheduler, bound), limits)
-        else:
-            raise ValueError(f"strategy must be 'exhaustive' or 'pct', not {strategy!r}.")
+        done = search(laboratory, settings, limits)
+    found = done.found
     if found is None:
-        certificate, found = survey(
-            scenario, bound, scheduler.doubts, limits.deadline + GRACE, **settings
-        )
-    if found is not None:
-        until = min(time.monotonic() + MINIMISING_SECONDS, limits.deadline + GRACE)
-        shortest = _shortened(found, scenario, timeouts, until, **settings)
+        certificate, found = survey(code, settings.bound, scheduler.doubts, limits.deadline)
     bug = None
-    if shortest is not None:
-        bug = replay(scenario, shortest, **settings)
-    verdict: Literal["ok", "bug", "unknown"] = "ok"
+    if found is not None:
+        certificate = None
+        shortest = shortened(code, found, settings.timeouts, limits.deadline)
+        bug = replay(
+            scenario,
+            shortest,
+            patch=code.patch,
+            lines=code.lines,
+            steps=code.steps,
+            timing=code.timing,
+        )
+    verdict: Verdict = "unknown"
     if bug is not None:
         verdict = "bug"
-        certificate = None
-    elif limits.reached or (certificate is not None and certificate.doubts):
-        verdict = "unknown"
+    elif done.exhausted == settings.bound and not (
+        done.limit or (certificate and certificate.doubts)
+    ):
+        verdict = "ok"
     return Result(
         verdict,
-        bound,
+        settings.bound,
         limits.ran,
         time.monotonic() - started,
         bug,
-        limits.reached,
-        unreduced,
-        timing,
+        done.limit,
+        done.unreduced,
+        settings.timing,
+        done.exhausted,
+        done.begun,
+        done.random,
         certificate,
     )
-
-
-def _search(scheduler: Scheduler, bound: Bound, reduction: bool) -> DepthFirst:
-    if not reduction:
-        return DepthFirst(scheduler, bound)
-    return SourceDpor(scheduler) if bound == Bound() else BoundedSearch(scheduler, bound)
-
-
-def _shortened(
-    found: Found, scenario: Scenario, timeouts: int | None, until: float, **settings: Any
-) -> Schedule:
-    """A schedule that fails in the same way with the fewest preemptions, then the fewest steps."""
-    steps = settings.pop("steps")
-    with (
-        closing(Scheduler(limit=steps)) as scheduler,
-        Laboratory(scenario, **settings, scheduler=scheduler) as laboratory,
-    ):
-        return _shortest(laboratory, found, timeouts, until)
-
-
-def _shortest(laboratory: Laboratory, found: Found, timeouts: int | None, until: float) -> Schedule:
-    limits = Limits(1_000_000, until)
-
-    def look_for(preemptions: int, steps: int | None) -> Found | None:
-        bound = Bound(preemptions, timeouts, steps)
-        search = BoundedSearch(laboratory.scheduler, bound)
-        return laboratory.find(search, limits, found.failure)
-
-    best = found
-    for preemptions in range(found.schedule.preemptions):
-        fewer = look_for(preemptions, None)
-        if fewer is not None:
-            best = fewer
-            break
-    while best.schedule:  # a schedule without steps cannot be shortened
-        shorter = look_for(best.schedule.preemptions, len(best.schedule) - 1)
-        if shorter is None:
-            break
-        best = shorter
-    return best.schedule

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
@@ -23,7 +24,7 @@ from bankkit.explorer.schedule import Move, Schedule
 from bankkit.explorer.scheduler import Scheduler
 from bankkit.explorer.stall import OutOfTime, Watchdog
 from bankkit.explorer.stand_in import Threading
-from bankkit.explorer.strategies.depth_first import DepthFirst
+from bankkit.explorer.strategies.strategy import Strategy
 from bankkit.explorer.tracking import NotTrackable
 from bankkit.explorer.unwinding import Abandoned
 
@@ -31,6 +32,8 @@ Scenario = Callable[[Any], object]
 
 Timing = Literal["any", "ordered"]
 """Which timeouts may fire: any, or always the one that is due first."""
+
+OUT_OF_TIME = "the time limit was reached"
 
 MOST_LEFT = 1000
 """So many threads may refuse to end. Each of them takes memory until the process ends."""
@@ -57,12 +60,13 @@ class Limits:
     """On the clock of `time.monotonic`."""
     ran: int = 0
     """Schedules run so far."""
+    pause: int = sys.maxsize
+    """When so many schedules have run, `find` returns, and continues when it is called again."""
     reached: str = ""
     """A clause that names the limit; empty if none was reached."""
 
 
-Search = DepthFirst
-Observer = Callable[[Search], object]
+Observer = Callable[[Strategy], object]
 Failure = tuple[str, type[BaseException] | None]
 """Two schedules show the same bug if they agree in this: the kind of end, and the type raised."""
 
@@ -91,8 +95,6 @@ class Laboratory:
         scheduler: Scheduler,
         timing: Timing = "any",
     ) -> None:
-        if timing not in ("any", "ordered"):
-            raise ValueError(f"timing must be 'any' or 'ordered', not {timing!r}.")
         self.scheduler = scheduler
         scheduler.ordered = timing == "ordered"
         self._threading = Threading(scheduler)
@@ -117,7 +119,7 @@ class Laboratory:
     def __exit__(self, *error: object) -> None:
         self._prepared.close()
 
-    def run(self, strategy: Search) -> None:
+    def run(self, strategy: Strategy) -> None:
         """Run one schedule. Raises `Stuck` and `Diverged`."""
         self.watch(partial(self.run_unwatched, strategy))
 
@@ -139,7 +141,7 @@ class Laboratory:
                 f"KeyboardInterrupt included, and continue: catch Exception instead."
             )
 
-    def run_unwatched(self, strategy: Search) -> None:
+    def run_unwatched(self, strategy: Strategy) -> None:
         """Run one schedule inside `watch`. Raises `Diverged`."""
         scheduler = self.scheduler
         scheduler.mute()
@@ -178,13 +180,14 @@ class Laboratory:
 
     def find(
         self,
-        search: Search,
+        search: Strategy,
         limits: Limits,
         wanted: Failure | None = None,
         observe: Observer | None = None,
     ) -> Found | None:
         """Run schedules until one fails (as `wanted`), none is left, or a limit is reached.
 
+        If none is left, `search.exhausted` is True then.
         `observe` is called after each schedule, except after the one that is returned.
         """
         while True:
@@ -192,13 +195,15 @@ class Laboratory:
                 limits.reached = f"the limit of {limits.schedules:,} schedules was reached"
                 return None
             if time.monotonic() >= limits.deadline:
-                limits.reached = "the time limit was reached"
+                limits.reached = OUT_OF_TIME
+                return None
+            if limits.ran >= limits.pause:
                 return None
             self._watchdog.deadline = limits.deadline
             try:
                 self.run(search)
             except OutOfTime:
-                limits.reached = "the time limit was reached"
+                limits.reached = OUT_OF_TIME
                 return None
             finally:
                 self._watchdog.deadline = None
@@ -217,9 +222,10 @@ class Laboratory:
             if observe is not None:
                 observe(search)
             if not search.advance():
+                search.exhausted = True
                 return None
 
-    def _failure(self, search: Search) -> Failure:
+    def _failure(self, search: Strategy) -> Failure:
         ending = search.ending or Ending(self.scheduler)
         return ending.kind, type(ending.error) if ending.error else None
 

@@ -12,14 +12,16 @@ from typing import Literal
 
 from greenlet import getcurrent, greenlet
 
+from bankkit.explorer.arguments import checked_code, checked_schedule
 from bankkit.explorer.errors import ScenarioError
-from bankkit.explorer.laboratory import Laboratory, Scenario, Timing
+from bankkit.explorer.laboratory import Scenario, Timing
 from bankkit.explorer.locations import Location, NamingScheduler, described, here, stack
 from bankkit.explorer.outcomes import Ending, waits
 from bankkit.explorer.patching import Patch
 from bankkit.explorer.schedule import Move, Outcome, Schedule
 from bankkit.explorer.scheduler import Scheduler, Task
-from bankkit.explorer.strategies.depth_first import Bound, DepthFirst, Step
+from bankkit.explorer.strategies.depth_first import DepthFirst
+from bankkit.explorer.strategies.strategy import Bound, Step
 
 
 def replay(
@@ -35,15 +37,24 @@ def replay(
 
     After its last move the run continues without preemptions. Raises `Diverged`, with the thread
     and its line, if the scenario does not follow the schedule; raises `ScenarioError`, with the
-    thread that was still running, after more than `steps` steps.
+    thread that was still running, after more than `steps` steps; TypeError or ValueError for a bad
+    argument.
     """
+    checked_schedule(schedule)
+    code = checked_code(scenario, _options(patch, lines, steps, timing))
     with (
-        closing(NamingScheduler(limit=steps)) as scheduler,
-        Laboratory(scenario, patch, lines, scheduler=scheduler, timing=timing) as laboratory,
+        closing(NamingScheduler(limit=code.steps)) as scheduler,
+        code.laboratory(scheduler) as laboratory,
     ):
         given = Given(scheduler, schedule.moves, schedule.threads)
         laboratory.run(given)
         return _outcome(given)
+
+
+def _options(
+    patch: Patch, lines: Iterable[object], steps: int, timing: Timing
+) -> dict[str, object]:
+    return {"patch": patch, "lines": lines, "steps": steps, "timing": timing}
 
 
 def _outcome(given: Given) -> Outcome:
@@ -179,15 +190,14 @@ class Run:
         steps: int = 10_000,
         timing: Timing = "any",
     ) -> None:
-        if not isinstance(patch, str):
-            patch = tuple(patch)
-        self._settings = scenario, patch, tuple(lines), steps, timing
+        if schedule is not None:
+            checked_schedule(schedule)
+        self._code = checked_code(scenario, _options(patch, lines, steps, timing))
         self._open(schedule.moves if schedule else ())
 
     def _open(self, moves: Sequence[Move]) -> None:
-        scenario, patch, lines, steps, timing = self._settings
-        scheduler = NamingScheduler(limit=steps)
-        self._laboratory = Laboratory(scenario, patch, lines, scheduler=scheduler, timing=timing)
+        scheduler = NamingScheduler(limit=self._code.steps)
+        self._laboratory = self._code.laboratory(scheduler)
         self._driven = _Driven(scheduler, moves)
         self._outcome: Outcome | None = None
         self._made_in = threading.get_ident()

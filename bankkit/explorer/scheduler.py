@@ -146,7 +146,7 @@ class Task:
         self.past = []
 
 
-class Strategy(Protocol):
+class Decider(Protocol):
     """Decides which thread makes the next step, and which option it takes."""
 
     def decide(self) -> Task | None:
@@ -248,7 +248,7 @@ class Scheduler:
         hub = self._hub.greenlet
         return hub.gr_frame if hub is not None and self.is_running else None
 
-    def run(self, work: Callable[[], Any], strategy: Strategy) -> None:
+    def run(self, work: Callable[[], Any], strategy: Decider) -> None:
         """Run `work` as the main thread until all threads have ended or none can continue.
 
         Raises an exception that is not the scenario's; `failure` has the scenario's.

@@ -10,21 +10,20 @@ tells with `plain_data` whether a lost update is possible that no schedule shows
 
 from __future__ import annotations
 
-import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
 from bankkit.explorer import threads
 from bankkit.explorer.certificate import OPTIMISED, Certificate, nothing_in_common
 from bankkit.explorer.errors import ScenarioError
-from bankkit.explorer.laboratory import Found, Laboratory, Limits, Scenario, Timing
+from bankkit.explorer.laboratory import Found, Limits
 from bankkit.explorer.locations import NamingScheduler, name
-from bankkit.explorer.patching import Patch
 from bankkit.explorer.plain_data import Watch
 from bankkit.explorer.scheduler import READ, Op, Task
-from bankkit.explorer.strategies.depth_first import Bound, DepthFirst, Step
+from bankkit.explorer.settings import Code
+from bankkit.explorer.strategies.strategy import Bound, Step, Strategy
 
 SCHEDULES = 2
 """How many schedules a survey runs."""
@@ -32,34 +31,23 @@ SCHEDULES = 2
 SECONDS = 5.0
 """The longest time that a survey takes, except for its first schedule."""
 
+AFTER_DEADLINE = 0.5
+"""The longest time that it takes after the deadline of the search, in seconds."""
+
 Clock = dict[int, int]
 """By thread: how many of its operations, with the code after them, happen before."""
 
 
-class Sample(DepthFirst):
+class Sample(Strategy):
     """Runs the schedule without preemptions first, and then random ones within the bound."""
 
-    def __init__(self, scheduler: SurveyScheduler, bound: Bound) -> None:
-        super().__init__(scheduler, bound)
-        self._random = random.Random(0)
-        self._ran = 0
-
-    def begin(self) -> None:
-        """Forget the schedule before."""
-        super().begin()
-        self.path.clear()
+    def choose(self, choices: list[Step]) -> Step:
+        """The last choice in the first schedule, and any in the others."""
+        return choices[-1] if self.number == 1 else self.random.choice(choices)
 
     def advance(self) -> bool:
         """Whether another schedule belongs to the survey."""
-        self._ran += 1
-        return self._ran < SCHEDULES
-
-    def choices(self) -> list[Step]:
-        """The choices within the bound; a random one comes last, which is the one to try."""
-        found = super().choices()
-        if self._ran and found:
-            found.append(found.pop(self._random.randrange(len(found))))
-        return found
+        return self.number < SCHEDULES
 
 
 class SurveyScheduler(NamingScheduler):
@@ -155,9 +143,9 @@ class SurveyScheduler(NamingScheduler):
 
     def wait_for_end(self, task: Task) -> None:
         """Record that the next step happens after the end of the task."""
-        super().wait_for_end(task)
         for clocks in (self._clocks, self._forks):
             self._join(clocks, self.current, task)
+        super().wait_for_end(task)
 
     def catch_up_with(self, task: Task) -> None:
         """Record that the next step happens after the end of the task, if it has ended."""
@@ -255,28 +243,18 @@ class SurveyScheduler(NamingScheduler):
 
 
 def survey(
-    scenario: Scenario,
-    bound: Bound,
-    earlier: dict[str, None],
-    deadline: float,
-    *,
-    patch: Patch,
-    lines: Iterable[object],
-    steps: int,
-    timing: Timing,
+    code: Code, bound: Bound, earlier: dict[str, None], deadline: float
 ) -> tuple[Certificate, Found | None]:
-    """Make the certificate; `earlier` are the doubts of the search.
+    """Make the certificate; `earlier` are the doubts of the search, `deadline` is its own.
 
     If a schedule of the survey fails, the search has missed it; then this schedule comes, too.
     """
     found = None
-    with closing(SurveyScheduler(limit=steps)) as scheduler:
+    with closing(SurveyScheduler(limit=code.steps)) as scheduler:
         try:
-            with Laboratory(
-                scenario, patch, lines, scheduler=scheduler, timing=timing
-            ) as laboratory:
-                limits = Limits(SCHEDULES + 1, min(time.monotonic() + SECONDS, deadline))
-                found = laboratory.find(Sample(scheduler, bound), limits)
+            with code.laboratory(scheduler) as laboratory:
+                until = min(time.monotonic() + SECONDS, deadline + AFTER_DEADLINE)
+                found = laboratory.find(Sample(scheduler, bound), Limits(SCHEDULES + 1, until))
         except ScenarioError as error:
             scheduler.doubt(f"a schedule that was run again to see its steps failed: {error}")
         return scheduler.certificate(earlier), found

@@ -18,7 +18,8 @@ from typing import Any
 from bankkit import lab
 from bankkit.explorer.laboratory import Laboratory, Limits
 from bankkit.explorer.scheduler import Scheduler
-from bankkit.explorer.strategies.depth_first import Bound, DepthFirst
+from bankkit.explorer.strategies.depth_first import DepthFirst
+from bankkit.explorer.strategies.strategy import Bound
 from bankkit.locks import ReadWriteLock
 
 Program = Callable[[Any], None]

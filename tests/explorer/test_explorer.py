@@ -12,8 +12,8 @@ import pytest
 from readerwriterlock import rwlock
 
 from bankkit import lab, store
-from bankkit.explorer import exploration
-from bankkit.explorer.strategies.depth_first import Bound
+from bankkit.explorer import shortening
+from bankkit.explorer.strategies.strategy import Bound
 from bankkit.locks import (
     POLICIES,
     FirstDraftLock,
@@ -452,7 +452,7 @@ def test_the_schedule_is_as_short_as_can_be() -> None:
 
 def test_a_scenario_that_fails_at_once_is_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A schedule without steps is not shortened, however much time there is for it."""
-    monkeypatch.setattr(exploration, "MINIMISING_SECONDS", 60.0)
+    monkeypatch.setattr(shortening, "MINIMISING_SECONDS", 60.0)
 
     def scenario(threading: Any) -> None:
         raise ZeroDivisionError

@@ -18,7 +18,8 @@ from bankkit.explorer.laboratory import Laboratory, Limits
 from bankkit.explorer.patience import TICK, Progress
 from bankkit.explorer.scheduler import Scheduler
 from bankkit.explorer.strategies.bounded import BoundedSearch
-from bankkit.explorer.strategies.depth_first import Bound, DepthFirst, Step
+from bankkit.explorer.strategies.depth_first import DepthFirst
+from bankkit.explorer.strategies.strategy import Bound, Step
 from tests.explorer.specimens import together
 
 Scenario = Callable[[Any], object]

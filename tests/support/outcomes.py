@@ -11,11 +11,13 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
-from bankkit.explorer.laboratory import Laboratory, Limits, Search
+from bankkit.explorer.laboratory import Laboratory, Limits
 from bankkit.explorer.scheduler import Scheduler
 from bankkit.explorer.strategies.bounded import BoundedSearch
-from bankkit.explorer.strategies.depth_first import Bound, DepthFirst
+from bankkit.explorer.strategies.delay import DelayBounded
+from bankkit.explorer.strategies.depth_first import DepthFirst
 from bankkit.explorer.strategies.dpor import SourceDpor
+from bankkit.explorer.strategies.strategy import Bound, Strategy
 from tests.support import random_programs
 from tests.support.random_programs import Program, Statement
 from tests.support.traces import NOTHING
@@ -34,12 +36,17 @@ class Outcomes:
     """Whether it ran all of its schedules."""
 
 
-def outcomes(program: Program, make: Callable[[Scheduler], DepthFirst], most: int) -> Outcomes:
-    """Every outcome that a search finds within `most` schedules."""
+def outcomes(
+    program: Program, make: Callable[[Scheduler], Strategy], most: int, raised: int = 0
+) -> Outcomes:
+    """Every outcome that a search finds within `most` schedules.
+
+    The bound of a search that can deepen is `raised` so many times.
+    """
     scenario = random_programs.Scenario(program)
     found: set[Hashable] = set()
 
-    def observe(search: Search) -> None:
+    def observe(search: Strategy) -> None:
         if not search.cut:
             found.add(scenario.outcome)
 
@@ -48,7 +55,13 @@ def outcomes(program: Program, make: Callable[[Scheduler], DepthFirst], most: in
         Laboratory(scenario, [random_programs.clock], scheduler=scheduler) as laboratory,
     ):
         limits = Limits(most, time.monotonic() + 300)
-        laboratory.find(make(scheduler), limits, NOTHING, observe)
+        search = make(scheduler)
+        laboratory.find(search, limits, NOTHING, observe)
+        for _ in range(raised):
+            assert isinstance(search, DepthFirst)
+            if limits.reached or not search.deepen():
+                break
+            laboratory.find(search, limits, NOTHING, observe)
     assert not limits.reached or limits.ran == most, limits.reached
     return Outcomes(found, limits.ran, not limits.reached)
 
@@ -70,7 +83,17 @@ def disagreement(program: Program, most: int) -> str:
         differs = _difference(some, reduced)
         if differs:
             return f"bounded ({bound}) {differs}"
-    return ""
+        if bound.preemptions and bound.timeouts is None:
+            raised = outcomes(program, _deepening, most, bound.preemptions)
+            differs = _difference(some, raised)
+            if differs:
+                return f"deepened ({bound}) {differs}"
+    delayed = outcomes(program, lambda scheduler: DelayBounded(scheduler, Bound()), most)
+    return _difference(every, delayed) and f"delayed {_difference(every, delayed)}"
+
+
+def _deepening(scheduler: Scheduler) -> Strategy:
+    return BoundedSearch(scheduler, Bound(0), deepens=True)
 
 
 def _difference(every: Outcomes, reduced: Outcomes) -> str:

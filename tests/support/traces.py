@@ -9,13 +9,14 @@ from collections.abc import Callable, Hashable
 from contextlib import closing
 from typing import Any
 
-from bankkit.explorer.laboratory import Laboratory, Limits, Search
+from bankkit.explorer.laboratory import Laboratory, Limits
 from bankkit.explorer.scheduler import READ, Scheduler
 from bankkit.explorer.strategies.bounded import BoundedSearch
-from bankkit.explorer.strategies.depth_first import Bound, DepthFirst, Step
+from bankkit.explorer.strategies.depth_first import DepthFirst
 from bankkit.explorer.strategies.dpor import SourceDpor
+from bankkit.explorer.strategies.strategy import Bound, Step, Strategy
 
-MakeSearch = Callable[[Scheduler], DepthFirst]
+MakeSearch = Callable[[Scheduler], Strategy]
 NOTHING = ("no failure is like this", None)
 """A wanted failure that no schedule matches, so that the search runs to its end."""
 
@@ -41,7 +42,7 @@ def bounded_search(bound: Bound) -> MakeSearch:
     return lambda scheduler: BoundedSearch(scheduler, bound)
 
 
-def source_dpor(scheduler: Scheduler) -> DepthFirst:
+def source_dpor(scheduler: Scheduler) -> Strategy:
     """For `traces`: the reduction without a bound."""
     return SourceDpor(scheduler)
 
@@ -55,7 +56,7 @@ def traces(
     """
     found: set[Hashable] = set()
 
-    def observe(search: Search) -> None:
+    def observe(search: Strategy) -> None:
         if not search.cut:
             found.add(trace(search))
 
@@ -69,7 +70,7 @@ def traces(
     return found, limits.ran
 
 
-def trace(search: Search) -> Hashable:
+def trace(search: Strategy) -> Hashable:
     """The steps of each thread, and the order in which each object was used.
 
     Reads with no write between them have no order.

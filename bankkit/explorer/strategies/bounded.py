@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from bankkit.explorer.locations import here
 from bankkit.explorer.scheduler import READ, Op, Scheduler, Task, Use
-from bankkit.explorer.strategies.depth_first import Bound, DepthFirst, Step
+from bankkit.explorer.strategies.depth_first import DepthFirst
+from bankkit.explorer.strategies.strategy import Bound, Step
 
 WHOLE = 1000
 """So many schedules run to their end even where they reach nothing new. If the search then notices
@@ -28,8 +29,10 @@ class BoundedSearch(DepthFirst):
     # steps that it directly follows: the thread's, the object's, and those that woke it. The
     # probability that any two of a million prefixes share a number is below 1 in 10 million.
 
-    def __init__(self, scheduler: Scheduler, bound: Bound) -> None:
+    def __init__(self, scheduler: Scheduler, bound: Bound, *, deepens: bool = False) -> None:
         super().__init__(scheduler, bound)
+        self._deepens = deepens
+        """Whether the bound may be raised, so that what it excludes is kept for later."""
         self._threads: dict[int, int] = {}
         """The number of each thread's latest step; `_total` is their sum."""
         self._objects: dict[int, tuple[int, int]] = {}
@@ -39,9 +42,7 @@ class BoundedSearch(DepthFirst):
         self._visited: dict[tuple[int, int, int], int] = {}
         """(prefix, thread that can continue or -1, early timeouts) → fewest preemptions."""
         self._continue: dict[int, set[int]] = {}
-        """prefix → the threads that can continue there, if the bound did not hide some."""
-        self._leads_to: dict[tuple[int, int], int] = {}
-        """(prefix, thread that ran last) → the second element of a key of `_visited`."""
+        """prefix → the threads that can continue there."""
         self._about_to: dict[int, tuple[Op | None, ...]] = {}
         """prefix → the next operation of each thread there."""
         self.unseen = ""
@@ -49,6 +50,13 @@ class BoundedSearch(DepthFirst):
         then on, the search skips nothing and goes back to all that it has skipped."""
         self._skipped: list[tuple[Step | None, Step]] = []
         """The choices that were not new, each with the step before it."""
+        self._later: list[tuple[Step | None, Step]] = []
+        """The choices that the bound excludes, each with the step before it. The `number` of such a
+        choice is that of the prefix to which it leads."""
+        self._now: list[tuple[Step | None, Step]] = []
+        """Those that a smaller bound excluded, and that are still to be tried."""
+        self._rebuilds = 0
+        """How many steps of the path have yet to be recorded again."""
         self._whole = WHOLE
         """How many more schedules run to their end where they could be stopped."""
         self._runs_on = False
@@ -70,19 +78,29 @@ class BoundedSearch(DepthFirst):
             self._undo(step)
             while step.left:
                 other = step.left.pop().instead_of(step)
-                if self._is_new(other):
-                    self._do(other)
+                if self._is_new(other, self._total_after(other)):
+                    self._do(other, before)
                     path.append(other)
                     self.fixed = len(path)
                     return True
                 self._skipped.append((before, other))
+        while self._now:
+            before, step = self._now.pop()
+            if self._is_new(step, step.number):
+                self._go_to(before, step)
+                self._rebuilds = self.fixed
+                return True
         return False
 
     def _go_back(self) -> bool:
         """Go to a choice that was skipped; False if there is none left."""
         if not self._skipped:
             return False
-        before, step = self._skipped.pop()
+        self._go_to(*self._skipped.pop())
+        return True
+
+    def _go_to(self, before: Step | None, step: Step) -> None:
+        """Replace the path, which is empty, by the one that ends with these two steps."""
         steps = [step]
         while before is not None:
             steps.append(before)
@@ -91,13 +109,38 @@ class BoundedSearch(DepthFirst):
             step.left = []
         self.path.extend(reversed(steps))
         self.fixed = len(self.path)
-        return True
+
+    def deepen(self) -> bool:
+        """Raise the bound by one, at the end of the search; False if there is nothing more to run.
+
+        The search continues with the choices that the smaller bound has excluded. It must have been
+        made with `deepens`, and must not have found any `unseen` state: then it has skipped
+        nothing, and what it has kept for later is not all.
+        """
+        if not self._later:
+            return False
+        self._raise_bound()
+        self._now, self._later = self._later, []
+        return self.advance()
 
     def decide(self) -> Task | None:
         """Decide as `DepthFirst` does; the uses on the given path are already recorded."""
-        if self.scheduler.depth < self.fixed:
+        depth = self.scheduler.depth
+        if depth < self.fixed:
+            if self._rebuilds:
+                self._rebuild(depth)
             self.scheduler.also.clear()
         return super().decide()
+
+    def _rebuild(self, depth: int) -> None:
+        """Record the step at this depth of the given path, from which the search had gone back."""
+        before, step = self.path[depth - 1] if depth else None, self.path[depth]
+        if before is not None and self.scheduler.also:
+            self._use(before, self.scheduler.also)
+        self._rebuilds -= 1
+        if not self._rebuilds:
+            step.number = self._number(step)
+        self._do(step, before)
 
     def _new_step(self) -> Step | None:
         if self.unseen:
@@ -115,17 +158,15 @@ class BoundedSearch(DepthFirst):
         before = path[-1] if path else None
         if before is not None and not self._runs_on:
             last = before.task
+            hidden = self.hidden or []
             can_continue = {
                 choice.task.key
-                for choice in ([step, *step.left] if step is not None else ())
+                for choice in ([step, *step.left, *hidden] if step is not None else ())
                 if not (choice.option and choice.op.fires)
             }
+            self._continue[self._total] = can_continue
             preemptions = before.preemptions_before + before.preempts
             place = last.key if last.key in can_continue else -1
-            if place == -1 or preemptions != self._max_preemptions:
-                self._continue[self._total] = can_continue
-            else:
-                self._leads_to[self._total, last.key] = place
             key = self._total, place, before.early_before + before.early
             if self._visited.get(key, preemptions + 1) <= preemptions:
                 self.cut = True
@@ -134,6 +175,8 @@ class BoundedSearch(DepthFirst):
                     self._skipped += [(before, each.instead_of(step)) for each in step.left]
                 return None
             self._visited[key] = preemptions
+            if self._deepens and step is not None:
+                self._put_off(before, step, hidden)
         if step is None:
             return None
         choices = [*step.left, step]
@@ -143,9 +186,9 @@ class BoundedSearch(DepthFirst):
             choice.number = self._number(choice)
         while choices:
             choice = choices.pop().instead_of(step)
-            if self._is_new(choice) and not self._runs_on:
+            if self._is_new(choice, self._total_after(choice)) and not self._runs_on:
                 choice.left = choices
-                self._do(choice)
+                self._do(choice, before)
                 return choice
             self._skipped.append((before, choice))
         if self._whole or self._runs_on:
@@ -153,7 +196,7 @@ class BoundedSearch(DepthFirst):
             self._runs_on = True
             _, choice = self._skipped.pop(first)
             choice.left = []
-            self._do(choice)
+            self._do(choice, before)
             return choice
         self.cut = True
         return None
@@ -188,24 +231,37 @@ class BoundedSearch(DepthFirst):
             wrote, have_read, woken,
         ))  # fmt: skip
 
-    def _is_new(self, step: Step) -> bool:
-        index = step.task.index
-        total = self._total - self._threads.get(index, 0) + step.number
-        last = step.task.key
+    def _total_after(self, step: Step) -> int:
+        """The prefix to which a step leads."""
+        return self._total - self._threads.get(step.task.index, 0) + step.number
+
+    def _is_new(self, step: Step, total: int) -> bool:
+        """Whether the step leads to a new place; `total` is the prefix to which it leads."""
         can_continue = self._continue.get(total)
-        if can_continue is not None:
-            place: int | None = last if last in can_continue else -1
-        else:
-            place = self._leads_to.get((total, last))
-        if place is None:
+        if can_continue is None:
             return True
+        last = step.task.key
+        place = last if last in can_continue else -1
         preemptions = step.preemptions_before + step.preempts
         key = total, place, step.early_before + step.early
         return self._visited.get(key, preemptions + 1) > preemptions
 
-    def _do(self, step: Step) -> None:
+    def _put_off(self, before: Step, step: Step, hidden: list[Step]) -> None:
+        """Keep these alternatives to `step`, which the bound excludes, for a larger bound."""
+        for choice in hidden:
+            choice = choice.instead_of(step)
+            choice.preempts = 1
+            choice.identify()
+            choice.number = self._number(choice)
+            total = self._total_after(choice)
+            if self._is_new(choice, total):
+                choice.number = total
+                self._later.append((before, choice))
+
+    def _do(self, step: Step, before: Step | None) -> None:
+        """Record a step and the one before it on the path."""
         index, key, number = step.task.index, step.key, step.number
-        step.before = self.path[-1] if self.path else None
+        step.before = before
         thread = self._threads.get(index, 0)
         step.undo = [(key, self._objects.get(key)), thread]
         self._threads[index] = number

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from bankkit.explorer import primitives
 from bankkit.explorer.scheduler import READ, WRITE, Scheduler, Task
-from bankkit.explorer.strategies.depth_first import Bound, DepthFirst, Step
+from bankkit.explorer.strategies.depth_first import DepthFirst
+from bankkit.explorer.strategies.strategy import Bound, Step
 
 
 @dataclass(slots=True)

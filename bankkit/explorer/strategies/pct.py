@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 
 from bankkit.explorer.scheduler import Scheduler
-from bankkit.explorer.strategies.depth_first import Bound, DepthFirst, Step
+from bankkit.explorer.strategies.strategy import Bound, Step, Strategy
 
 
-class Pct(DepthFirst):
+class Pct(Strategy):
     """Runs the thread with the highest random priority; at `depth - 1` moments its priority drops.
 
     Burckhardt, Kothari, Musuvathi and Nagarakatte, "A randomized scheduler with probabilistic
@@ -17,8 +17,8 @@ class Pct(DepthFirst):
     bound allows for these schedules. The longest schedule so far gives k.
     """
 
-    def __init__(self, scheduler: Scheduler, bound: Bound, depth: int, seed: int) -> None:
-        super().__init__(scheduler, bound)
+    def __init__(self, scheduler: Scheduler, bound: Bound, seed: int = 0, depth: int = 3) -> None:
+        super().__init__(scheduler, bound, seed)
         self._depth = depth
         self._random = random.Random(seed)
         self._longest = 1
@@ -27,28 +27,18 @@ class Pct(DepthFirst):
 
     def begin(self) -> None:
         """Forget the path and the priorities, and draw the moments at which a priority drops."""
-        super().begin()
         self._longest = max(self._longest, len(self.path))
-        self.path.clear()
+        super().begin()
         self._priorities.clear()
         moments = self._random.choices(range(1, self._longest + 1), k=self._depth - 1)
         self._changes = {moment: -order for order, moment in enumerate(moments, 1)}
 
-    def advance(self) -> bool:
-        """Return True: there is always another random schedule."""
-        return True
-
-    def _new_step(self) -> Step | None:
+    def choose(self, choices: list[Step]) -> Step:
         """The enabled thread with the highest priority, and one of its options at random."""
-        path = self.path
-        choices = self.choices()
-        if not choices:
-            return None
         depth = self.scheduler.depth
-        if depth in self._changes and path:
-            self._priorities[path[-1].task.index] = self._changes[depth]
+        if depth in self._changes and self.path:
+            self._priorities[self.path[-1].task.index] = self._changes[depth]
         for choice in choices:
             self._priorities.setdefault(choice.task.index, self._random.random())
         best = max(choices, key=lambda choice: self._priorities[choice.task.index])
-        step = self._random.choice([choice for choice in choices if choice.task is best.task])
-        return step.after(path[-1] if path else None, [])
+        return self._random.choice([choice for choice in choices if choice.task is best.task])

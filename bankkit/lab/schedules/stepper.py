@@ -17,10 +17,11 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from bankkit.explorer.errors import ScenarioError
-from bankkit.explorer.exploration import Result, explore
+from bankkit.explorer.exploration import explore
 from bankkit.explorer.inspection import Inspection
 from bankkit.explorer.laboratory import Scenario
 from bankkit.explorer.replay_run import Run
+from bankkit.explorer.result import Result
 from bankkit.explorer.schedule import Outcome, Schedule
 from bankkit.lab.course.cards import Bundle
 from bankkit.lab.drawing import style

@@ -6,12 +6,12 @@ import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bankkit.explorer.exploration import Result
 from bankkit.explorer.inspection import Inspection, code_at
 from bankkit.explorer.locations import Location
 from bankkit.explorer.replay_run import Run, ThreadView
+from bankkit.explorer.result import Result
 from bankkit.explorer.schedule import Outcome, Schedule
-from bankkit.explorer.strategies.depth_first import Bound
+from bankkit.explorer.strategies.strategy import Bound
 from bankkit.lab.drawing.text import counted
 from bankkit.lab.schedules.puzzles import Puzzle
 from bankkit.lab.schedules.share_text import slug

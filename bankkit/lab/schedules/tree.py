@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from bankkit.explorer.laboratory import Laboratory, Limits, Scenario, Search
+from bankkit.explorer.laboratory import Laboratory, Limits, Scenario
 from bankkit.explorer.scheduler import Scheduler
-from bankkit.explorer.strategies.depth_first import Bound, DepthFirst
+from bankkit.explorer.strategies.depth_first import DepthFirst
+from bankkit.explorer.strategies.strategy import Bound, Strategy
 from bankkit.lab.drawing import figures, style
 from bankkit.lab.drawing.figures import INK, QUIET, Picture
 
@@ -87,7 +88,7 @@ def _build_tree(
     root = TreeNode()
     threads: list[str] = []
 
-    def add(search: Search) -> None:
+    def add(search: Strategy) -> None:
         node = root
         for step in search.path:
             node = node.children.setdefault((step.task.label, step.option), TreeNode())

@@ -20,7 +20,7 @@ import redis
 from nbclient import NotebookClient
 
 from bankkit import Bank, CallError, lab
-from bankkit.explorer import exploration
+from bankkit.explorer import shortening
 from bankkit.lab.course.cards import Card, ExerciseCard, PredictionCard
 from bankkit.lab.course.checks import Verdict, judge
 from bankkit.lab.course.course import Course
@@ -130,9 +130,7 @@ class TestEveryExercise:
     def test_odd_submissions_get_an_answer(
         self, exercise: Exercise, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(
-            exploration, "MINIMISING_SECONDS", 0.0
-        )  # any failing schedule is enough
+        monkeypatch.setattr(shortening, "MINIMISING_SECONDS", 0.0)  # any failing schedule is enough
         for odd in ODD:
             verdict = judge(exercise, odd)
             assert verdict.outcome in ("wrong", "failed"), (odd, verdict.text)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from bankkit import lab
-from bankkit.explorer.strategies.depth_first import Bound
+from bankkit.explorer.strategies.strategy import Bound
 from bankkit.lab.schedules.tree import MAX_SCHEDULES, TreeNode, _build_tree
 from bankkit.locks import FirstDraftLock, ReadWriteLock
 from tests.support import pictures

@@ -1,0 +1,26 @@
+"""What a search has done, before a failing schedule is shortened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bankkit.explorer.laboratory import Found
+from bankkit.explorer.strategies.strategy import Bound
+
+
+@dataclass
+class Searched:
+    """What a search has found, and what it has run."""
+
+    found: Found | None = None
+    """A schedule that fails."""
+    limit: str = ""
+    """Why the search ended before all schedules were run; empty if it did not."""
+    unreduced: str = ""
+    """Why it stopped using a reduction."""
+    exhausted: Bound | None = None
+    """The largest bound whose schedules have all ended well."""
+    begun: int = 0
+    """How many schedules were run of those with one preemption more, or one delay more."""
+    random: int = 0
+    """How many schedules were drawn at random."""

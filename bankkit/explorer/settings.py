@@ -1,0 +1,60 @@
+"""What `explore` was asked to do, with all arguments checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bankkit.explorer.laboratory import Laboratory, Scenario, Timing
+from bankkit.explorer.patching import Patch
+from bankkit.explorer.scheduler import Scheduler
+from bankkit.explorer.strategies.named import Factory
+from bankkit.explorer.strategies.strategy import Bound
+
+
+@dataclass(frozen=True)
+class Code:
+    """A scenario, and how the explorer gets at its code."""
+
+    scenario: Scenario
+    patch: Patch = ()
+    lines: tuple[object, ...] = ()
+    steps: int = 10_000
+    timing: Timing = "any"
+
+    def laboratory(self, scheduler: Scheduler) -> Laboratory:
+        """Everything that the scenario needs to run."""
+        return Laboratory(
+            self.scenario, self.patch, self.lines, scheduler=scheduler, timing=self.timing
+        )
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The bound, the strategy and the limits of a search, as `explore` describes them."""
+
+    preemptions: int | None = None
+    timeouts: int | None = None
+    delays: int | None = None
+    reduction: bool = True
+    strategy: str | Factory | None = None
+    depth: int | None = None
+    seed: int | None = None
+    schedules: int = 1_000_000
+    seconds: float = 60.0
+    workers: int = 1
+    timing: Timing = "any"
+
+    @property
+    def bound(self) -> Bound:
+        """The schedules that may be run."""
+        return Bound(self.preemptions, self.timeouts, delays=self.delays)
+
+    @property
+    def reduces(self) -> bool:
+        """Whether the search runs one of several equivalent schedules."""
+        return self.reduction and self.timing == "any"
+
+    @property
+    def deepens(self) -> bool:
+        """Whether the search raises its bound until it has run every schedule."""
+        return self.strategy is None and self.preemptions is None
