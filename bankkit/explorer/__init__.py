@@ -27,13 +27,14 @@ from bankkit.explorer.errors import ScenarioError, Unsupported
 from bankkit.explorer.exploration import Result, explore
 from bankkit.explorer.laboratory import Diverged, Stuck
 from bankkit.explorer.replay_run import Run, replay
-from bankkit.explorer.schedule import Move, Outcome, Schedule
+from bankkit.explorer.schedule import Explanation, Move, Outcome, Schedule
 from bankkit.explorer.strategies.depth_first import Bound
 
 __all__ = [
     "Bound",
     "BrokenSchedule",
     "Diverged",
+    "Explanation",
     "Move",
     "NotExplored",
     "Outcome",

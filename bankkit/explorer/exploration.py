@@ -36,9 +36,10 @@ import time
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from bankkit.explorer.laboratory import Found, Laboratory, Limits, Scenario, Timing
+from bankkit.explorer.explanation import explained
+from bankkit.explorer.laboratory import Diverged, Found, Laboratory, Limits, Scenario, Timing
 from bankkit.explorer.patching import Patch
 from bankkit.explorer.replay_run import replay
 from bankkit.explorer.schedule import Outcome, Schedule
@@ -122,19 +123,27 @@ def explore(
     reduction. `timeouts=0` also excludes that one fires while a thread can still run.
 
     A bug comes with its schedule, which is shortened for at most five seconds, or half a second
-    after the limit: to the fewest preemptions first, then to the fewest steps. Raises `Stuck` or
-    `Diverged` for a scenario that cannot be explored, ValueError for another strategy, and
-    TypeError or ValueError for `lines` that cannot be steps. Off the main thread, a real wait is
-    noticed only when it ends.
+    after the limit: to the fewest preemptions first, then to the fewest steps. Its `why` names the
+    two steps whose order decides; that search has the same limits. Raises `Stuck` or `Diverged` for
+    a scenario that cannot be explored, ValueError for another strategy, and TypeError or ValueError
+    for `lines` that cannot be steps. Off the main thread, a real wait is noticed only when it ends.
     """
     started = time.monotonic()
+    settings: dict[str, Any] = {
+        "patch": patch if isinstance(patch, str) else tuple(patch),
+        "lines": tuple(lines),
+        "steps": steps,
+        "timing": timing,
+    }
     bound = Bound(preemptions, timeouts)
     limits = Limits(schedules, started + seconds)
     shortest: Schedule | None = None
     unreduced = ""
     with (
         closing(Scheduler(limit=steps)) as scheduler,
-        Laboratory(scenario, patch, lines, scheduler=scheduler, timing=timing) as laboratory,
+        Laboratory(
+            scenario, settings["patch"], settings["lines"], scheduler=scheduler, timing=timing
+        ) as laboratory,
     ):
         if strategy == "pct":
             found = laboratory.find(Pct(scheduler, bound, depth, seed), limits)
@@ -153,7 +162,13 @@ def explore(
             shortest = _shortened(laboratory, found, timeouts, until)
     bug = None
     if shortest is not None:
-        bug = replay(scenario, shortest, patch=patch, lines=lines, steps=steps, timing=timing)
+        bug = replay(scenario, shortest, **settings)
+        if bug.kind == "ended":
+            raise Diverged(
+                "The scenario is not deterministic: a schedule that failed ended well when it was "
+                "run again."
+            )
+        bug = explained(scenario, bug, limits.deadline, **settings)
     verdict: Literal["ok", "bug", "unknown"] = "ok"
     if bug is not None:
         verdict = "bug"

@@ -13,7 +13,7 @@ from typing import Literal
 from greenlet import getcurrent, greenlet
 
 from bankkit.explorer.errors import ScenarioError
-from bankkit.explorer.laboratory import Laboratory, Scenario, Timing
+from bankkit.explorer.laboratory import Diverged, Laboratory, Scenario, Timing
 from bankkit.explorer.locations import Location, NamingScheduler, described, here, stack
 from bankkit.explorer.outcomes import Ending, waits
 from bankkit.explorer.patching import Patch
@@ -33,17 +33,28 @@ def replay(
 ) -> Outcome:
     """Run one schedule that `explore` found, and return how it ended.
 
-    After its last move the run continues without preemptions. Raises `Diverged`, with the thread
-    and its line, if the scenario does not follow the schedule; raises `ScenarioError`, with the
-    thread that was still running, after more than `steps` steps.
+    After its last move the run continues without preemptions. Raises `Diverged`, with the thread,
+    its line and what has changed, if the scenario does not follow the schedule; raises
+    `ScenarioError`, with the thread that was still running, after more than `steps` steps.
     """
     with (
         closing(NamingScheduler(limit=steps)) as scheduler,
         Laboratory(scenario, patch, lines, scheduler=scheduler, timing=timing) as laboratory,
     ):
         given = Given(scheduler, schedule.moves, schedule.threads)
-        laboratory.run(given)
+        try:
+            laboratory.run(given)
+        except Diverged as error:
+            raise _with_changes(error, schedule, given) from None
         return _outcome(given)
+
+
+def _with_changes(error: Diverged, schedule: Schedule, given: Given) -> Diverged:
+    """The error, with what has changed since the schedule was saved."""
+    if schedule.origin is None:
+        return error
+    changes = schedule.origin.changes([*given.files, *(move.file for move in given.made)])
+    return Diverged(f"{error} {changes}".rstrip())
 
 
 def _outcome(given: Given) -> Outcome:
@@ -65,6 +76,8 @@ class Given(DepthFirst):
         self._starts = {name: index for index, name in enumerate(threads)}
         self.made: list[Move] = []
         """The moves of this run so far."""
+        self.files: list[str] = []
+        """The files in which the threads were when one of them did not follow the schedule."""
 
     def _new_step(self) -> Step | None:
         choices = self.choices()
@@ -80,6 +93,7 @@ class Given(DepthFirst):
                 self.diverged = (
                     f"The scenario does not follow the schedule: {self._difference(move)}."
                 )
+                self.files = [each.file for task in self.scheduler.tasks for each in stack(task)]
                 return None
             choice: Step | None = found[0]
         elif choices:
