@@ -1,32 +1,21 @@
-"""Looks for a schedule that ends well and differs from a failing one in a single order.
+"""Looks for the nearest schedule that ends well, beside one that fails.
 
-One pair of steps changes places: the later of them, with all that it needs, is made first, and what
-depends on the earlier one waits with it. All other steps keep their order, as far as they are then
-possible. The schedule is run. If it ends well, the order of the two steps decides. Compare Choi and
-Zeller, "Isolating failure-inducing thread schedules", ISSTA 2002, who narrow down the difference
-between a failing and a passing run, and the reversals of `dpor.py`.
+The first candidates are the schedules that `exchange_search` makes by a single change. If none of
+them ends well, all schedules are run, within limits: then either one of those is the nearest, or
+every schedule fails.
 """
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from bankkit.explorer.dependence import Record, Recorder
-from bankkit.explorer.exchange import (
-    Exchange,
-    Plan,
-    conflicting,
-    other_options,
-    unfinished,
-    unrelated,
-)
+from bankkit.explorer.dependence import Record
+from bankkit.explorer.exchange import distance
+from bankkit.explorer.exchange_search import MOST_STEPS, Counterpart, ExchangeSearch
 from bankkit.explorer.laboratory import Failure, Laboratory, Limits
 from bankkit.explorer.schedule import Move, Schedule
-from bankkit.explorer.scheduler import Scheduler
 from bankkit.explorer.strategies.depth_first import Bound, DepthFirst, Step
 from bankkit.explorer.strategies.dpor import SourceDpor
 
@@ -36,35 +25,10 @@ SECONDS = 2.0
 LONGEST = 500
 """Schedules of more steps are not examined."""
 
-MOST_STEPS = 100_000
-"""About so many steps are run in search of the nearest counterpart."""
-
-MOST_TURNS = 100
-"""The most steps that a thread makes beyond the failing schedule while another one is held back."""
-
 MOST_SCHEDULES = 1000
 """The most schedules to run in order to say that every schedule fails."""
 
 _NOTHING: Failure = ("no schedule ends like this", None)
-
-
-@dataclass(frozen=True, slots=True)
-class Counterpart:
-    """A schedule that ends well, and what distinguishes it from the failing one."""
-
-    schedule: Schedule
-    """Its moves have no descriptions yet."""
-    numbers: tuple[int | None, ...]
-    """For each of its steps: which step of the failing schedule it is, from 0, if it is one."""
-    exchange: Exchange
-    turns_end: int
-    """If another thread goes on first: its last step before the one that is held back."""
-    failing: Record
-    """The step that is held back or takes another option, as in the failing schedule."""
-    partner: tuple[Record, Record] | None
-    """The step that now comes before it, as in the failing schedule and as in this one."""
-    chosen: Record | None
-    """The step that takes another option."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +39,12 @@ class NoCounterpart:
     """Whether any schedules of the scenario end well."""
     schedules: int
     """How many schedules were run to know that."""
+    reduced: bool = False
+    """Whether these were only one of each trace."""
+    nearest: Schedule | None = None
+    """Of those that end well, the one that is like the failing one in the most positions."""
+    numbers: tuple[int | None, ...] = ()
+    """As in `Counterpart`, for `nearest`."""
 
 
 def find_counterpart(
@@ -85,309 +55,85 @@ def find_counterpart(
     `deadline` is when the search itself should have ended, on the clock of `time.monotonic`; this
     takes up to SECONDS, and half a second after the deadline.
     """
-    if not 0 < len(failing) <= LONGEST:
+    if not failing:
+        return NoCounterpart("none", 1)
+    if len(failing) > LONGEST:
         return None
     until = min(time.monotonic() + SECONDS, max(deadline, time.monotonic()) + 0.5)
     limits = Limits(MOST_STEPS, until)
-    search = _Search(laboratory.scheduler, failing)
+    search = ExchangeSearch(laboratory.scheduler, failing)
     laboratory.find(search, limits, _NOTHING)
     if search.best is not None:
         return search.best
     if limits.reached or search.has_given_up or not search.follows:
         return None
-    return _other_schedules(laboratory, until)
+    return _other_schedules(laboratory, search.failing, until)
 
 
-class _EndsWell(Exception):
-    """A schedule has ended well."""
+def _other_schedules(laboratory: Laboratory, failing: list[Record], until: float) -> NoCounterpart:
+    """Whether any schedule ends well, and the nearest that does.
 
-
-def _other_schedules(laboratory: Laboratory, until: float) -> NoCounterpart:
-    """Whether any schedule ends well."""
+    The reduction goes wrong if threads share data unseen. So that every schedule fails is said only
+    after a search without it, as far as that is short enough.
+    """
     scheduler = laboratory.scheduler
-    limits = Limits(MOST_SCHEDULES, until)
     reducible = not scheduler.unreducible and not scheduler.ordered
-    search = SourceDpor(scheduler) if reducible else DepthFirst(scheduler, Bound())
+    best: tuple[int, Schedule, tuple[int | None, ...]] | None = None
 
     def look(search: DepthFirst) -> None:
-        if not search.cut and search.ending is None and scheduler.failure is None:
-            raise _EndsWell
-
-    try:
-        laboratory.find(search, limits, _NOTHING, look)
-    except _EndsWell:
-        return NoCounterpart("some", limits.ran)
-    return NoCounterpart("unknown" if limits.reached else "none", limits.ran)
-
-
-class _Search(Recorder):
-    """Runs the failing schedule, and then what each change makes of it."""
-
-    def __init__(self, scheduler: Scheduler, failing: Schedule) -> None:
-        super().__init__(scheduler)
-        self.best: Counterpart | None = None
-        self.follows = False
-        """Whether the failing schedule could be run, and failed."""
-        self._moves = failing.moves
-        self._starts = {label: index for index, label in enumerate(failing.threads)}
-        self._failing: list[Record] = []
-        self._unfinished: list[int] = []
-        """The threads that had not ended when the failing schedule was over."""
-        self._next: Iterator[tuple[Exchange, Plan]] = iter(())
-        self._shortest: tuple[float, ...] = (math.inf,)
-        """How far `best` is from the failing schedule: how many of its positions have another step,
-        and how many new steps come before the one that is held back. Among equals, the pairs in
-        the failing schedule come first, then what is alike for longest, then the fewest steps of a
-        thread that goes on."""
-        self._is_good = False
-        """Whether the latest schedule ended well."""
-        self._steps = 0
-        """The steps of all schedules so far."""
-        self._exchange = Exchange(0)
-        self._numbers: list[int | None] = []
-        self._exact: list[int] = []
-        self._pending: list[int] = []
-        self._turns = 0
-        """How many steps the other thread has made while one was held back."""
-        self._turns_end = -1
-        self._apart: set[int] = set()
-        """The threads that do something else now."""
-        self._impossible = False
-
-    def begin(self) -> None:
-        super().begin()
-        self._numbers = []
-        self._impossible = False
-
-    def advance(self) -> bool:
-        """Look at the schedule that was run, and prepare the next one; False if there is none."""
-        self.complete()
-        if not self.follows:
-            if self._impossible or len(self.records) < len(self._moves) or self._ends_well():
-                return False
-            self.follows = True
-            self._failing = self.records[: len(self._moves)]
-            self._unfinished = [task.key for task in self.scheduler.tasks if not task.done]
-            self._next = self._candidates()
-        else:
-            self._steps += len(self.records)
-            self._is_good = self._ends_well()
-            if self._is_good:
-                self._compare()
-        if self._steps > MOST_STEPS:
-            return False
-        following = next(self._next, None)
-        if following is None:
-            return False
-        self._exchange, plan = following
-        self._exact, self._pending = plan.exact[::-1], list(plan.pending)
-        self._turns, self._turns_end = 0, -1
-        self._apart = set()
-        return True
-
-    def _ends_well(self) -> bool:
-        ended = self.ending is None and self.scheduler.failure is None
-        return ended and not self._impossible
-
-    @property
-    def has_given_up(self) -> bool:
-        """Whether there was more to try."""
-        return self._steps > MOST_STEPS
-
-    # What to try.
-
-    def _candidates(self) -> Iterator[tuple[Exchange, Plan]]:
-        failing = self._failing
-        yield from self._near([*other_options(failing), *conflicting(failing)])
-        for exchange, plan in self._near(unfinished(failing, self._unfinished)):
-            yield exchange, plan
-            if self._is_good:  # perhaps fewer steps of the other thread are enough
-                for turns in range(1, self._turns):
-                    yield Exchange(exchange.later, thread=exchange.thread, turns=turns), plan
-                    if self._is_good:
-                        break
-                break
-        if self.best is None:
-            yield from self._near(unrelated(failing))
-
-    def _near(self, exchanges: list[Exchange]) -> Iterator[tuple[Exchange, Plan]]:
-        """Those of the changes that may be nearer than what was found."""
-        for each in exchanges:
-            plan = Plan.of(each, self._failing)
-            if plan.least_distance(self._failing) <= self._shortest[0]:
-                yield each, plan
-
-    def _compare(self) -> None:
-        """Keep the schedule that was run if it is nearer to the failing one."""
-        failing, records, exchange = self._failing, self.records, self._exchange
-        held, is_made = failing[exchange.later], exchange.later in self._numbers
-        if exchange.option is None and not is_made and not held.op.fires:
-            return  # a daemon thread that made this step no more
-        goes_on = exchange.earlier is None and exchange.option is None
-        if goes_on and not self._turns:
+        nonlocal best
+        if search.cut or search.ending is not None or scheduler.failure is not None:
             return
-        changed = [
-            one.thread != other.thread or one.option != other.option
-            for one, other in zip(failing, records, strict=False)
-        ]
-        missing = max(0, len(failing) - len(records))
-        until = self._numbers.index(exchange.later) if is_made else self._turns_end + 1
-        between = self._numbers[:until].count(None)
-        far = sum(changed) + missing + between
-        distance = (far, goes_on, -exchange.later, self._turns)
-        if distance >= self._shortest:
-            return
-        partner = None
-        if exchange.earlier is not None:
-            there = self.records[self._numbers.index(exchange.earlier)]
-            partner = failing[exchange.earlier], there
-        self._shortest = distance
-        self.best = Counterpart(
-            Schedule(
-                tuple(Move(each.label, each.option, "") for each in records),
-                tuple(task.label for task in self.scheduler.tasks),
-            ),
-            tuple(self._numbers),
-            exchange,
-            self._turns_end,
-            held,
-            partner,
-            records[exchange.later] if exchange.option is not None else None,
-        )
+        steps = search.path
+        turns = [(step.task.key, step.option) for step in steps]
+        far = distance(failing, turns)
+        if best is None or far < best[0]:
+            moves = [Move(step.task.label, step.option, "") for step in steps]
+            threads = tuple(task.label for task in scheduler.tasks)
+            best = far, Schedule(tuple(moves), threads), _numbered(failing, steps)
 
-    # How to run it.
+    one_of_each = Limits(MOST_SCHEDULES, until)
+    if reducible:
+        laboratory.find(SourceDpor(scheduler), one_of_each, _NOTHING, look)
+    every = Limits(MOST_SCHEDULES, until)
+    if best is None:
+        laboratory.find(_EverySchedule(scheduler, Bound()), every, _NOTHING, look)
+    if best is not None:
+        _, nearest, numbers = best
+        return NoCounterpart("some", one_of_each.ran + every.ran, False, nearest, numbers)
+    if not every.reached:
+        return NoCounterpart("none", every.ran)
+    if not reducible or one_of_each.reached or scheduler.unreducible:
+        return NoCounterpart("unknown", one_of_each.ran + every.ran)
+    return NoCounterpart("none", one_of_each.ran, reduced=True)
+
+
+class _EverySchedule(DepthFirst):
+    """A search without reduction that also records which object each step uses."""
 
     def choices(self) -> list[Step]:
-        """All choices; none if the schedule becomes much longer than the failing one."""
-        depth = self.scheduler.depth
-        if depth >= min(self.scheduler.limit, 4 * len(self._moves) + 10 * MOST_TURNS):
-            self._impossible = True
-            return []
-        return super().choices()
+        """All choices, with their objects."""
+        found = super().choices()
+        for step in found:
+            step.identify()
+        return found
 
-    def pick(self, choices: list[Step]) -> Step | None:
-        if not self.follows:
-            return self._as_recorded(choices)
-        only = self.scheduler.only
-        if self._exact and only in (None, choices[-1].task):
-            return self._as_planned(choices)
-        if self._is_turn():
-            choice = self._of(self._exchange.thread, choices)
-            if choice is not None:
-                self._turns += 1
-                self._turns_end = len(self.records)
-                return choice
-            if self._exchange.turns is not None:
-                self._impossible = True
-                return None
-            self._exchange = Exchange(
-                self._exchange.later, thread=self._exchange.thread, turns=self._turns
-            )
-        return self._in_order(choices) or self._extra(choices[-1])
 
-    def _as_recorded(self, choices: list[Step]) -> Step | None:
-        """The step of the failing schedule."""
-        number = len(self.records)
-        if number == len(self._moves):
-            return choices[-1]
-        move = self._moves[number]
-        for choice in choices:
-            its = self._starts.get(move.thread) == choice.task.index
-            if its and choice.option == move.option:
-                return choice
-        self._impossible = True
-        return None
-
-    def _as_planned(self, choices: list[Step]) -> Step | None:
-        """The next step that must come now; its result may differ if it is the last of them."""
-        number = self._exact.pop()
-        record = self._failing[number]
-        mine = [
-            choice
-            for choice in choices
-            if choice.task.key == record.thread and choice.op is record.op
-        ]
-        wanted = self._exchange.option
-        if self._exact or wanted is None:
-            wanted = record.option
-        for choice in mine:
-            if choice.option == wanted:
-                self._numbers.append(number)
-                return choice
-        if self._exact or self._exchange.earlier is None or not mine:
-            self._impossible = True
-            return None
-        self._numbers.append(number)
-        return mine[-1]
-
-    def _is_turn(self) -> bool:
-        """Whether the other thread goes on now, while one is held back."""
-        exchange = self._exchange
-        if exchange.earlier is not None or exchange.option is not None:
-            return False
-        return self._turns < (MOST_TURNS if exchange.turns is None else exchange.turns)
-
-    def _in_order(self, choices: list[Step]) -> Step | None:
-        """A step of a thread that has steps of the failing schedule left, if one can go on.
-
-        It is one that depends on none of the other steps left. If no such step is possible, the
-        change has made another order necessary; then the running thread goes on, or the next one.
-        """
-        left = sum(1 << number for number in self._pending)
-        tried: set[int] = set()
-        possible: list[Step] = []
-        for number in self._pending:
-            record = self._failing[number]
-            if record.thread in tried:
-                continue
-            tried.add(record.thread)
-            choice = self._possible(record.thread, choices)
-            if choice is None:
-                continue
-            if record.past & left == 1 << number:
-                return self._of(record.thread, choices)
-            possible.append(choice)
-        if not possible:
-            return None
-        running = self.records[-1].thread if self.records else 0
-        keys = [choice.task.key for choice in possible]
-        return self._of(running if running in keys else keys[0], choices)
-
-    def _possible(self, thread: int, choices: list[Step]) -> Step | None:
-        """The thread's step, if it has one: that of the failing schedule, and no early timeout."""
-        mine = [choice for choice in choices if choice.task.key == thread]
-        number = self._first_left(thread)
-        if number is not None:
-            record = self._failing[number]
-            for choice in mine:
-                if choice.op is record.op and choice.option == record.option:
-                    return choice
-        mine = [choice for choice in mine if not (choice.option and choice.op.fires)]
-        return mine[-1] if mine else None
-
-    def _of(self, thread: int, choices: list[Step]) -> Step | None:
-        """The thread's step, if it has one, taken as the first one that it has left."""
-        choice = self._possible(thread, choices)
-        if choice is None:
-            return None
-        number = self._first_left(thread)
-        if number is None:
-            return self._extra(choice)
-        (self._pending if number in self._pending else self._exact).remove(number)
-        record = self._failing[number]
-        target = choice.task.target
-        key = 0 if target is None else target.explorer_key
-        if choice.op is not record.op or key != record.target:
-            self._apart.add(thread)
-        self._numbers.append(None if thread in self._apart else number)
-        return choice
-
-    def _first_left(self, thread: int) -> int | None:
-        """The first step of the thread that the failing schedule has and this run has not made."""
-        left = [*reversed(self._exact), *self._pending]
-        return next((each for each in left if self._failing[each].thread == thread), None)
-
-    def _extra(self, choice: Step) -> Step:
-        """The choice, as a step that the failing schedule does not have."""
-        self._numbers.append(None)
-        return choice
+def _numbered(failing: list[Record], steps: list[Step]) -> tuple[int | None, ...]:
+    """Which step of the failing schedule each step is: the same one of its thread, and alike."""
+    left: dict[int, list[int]] = {}
+    for place, record in enumerate(failing):
+        left.setdefault(record.thread, []).append(place)
+    numbers: list[int | None] = []
+    for step in steps:
+        mine = left.get(step.task.key, [])
+        number: int | None = None
+        if mine:
+            number = mine.pop(0)
+            record = failing[number]
+            target = record.accesses[0][0] if record.accesses else 0
+            if (step.op, step.option, step.key) != (record.op, record.option, target):
+                mine.clear()  # from here on, the thread does something else
+                number = None
+        numbers.append(number)
+    return tuple(numbers)

@@ -98,3 +98,14 @@ def unfinished(records: Sequence[Record], threads: Sequence[int]) -> list[Exchan
         for thread in threads
         if thread != records[number].thread
     ]
+
+
+def distance(failing: Sequence[Record], turns: Sequence[tuple[int, int]]) -> int:
+    """At how many places of the failing schedule another thread comes, or takes another option.
+
+    Each turn is a thread's key and its option. Places that the other schedule does not have count.
+    """
+    same = sum(
+        (record.thread, record.option) == turn for record, turn in zip(failing, turns, strict=False)
+    )
+    return len(failing) - same

@@ -8,7 +8,8 @@ from dataclasses import replace
 from itertools import groupby
 
 from bankkit.explorer import primitives
-from bankkit.explorer.counterpart import Counterpart, NoCounterpart, find_counterpart
+from bankkit.explorer.counterpart import NoCounterpart, find_counterpart
+from bankkit.explorer.exchange_search import Counterpart
 from bankkit.explorer.laboratory import Laboratory, Scenario, Timing
 from bankkit.explorer.patching import Patch
 from bankkit.explorer.replay_run import replay
@@ -37,30 +38,26 @@ def explained(
         Laboratory(scenario, patch, lines, scheduler=scheduler, timing=timing) as laboratory,
     ):
         found = find_counterpart(laboratory, bug.schedule, deadline)
-    if isinstance(found, NoCounterpart):
-        return replace(bug, why=_no_single_change(found))
+    if isinstance(found, NoCounterpart) and found.others == "none":
+        ran = counted(found.schedules, "schedule")
+        ran += ", one of each trace" if found.reduced else ""
+        text = f"Every schedule fails ({ran}): the bug does not depend on the order of the steps."
+        return replace(bug, why=Explanation(text))
     if found is None:
         return bug
-    counterpart = replay(
-        scenario, found.schedule, patch=patch, lines=lines, steps=steps, timing=timing
-    )
-    if counterpart.kind != "ended":
+    good = found.nearest if isinstance(found, NoCounterpart) else found.schedule
+    if good is None:
         return bug
-    return replace(bug, why=_why(bug, found, counterpart.schedule))
-
-
-def _no_single_change(found: NoCounterpart) -> Explanation | None:
-    if found.others == "none":
-        return Explanation(
-            f"Every schedule fails ({counted(found.schedules, 'schedule')}): the bug does not "
-            f"depend on the order of the steps."
-        )
-    if found.others == "some":
-        return Explanation(
-            "Other schedules end well, but no single change of this one does: not the opposite "
-            "order of any two of its steps."
-        )
-    return None
+    ending = replay(scenario, good, patch=patch, lines=lines, steps=steps, timing=timing)
+    if ending.kind != "ended":
+        return bug
+    if isinstance(found, Counterpart):
+        return replace(bug, why=_why(bug, found, ending.schedule))
+    text = (
+        f"No exchange of two steps is enough. Another schedule ends well, in this order: "
+        f"{_in_numbers(found.numbers)}."
+    )
+    return replace(bug, why=Explanation(text, ending.schedule))
 
 
 def _why(bug: Outcome, found: Counterpart, counterpart: Schedule) -> Explanation:
@@ -88,8 +85,7 @@ def _why(bug: Outcome, found: Counterpart, counterpart: Schedule) -> Explanation
         place = f" ({its.at})" if its.at else ""
         what = f"{its.thread} has gone on to “{its.does}”{place}"
         change = _order(found, later, what, is_clause=True)
-    order = ", ".join(_spans(found.numbers))
-    text = f"If {change}, all ends well, as in this order: {order}."
+    text = f"If {change}, all ends well, as in this order: {_in_numbers(found.numbers)}."
     return Explanation(text, counterpart, tuple(marked), waiting)
 
 
@@ -107,8 +103,12 @@ def _order(found: Counterpart, later: str, earlier: str, *, is_clause: bool = Fa
     return f"{later} comes {'only ' if is_clause else ''}after {earlier}"
 
 
+def _in_numbers(numbers: Iterable[int | None]) -> str:
+    """The steps by their numbers in the failing schedule: `1–7, 9, 8, 4 other steps`."""
+    return ", ".join(_spans(numbers))
+
+
 def _spans(numbers: Iterable[int | None]) -> Iterator[str]:
-    """The steps by their numbers in the failing schedule: `1–7`, `9`, `8`, `4 other steps`."""
     places = enumerate(numbers)
     for gap, group in groupby(places, lambda pair: None if pair[1] is None else pair[1] - pair[0]):
         span = [0 if number is None else number + 1 for _, number in group]
