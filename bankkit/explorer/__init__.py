@@ -29,7 +29,7 @@ from bankkit.explorer.exploration import explore
 from bankkit.explorer.laboratory import Diverged, Stuck
 from bankkit.explorer.replay_run import Run, replay
 from bankkit.explorer.result import Result
-from bankkit.explorer.schedule import Move, Outcome, Schedule
+from bankkit.explorer.schedule import Explanation, Move, Outcome, Schedule
 from bankkit.explorer.strategies.strategy import Bound, Step, Strategy
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "BrokenSchedule",
     "Certificate",
     "Diverged",
+    "Explanation",
     "Move",
     "NotExplored",
     "Outcome",

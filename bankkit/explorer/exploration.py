@@ -44,7 +44,8 @@ from typing import Literal
 
 from bankkit.explorer.arguments import checked_code, checked_settings
 from bankkit.explorer.certificate import Certificate
-from bankkit.explorer.laboratory import Limits, Scenario, Timing
+from bankkit.explorer.explanation import explained
+from bankkit.explorer.laboratory import Diverged, Limits, Scenario, Timing
 from bankkit.explorer.patching import Patch
 from bankkit.explorer.replay_run import replay
 from bankkit.explorer.result import Result, Verdict
@@ -104,10 +105,11 @@ def explore(
     reduction. `timeouts=0` also excludes that one fires while a thread can still run.
 
     A bug comes with its schedule, which is shortened for at most five seconds, or half a second
-    after the limit: to the fewest preemptions first, then to the fewest steps. Raises `Stuck` or
-    `Diverged` for a scenario that cannot be explored, and TypeError or ValueError for an argument
-    that is bad or that the strategy does not use, and for `lines` that cannot be steps. Off the
-    main thread, a real wait is noticed only when it ends.
+    after the limit: to the fewest preemptions first, then to the fewest steps. Its `why` names the
+    two steps whose order decides; that search has the same limits. Raises `Stuck` or `Diverged` for
+    a scenario that cannot be explored, and TypeError or ValueError for an argument that is bad or
+    that the strategy does not use, and for `lines` that cannot be steps. Off the main thread, a
+    real wait is noticed only when it ends.
     """
     options = dict(locals())
     code = checked_code(options.pop("scenario"), options)
@@ -127,14 +129,13 @@ def explore(
     if found is not None:
         certificate = None
         shortest = shortened(code, found, settings.timeouts, limits.deadline)
-        bug = replay(
-            scenario,
-            shortest,
-            patch=code.patch,
-            lines=code.lines,
-            steps=code.steps,
-            timing=code.timing,
-        )
+        bug = replay(scenario, shortest, **code.options)
+        if bug.kind == "ended":
+            raise Diverged(
+                "The scenario is not deterministic: a schedule that failed ended well when it was "
+                "run again."
+            )
+        bug = explained(code, bug, limits.deadline)
     verdict: Verdict = "unknown"
     if bug is not None:
         verdict = "bug"

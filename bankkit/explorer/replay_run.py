@@ -14,7 +14,7 @@ from greenlet import getcurrent, greenlet
 
 from bankkit.explorer.arguments import checked_code, checked_schedule
 from bankkit.explorer.errors import ScenarioError
-from bankkit.explorer.laboratory import Scenario, Timing
+from bankkit.explorer.laboratory import Diverged, Scenario, Timing
 from bankkit.explorer.locations import Location, NamingScheduler, described, here, stack
 from bankkit.explorer.outcomes import Ending, waits
 from bankkit.explorer.patching import Patch
@@ -35,10 +35,10 @@ def replay(
 ) -> Outcome:
     """Run one schedule that `explore` found, and return how it ended.
 
-    After its last move the run continues without preemptions. Raises `Diverged`, with the thread
-    and its line, if the scenario does not follow the schedule; raises `ScenarioError`, with the
-    thread that was still running, after more than `steps` steps; TypeError or ValueError for a bad
-    argument.
+    After its last move the run continues without preemptions. Raises `Diverged`, with the thread,
+    its line and what has changed, if the scenario does not follow the schedule; raises
+    `ScenarioError`, with the thread that was still running, after more than `steps` steps; raises
+    TypeError or ValueError for a bad argument.
     """
     checked_schedule(schedule)
     code = checked_code(scenario, _options(patch, lines, steps, timing))
@@ -47,7 +47,10 @@ def replay(
         code.laboratory(scheduler) as laboratory,
     ):
         given = Given(scheduler, schedule.moves, schedule.threads)
-        laboratory.run(given)
+        try:
+            laboratory.run(given)
+        except Diverged as error:
+            raise _with_changes(error, schedule, given) from None
         return _outcome(given)
 
 
@@ -55,6 +58,14 @@ def _options(
     patch: Patch, lines: Iterable[object], steps: int, timing: Timing
 ) -> dict[str, object]:
     return {"patch": patch, "lines": lines, "steps": steps, "timing": timing}
+
+
+def _with_changes(error: Diverged, schedule: Schedule, given: Given) -> Diverged:
+    """The error, with what has changed since the schedule was saved."""
+    if schedule.origin is None:
+        return error
+    changes = schedule.origin.changes([*given.files, *(move.file for move in given.made)])
+    return Diverged(f"{error} {changes}".rstrip())
 
 
 def _outcome(given: Given) -> Outcome:
@@ -76,6 +87,8 @@ class Given(DepthFirst):
         self._starts = {name: index for index, name in enumerate(threads)}
         self.made: list[Move] = []
         """The moves of this run so far."""
+        self.files: list[str] = []
+        """The files in which the threads were when one of them did not follow the schedule."""
 
     def _new_step(self) -> Step | None:
         choices = self.choices()
@@ -91,6 +104,7 @@ class Given(DepthFirst):
                 self.diverged = (
                     f"The scenario does not follow the schedule: {self._difference(move)}."
                 )
+                self.files = [each.file for task in self.scheduler.tasks for each in stack(task)]
                 return None
             choice: Step | None = found[0]
         elif choices:

@@ -7,6 +7,8 @@ import textwrap
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
+from bankkit.explorer.origin import Origin
+
 End = Literal["ended", "deadlock", "lost wakeup", "failed assertion", "exception"]
 
 
@@ -40,6 +42,8 @@ class Schedule:
     moves: tuple[Move, ...]
     threads: tuple[str, ...] = ()
     """The threads of the scenario, in the order in which they were started."""
+    origin: Origin | None = field(default=None, compare=False, repr=False)
+    """What a saved schedule was made with; None if it was made now."""
 
     @property
     def preemptions(self) -> int:
@@ -50,9 +54,13 @@ class Schedule:
         return len(self.moves)
 
     def to_json(self) -> str:
-        """The schedule as text for `from_json`; equal schedules give equal texts."""
+        """The schedule as text for `from_json`, with what it was made with.
+
+        Equal schedules that were made with the same Python and the same sources give equal texts.
+        """
         moves = [asdict(move) for move in self.moves]
-        data = {"bankkit schedule": 1, "threads": self.threads, "moves": moves}
+        origin = self.origin or Origin.of(move.file for move in self.moves)
+        data = {"bankkit schedule": 1, **asdict(origin), "threads": self.threads, "moves": moves}
         return json.dumps(data, ensure_ascii=False, indent=1)
 
     @classmethod
@@ -64,11 +72,12 @@ class Schedule:
                 raise ValueError(f"version {data['bankkit schedule']!r} is unknown")
             moves = tuple(Move(**move) for move in data["moves"])
             threads = tuple(map(str, data["threads"]))
+            origin = Origin.from_data(data)
             if not all(type(move.thread) is str and type(move.option) is int for move in moves):
                 raise ValueError("a move needs the name of a thread and the number of an option")
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"This is not a schedule: {error}.") from None
-        return cls(moves, threads)
+        return cls(moves, threads, origin)
 
     def table(self, width: int = 100) -> str:
         """One row per step, and one column per thread that makes steps; `*` marks a preemption.
@@ -84,6 +93,25 @@ class Schedule:
 
 
 @dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a schedule fails: what a schedule does otherwise that ends well."""
+
+    text: str
+    """The change that is enough, in words, and the schedule that it gives. Steps have the numbers
+    that they have in the table of the failing schedule."""
+    counterpart: Schedule | None = None
+    """The nearest schedule that was found to end well; None if no single change is enough."""
+    steps: tuple[int, ...] = ()
+    """The numbers of the two steps whose order decides, from 1, the one that is made later first;
+    one step if it decides by the option that it takes, or together with `waiting`."""
+    waiting: str = ""
+    """The thread that waits forever for what it should have done before the step."""
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """How a schedule ended."""
 
@@ -95,16 +123,24 @@ class Outcome:
     """What each thread that did not end waits for, by thread name."""
     error: BaseException | None = None
     """The exception that a thread raised, with its traceback."""
+    why: Explanation | None = None
+    """What decides that it fails; None if it ends well or if this was not found out."""
 
     def __str__(self) -> str:
-        return f"{self.kind}: {self.text}\n\n{self.table()}"
+        why = f"\n\n{textwrap.fill(self.why.text, 100)}" if self.why else ""
+        return f"{self.kind}: {self.text}\n\n{self.table()}{why}"
 
     def table(self, width: int = 100) -> str:
-        """The table of the schedule, with `∞` where a thread waits forever."""
-        return _table(self.schedule, self.waiting, width)
+        """The table of the schedule, with `∞` where a thread waits forever.
+
+        `>` marks the steps whose order decides, which `why` explains.
+        """
+        return _table(self.schedule, self.waiting, width, self.why)
 
 
-def _table(schedule: Schedule, waiting: dict[str, str], width: int) -> str:
+def _table(
+    schedule: Schedule, waiting: dict[str, str], width: int, why: Explanation | None = None
+) -> str:
     moving = {move.thread for move in schedule.moves}
     threads = [thread for thread in schedule.threads if thread in moving]
     threads += [thread for thread in moving | waiting.keys() if thread not in schedule.threads]
@@ -114,16 +150,18 @@ def _table(schedule: Schedule, waiting: dict[str, str], width: int) -> str:
     lines = ["     " + "  ".join(f"{thread:{column}.{column}}" for thread in threads).rstrip()]
     lines.append("     " + "  ".join("─" * column for _ in threads))
 
-    def row(mark: str, thread: str, text: str) -> None:
+    def row(mark: str, thread: str, text: str, decides: bool) -> None:
         before = threads.index(thread) * (column + 2)
+        mark = f"{mark:>4}{'>' if decides else ' '}"
         for part in textwrap.wrap(text, column, break_on_hyphens=False) or [""]:
-            lines.append(f"{mark:>4} {' ' * before}{part}".rstrip())
-            mark = ""
+            lines.append(f"{mark}{' ' * before}{part}".rstrip())
+            mark = " " * len(mark)
 
     for number, move in enumerate(schedule.moves, 1):
         where = f" ({move.at})" if move.at else ""
-        row(f"{'*' if move.preempts else ''}{number}", move.thread, f"{move.does}{where}")
+        decides = why is not None and number in why.steps
+        row(f"{'*' if move.preempts else ''}{number}", move.thread, f"{move.does}{where}", decides)
     for thread, what in waiting.items():
         if thread in threads:
-            row("∞", thread, what)
+            row("∞", thread, what, why is not None and thread == why.waiting)
     return "\n".join(lines)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from bankkit.explorer.laboratory import Laboratory, Scenario, Timing
 from bankkit.explorer.patching import Patch
@@ -20,6 +21,16 @@ class Code:
     lines: tuple[object, ...] = ()
     steps: int = 10_000
     timing: Timing = "any"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What `replay` takes beside a scenario and a schedule."""
+        return {
+            "patch": self.patch,
+            "lines": self.lines,
+            "steps": self.steps,
+            "timing": self.timing,
+        }
 
     def laboratory(self, scheduler: Scheduler) -> Laboratory:
         """Everything that the scenario needs to run."""

@@ -77,6 +77,9 @@ test("the table lists the steps in order, and below them the threads that nobody
     ["∞", "alice", "waits for changed"],
   ]);
   assert.deepEqual(rows.map(({ title }) => title !== ""), [false, true, false]);
+  const deciding = scheduleRows([{ ...step, decides: true, preempts: true }], []);
+  assert.equal(deciding[0].mark, "◆ ⇄ 1");
+  assert.match(deciding[0].title, /order of the steps with ◆ decides.*A preemption/);
   assert.deepEqual(scheduleRows([], [alice, bob]), []);
 });
 

@@ -22,8 +22,12 @@ def test_the_first_test_fails_as_the_page_says(tmp_path: Path) -> None:
         space["test_two_additions"]()
     told = re.findall(r"```\n(bug after.*?assertion)", PAGE)
     assert str(caught.value).startswith(told[0])
-    for step in re.findall(r"^ +\*?\d+ +(\w+ [\w.]+) \(…\)", PAGE, re.MULTILINE):
-        assert step in re.sub(r"\s+", " ", str(caught.value))
+    shown = re.sub(r"\s+", " ", str(caught.value))
+    steps = re.findall(r"^ +\*?\d+>? +(\w+ [\w.]+) \(…\)", PAGE, re.MULTILINE)
+    assert len(steps) == 9
+    assert all(step in shown for step in steps)
+    (why,) = re.findall(r"^If step.*?\.$", PAGE, re.MULTILINE | re.DOTALL)
+    assert why.replace("\n", " ") in shown
     correct = code.replace("        value = self.value\n        with", "        with")
     file.write_text(correct.replace("= value + 1", "+= 1"))
     runpy.run_path(str(file))["test_two_additions"]()

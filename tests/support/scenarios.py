@@ -23,3 +23,20 @@ def reader_and_writer(make_lock: Callable[..., Any]) -> Callable[[Any], None]:
         together(threading, reader, writer)
 
     return scenario
+
+
+def crossed_locks(threading: Any, timeout: float = -1) -> None:
+    """Alice and Bob take two locks in opposite orders, perhaps with a timeout for the second."""
+    left, right = threading.Lock(), threading.Lock()
+
+    def take(first: Any, second: Any) -> None:
+        with first:
+            assert second.acquire(timeout=timeout)
+            second.release()
+
+    alice = threading.Thread(target=take, args=(left, right), name="alice")
+    bob = threading.Thread(target=take, args=(right, left), name="bob")
+    alice.start()
+    bob.start()
+    alice.join()
+    bob.join()

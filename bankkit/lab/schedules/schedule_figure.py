@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Literal
 
 from bankkit.explorer.laboratory import Scenario
 from bankkit.explorer.replay_run import Run, ThreadView
-from bankkit.explorer.schedule import Outcome, Schedule
+from bankkit.explorer.schedule import Explanation, Outcome, Schedule
 from bankkit.lab.drawing import figures, style
 from bankkit.lab.drawing.figures import INK, Picture
 from bankkit.lab.drawing.text import counted
@@ -33,25 +33,30 @@ class _Replayed:
     moves: tuple[tuple[str, str, bool], ...]
     """Thread; whether it reads, writes or does neither; whether the step is a preemption."""
     states: tuple[dict[str, State], ...]
+    why: Explanation | None = None
 
 
 def schedule_timeline(
     scenario: Scenario,
-    schedule: Schedule,
+    schedule: Schedule | Outcome,
     *,
     patch: Iterable[ModuleType] = (),
     lines: Iterable[object] = (),
 ) -> Picture:
     """Draw when each thread stepped and was blocked, and which step unblocked which thread.
 
+    Give it `result.bug` instead of its schedule to mark the steps whose order decides, too.
     ValueError for a schedule without steps or with more than 120, and for one that is not possible
     in this scenario.
     """
+    why = None
+    if isinstance(schedule, Outcome):
+        why, schedule = schedule.why, schedule.schedule
     if not 1 <= len(schedule) <= MAX_STEPS:
         raise ValueError(
             f"A picture shows 1 to {MAX_STEPS} steps, but this schedule has {len(schedule)}."
         )
-    replayed = _replay(scenario, schedule, patch, lines)
+    replayed = replace(_replay(scenario, schedule, patch, lines), why=why)
     stepping = {thread for thread, _, _ in replayed.moves}
     lanes = [
         name for name, state in replayed.states[-1].items() if name in stepping or state != "ended"
@@ -123,7 +128,8 @@ def _line(replayed: _Replayed, lanes: list[str]) -> str:
     finding = f"{threads}; {_finding(replayed)[0].lower()}{_finding(replayed)[1:]}"
     if replayed.outcome is None or replayed.outcome.kind == "ended":
         return f"{finding}."
-    return f"{finding}: {replayed.outcome.text}"
+    why = f" {replayed.why}" if replayed.why else ""
+    return f"{finding}: {replayed.outcome.text.removesuffix('.')}.{why}"
 
 
 def _blocked_spans(states: Sequence[dict[str, State]], name: str) -> Iterator[tuple[int, int]]:
@@ -179,6 +185,8 @@ def _draw(axes: Axes, replayed: _Replayed, lanes: list[str]) -> None:
                 )  # fmt: skip
     if any(preempts for *_, preempts in replayed.moves):
         axes.plot([], [], "v", color=style.VERMILLION, markersize=7, label="preemption")
+    if replayed.why is not None and replayed.why.steps:
+        _draw_decision(axes, replayed, replayed.why, lanes)
     axes.set_xlim(0, steps + 2)
     axes.set_xlabel("steps in order", fontsize=9.5)
     axes.set_xticks([])
@@ -187,4 +195,32 @@ def _draw(axes: Axes, replayed: _Replayed, lanes: list[str]) -> None:
     axes.legend(
         once.values(), once.keys(), loc="lower left", bbox_to_anchor=(-0.14, 1), ncols=5,
         fontsize=9.5, frameon=False, borderaxespad=0.1,
+    )  # fmt: skip
+
+
+def _draw_decision(axes: Axes, replayed: _Replayed, why: Explanation, lanes: list[str]) -> None:
+    """Frame the steps whose order decides, with an arrow to where the first of them would end well.
+
+    It leads behind the second one, or behind what a thread waits for forever.
+    """
+    steps = [(number - 1, replayed.moves[number - 1][0]) for number in why.steps]
+    steps = [(number, thread) for number, thread in steps if thread in lanes]
+    axes.barh(
+        [lanes.index(thread) for _, thread in steps], 1, left=[number for number, _ in steps],
+        height=0.62, facecolor="none", edgecolor=INK, linewidth=3, zorder=4.5,
+        label="decides",
+    )  # fmt: skip
+    behind = max(number for number, _ in steps) + 1.0 if len(steps) > 1 else 0.0
+    if why.waiting in lanes:
+        behind = len(replayed.moves) + 1.6
+    if not behind or not steps:
+        return
+    first, lane = steps[0][0] + 0.5, lanes.index(steps[0][1])
+    axes.annotate(
+        "", (behind, lane - 0.33), (first, lane - 0.33),
+        arrowprops={
+            "arrowstyle": "-|>", "color": INK, "linewidth": 1.6, "linestyle": (0, (3, 2)),
+            "connectionstyle": "arc3,rad=-0.15" if behind > first else "arc3,rad=0.15",
+        },
+        zorder=6,
     )  # fmt: skip

@@ -22,7 +22,7 @@ from bankkit.explorer.inspection import Inspection
 from bankkit.explorer.laboratory import Scenario
 from bankkit.explorer.replay_run import Run
 from bankkit.explorer.result import Result
-from bankkit.explorer.schedule import Outcome, Schedule
+from bankkit.explorer.schedule import Explanation, Outcome, Schedule
 from bankkit.lab.course.cards import Bundle
 from bankkit.lab.drawing import style
 from bankkit.lab.schedules import share_text, stepper_view
@@ -245,6 +245,13 @@ class Stepper(Closing):
     def _turns(self) -> list[Turn]:
         return [(move.thread, move.option) for move in self._current_run().schedule.moves]
 
+    def _why(self) -> Explanation | None:
+        """Why the run fails, if it has made the steps of the schedule that the explorer found."""
+        bug = self.proof.bug if self.proof else None
+        found = [(move.thread, move.option) for move in bug.schedule.moves] if bug else []
+        is_shown = bug is not None and self.outcome is not None and found == self._turns()
+        return bug.why if bug is not None and is_shown else None
+
     def _step(self, thread: str, option: int | None) -> None:
         run = self._current_run()
         moves = [
@@ -378,13 +385,13 @@ class Stepper(Closing):
             return {**blank, **widget.view, "message": message, "busy": "", "ahead": 0}
 
     def _view(self) -> dict[str, Any]:
-        run = self._current_run()
+        run, why = self._current_run(), self._why()
         assert self._inspection is not None
         return {
             **stepper_view.head(self.puzzle),
-            **stepper_view.scene(self.puzzle, run, self._inspection),
+            **stepper_view.scene(self.puzzle, run, self._inspection, why),
             "verdict": stepper_view.verdict(
-                self.puzzle, self.goal_reached, run.schedule, run.outcome, self.proof
+                self.puzzle, self.goal_reached, run.schedule, run.outcome, self.proof, why
             ),
             "share": self.share,
             "ahead": len(self._ahead),

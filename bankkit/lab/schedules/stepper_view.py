@@ -10,7 +10,7 @@ from bankkit.explorer.inspection import Inspection, code_at
 from bankkit.explorer.locations import Location
 from bankkit.explorer.replay_run import Run, ThreadView
 from bankkit.explorer.result import Result
-from bankkit.explorer.schedule import Outcome, Schedule
+from bankkit.explorer.schedule import Explanation, Outcome, Schedule
 from bankkit.explorer.strategies.strategy import Bound
 from bankkit.lab.drawing.text import counted
 from bankkit.lab.schedules.puzzles import Puzzle
@@ -31,11 +31,14 @@ def head(puzzle: Puzzle) -> dict[str, Any]:
     }
 
 
-def scene(puzzle: Puzzle, run: Run, inspection: Inspection) -> dict[str, Any]:
-    """The present state of the run, and the steps that led to it.
+def scene(
+    puzzle: Puzzle, run: Run, inspection: Inspection, why: Explanation | None
+) -> dict[str, Any]:
+    """The present state of the run, the steps that led to it, and which of them decide.
 
     The main thread is left out while it only starts the other threads and waits for them.
     """
+    deciding = why.steps if why else ()
     schedule = run.schedule
     acting = {move.thread for move in (*schedule.moves, *run.enabled)}
     threads = [each for each in run.threads if each.name != "main" or "main" in acting]
@@ -44,8 +47,14 @@ def scene(puzzle: Puzzle, run: Run, inspection: Inspection) -> dict[str, Any]:
         "locks": list(inspection.locks().items()),
         "threads": [_thread(puzzle, run, inspection, each) for each in threads],
         "steps": [
-            {"thread": move.thread, "does": move.does, "at": move.at, "preempts": move.preempts}
-            for move in schedule.moves
+            {
+                "thread": move.thread,
+                "does": move.does,
+                "at": move.at,
+                "preempts": move.preempts,
+                "decides": number in deciding,
+            }
+            for number, move in enumerate(schedule.moves, 1)
         ],
         "preemptions": schedule.preemptions,
         "json": schedule.to_json(),
@@ -58,6 +67,7 @@ def verdict(
     schedule: Schedule,
     outcome: Outcome | None,
     proof: Result | None,
+    why: Explanation | None = None,
 ) -> dict[str, str]:
     """Whether the goal is reached, and how the run ended, as `kind` and `text`."""
     if reached and puzzle.is_proof:
@@ -71,7 +81,8 @@ def verdict(
         return {"kind": "reached", "text": text}
     if outcome.kind != "ended":
         how = "You broke it" if puzzle.is_proof else "It broke, but not as the goal asks"
-        return {"kind": "broken", "text": f"{how}: {_ending_text(outcome)}"}
+        reason = f" {why}" if why else ""
+        return {"kind": "broken", "text": f"{how}: {_ending_text(outcome)}{reason}"}
     advice = ", or run every schedule" if puzzle.is_proof else ""
     text = f"This run ended well. Undo or reset, and try another order{advice}."
     return {"kind": "ended", "text": text}

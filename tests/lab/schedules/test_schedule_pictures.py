@@ -9,7 +9,7 @@ from bankkit.explorer.strategies.strategy import Bound
 from bankkit.lab.schedules.tree import MAX_SCHEDULES, TreeNode, _build_tree
 from bankkit.locks import FirstDraftLock, ReadWriteLock
 from tests.support import pictures
-from tests.support.scenarios import reader_and_writer
+from tests.support.scenarios import crossed_locks, reader_and_writer
 
 
 @pytest.mark.parametrize("preemptions", [0, 1, None])
@@ -85,6 +85,32 @@ def test_a_schedule_as_a_timeline() -> None:
             run.step(run.enabled[0])
         beginning = lab.schedule_timeline(scenario, run.schedule)
     assert beginning.line == "2 threads, one lane each; the first 3 steps."
+
+
+def test_a_timeline_shows_what_decides() -> None:
+    """The two steps have a frame and an arrow, and the line in words says the same."""
+    scenario = reader_and_writer(FirstDraftLock)
+    bug = lab.explore(scenario).bug
+    assert bug is not None
+    assert bug.why is not None
+    picture = lab.schedule_timeline(scenario, bug)
+    pictures.check(picture)
+    assert picture.line.endswith(f" no thread is left to wake it. {bug.why.text}")
+    (axes,) = picture.figure.axes
+    frames = [each.get_window_extent() for each in axes.patches if each.get_linewidth() == 3]
+    centres = sorted(axes.transData.inverted().transform((box.x0, box.y0))[0] for box in frames)
+    assert [round(x) + 1 for x in centres] == list(bug.why.steps) == [8, 10]
+    plain = lab.schedule_timeline(scenario, bug.schedule)
+    assert len(axes.texts) == len(plain.figure.axes[0].texts) + 1, "the arrow"
+    assert bug.why.counterpart is not None
+    good = lab.schedule_timeline(scenario, bug.why.counterpart)
+    assert good.line == "2 threads, one lane each; after 13 steps: every thread ends."
+
+
+def test_a_timeline_shows_a_wait_that_decides() -> None:
+    bug = lab.explore(crossed_locks).bug
+    assert bug is not None
+    pictures.check(lab.schedule_timeline(crossed_locks, bug))
 
 
 def test_a_schedule_of_another_scenario_is_refused() -> None:

@@ -289,6 +289,13 @@ def test_the_explorer_answers_prove() -> None:
         assert answer["verdict"]["kind"] == "broken"
         assert "reader waits at first_draft.py" in answer["verdict"]["text"]
         assert shown.schedule.preemptions == 1, "the stepper shows the bug"
+        assert "If step 8 (reader: check whether" in answer["verdict"]["text"]
+        deciding = [number for number, each in enumerate(answer["steps"], 1) if each["decides"]]
+        assert deciding == [8, 10]
+        shown.undo()
+        before = view(shown)
+        assert before["verdict"]["text"] == "", "only of the whole schedule"
+        assert not any(each["decides"] for each in before["steps"])
 
 
 # The stepper reports errors and continues.

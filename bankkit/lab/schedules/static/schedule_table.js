@@ -4,12 +4,14 @@ import { element } from "../../drawing/static/dom.js";
 import { threadColour } from "./thread_colour.js";
 import { caption } from "./words.js";
 
-const WHY = "A preemption: it took the turn from a thread that could have continued.";
+const PREEMPTS = "A preemption: it took the turn from a thread that could have continued.";
+const DECIDES = "The order of the steps with ◆ decides, as the line above says.";
 
 /* The rows of the table; at its end are the threads that wait and that nobody will wake. */
 export function scheduleRows(steps, threads) {
-  const rows = steps.map(({ thread, does, at, preempts }, i) => ({
-    mark: preempts ? `⇄ ${i + 1}` : `${i + 1}`, thread, does, at, title: preempts ? WHY : "",
+  const rows = steps.map(({ thread, does, at, preempts, decides }, i) => ({
+    mark: [decides && "◆", preempts && "⇄", i + 1].filter(Boolean).join(" "), thread, does, at,
+    title: [decides && DECIDES, preempts && PREEMPTS].filter(Boolean).join(" "),
   }));
   for (const { name, state, waits } of threads) {
     if (state === "stuck") rows.push({ mark: "∞", thread: name, does: waits, at: "", title: "" });
