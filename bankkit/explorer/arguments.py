@@ -10,7 +10,7 @@ from typing import Any
 
 from bankkit.explorer.schedule import Schedule
 from bankkit.explorer.settings import Code, Settings
-from bankkit.explorer.strategies.named import NAMES, RANDOM
+from bankkit.explorer.strategies.named import NAMES, RANDOM, is_random
 
 _COUNTS = {"preemptions": 0, "timeouts": 0, "delays": 0, "depth": 1, "seed": 0}
 """Whole numbers that may be left out, each with the smallest."""
@@ -166,6 +166,10 @@ def _check_together(settings: Settings) -> None:
         raise ValueError("delays is an option of strategy='delay' only.")
     if not settings.reduction and strategy not in (None, "exhaustive"):
         raise ValueError(f"reduction=False belongs to an exhaustive search; {named} never reduces.")
+    if settings.workers > 1 and strategy == "delay" and settings.delays is None:
+        raise ValueError("workers > 1 needs a number of delays for strategy='delay'.")
+    if settings.workers > 1 and callable(strategy) and not is_random(strategy):
+        raise ValueError("workers > 1 cannot divide an exhaustive strategy of your own.")
     draws = callable(strategy) or strategy in RANDOM or settings.deepens
     if settings.seed is not None and not draws:
         searches = named if strategy else "a search with preemptions"
