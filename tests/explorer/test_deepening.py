@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Hashable
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 import pytest
@@ -117,7 +118,7 @@ def test_a_search_that_does_not_end_says_how_far_it_came() -> None:
     assert one.verdict == "unknown"
     assert one.exhausted == Bound(1)
     assert one.begun > 10
-    assert one.random == 3 * deepening.DRAWN
+    assert one.random == 2 * deepening.DRAWN
     told = f"Every schedule with at most 1 preemption ends well; 2 was begun: {one.begun:,} sched"
     assert told in str(one)
     assert str(one).startswith("unknown: the limit of 500 schedules was reached (500 schedules ")
@@ -173,29 +174,36 @@ def test_state_that_threads_share_unseen_ends_the_reduction_everywhere(
     monkeypatch.setattr(deepening, "BOUNDED", 20)
     monkeypatch.setattr(deepening, "DRAWN", 0)
 
-    def scenario(threading: Any) -> None:
+    def scenario(threading: Any, right: bool) -> None:
+        both = threading.shared(value=0)
         mine, yours = threading.shared(value=0), threading.shared(value=0)
         plain: list[int] = []
 
         def a() -> None:
+            both.value += 1
             mine.value = 1
             plain.append(1)
             mine.value = 2
             plain.clear()
-            mine.value = 3
+            both.value += 1
 
         def b() -> None:
+            both.value += 1
             yours.value = 1
-            if plain:
+            seen = bool(plain)
+            if seen:
                 yours.value = 2
+            both.value += 1
+            assert right or not seen
 
         together(threading, a, b)
 
-    result = explorer.explore(scenario)
-    assert result.unreduced
-    assert result.verdict == "ok"
-    every = explorer.explore(scenario, reduction=False, strategy="exhaustive")
+    result = explorer.explore(partial(scenario, right=True))
+    assert (result.verdict, result.exhausted) == ("ok", Bound())
+    assert "depends on state that threads share" in result.unreduced
+    every = explorer.explore(partial(scenario, right=True), reduction=False, strategy="exhaustive")
     assert result.schedules >= every.schedules
+    assert explorer.explore(partial(scenario, right=False)).verdict == "bug"
 
 
 def test_a_loop_that_never_ends_leaves_time_for_random_schedules() -> None:

@@ -10,7 +10,7 @@ from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
 from bankkit.explorer.schedule import Schedule
-from bankkit.explorer.settings import Code, Settings
+from bankkit.explorer.settings import Settings, Subject
 from bankkit.explorer.strategies.prefixes import Prefix
 from bankkit.explorer.strategies.strategy import Bound
 
@@ -21,7 +21,7 @@ ELSEWHERE = "workers > 1 needs code that other processes can import"
 class Job:
     """The share of one process in a search."""
 
-    code: Code
+    code: Subject
     settings: Settings
     part: str
     """`prefixes`, `drawn`, or which of the searches of a `Deepening` it makes."""

@@ -20,7 +20,7 @@ from bankkit.explorer.replay_run import Given
 from bankkit.explorer.schedule import Schedule
 from bankkit.explorer.scheduler import Scheduler
 from bankkit.explorer.searched import Searched
-from bankkit.explorer.settings import Code, Settings
+from bankkit.explorer.settings import Settings, Subject
 from bankkit.explorer.strategies.bounded import BoundedSearch
 from bankkit.explorer.strategies.named import RANDOM
 from bankkit.explorer.strategies.prefixes import Prefix, prefixes
@@ -38,7 +38,7 @@ DISAGREE = (
 )
 
 
-def search_together(code: Code, settings: Settings, limits: Limits) -> Searched:
+def search_together(code: Subject, settings: Settings, limits: Limits) -> Searched:
     """Search with `settings.workers` processes until one has found a bug, or all are done."""
     done = _Joint(code, settings, limits).run()
     if done.unreduced and done.found is None and settings.reduces:
@@ -49,7 +49,7 @@ def search_together(code: Code, settings: Settings, limits: Limits) -> Searched:
 
 
 class _Joint:
-    def __init__(self, code: Code, settings: Settings, limits: Limits) -> None:
+    def __init__(self, code: Subject, settings: Settings, limits: Limits) -> None:
         self._code = code
         self._settings = settings
         self._limits = limits
