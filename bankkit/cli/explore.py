@@ -28,6 +28,7 @@ OK, BUG, USAGE, UNKNOWN = range(4)
 
 OPTIONS = (
     "preemptions", "timeouts", "strategy", "delays", "depth", "seed", "schedules", "seconds",
+    "workers",
 )  # fmt: skip
 """The options of `explore` that its own defaults stand for if they are not given."""
 
@@ -45,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", **bound, help="of strategies that draw schedules")
     parser.add_argument("--schedules", **bound, help="stop after this many")
     parser.add_argument("--seconds", type=float, metavar="S", help="stop after this time")
+    parser.add_argument("--workers", **bound, help="so many processes search (1)")
     parser.add_argument("--steps", **bound, help="the longest schedule")
     parser.add_argument(
         "--patch",

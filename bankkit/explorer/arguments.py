@@ -6,11 +6,12 @@ import inspect
 import math
 import operator
 from collections.abc import Iterable, Mapping
+from types import ModuleType
 from typing import Any
 
 from bankkit.explorer.schedule import Schedule
-from bankkit.explorer.settings import Code, Settings
-from bankkit.explorer.strategies.named import NAMES, RANDOM
+from bankkit.explorer.settings import Settings, Subject
+from bankkit.explorer.strategies.named import NAMES, RANDOM, is_random
 
 _COUNTS = {"preemptions": 0, "timeouts": 0, "delays": 0, "depth": 1, "seed": 0}
 """Whole numbers that may be left out, each with the smallest."""
@@ -20,11 +21,11 @@ CODE = ("patch", "lines", "steps", "timing")
 """The options that `replay` has, too."""
 
 
-def checked_code(scenario: Any, options: Mapping[str, Any]) -> Code:
+def checked_code(scenario: Any, options: Mapping[str, Any]) -> Subject:
     """A scenario with `patch`, `lines`, `steps` and `timing`. TypeError or ValueError if bad."""
     _check_scenario(scenario)
     given = {name: _checked(name, options[name]) for name in CODE if name in options}
-    return Code(scenario, **given)
+    return Subject(scenario, **given)
 
 
 def checked_settings(options: Mapping[str, Any]) -> Settings:
@@ -131,11 +132,20 @@ def _timing(value: Any) -> Any:
 
 
 def _patch(value: Any) -> Any:
-    if isinstance(value, str):
+    if isinstance(value, ModuleType):
+        raise TypeError(f"patch= takes several modules: patch=[{value.__name__}].")
+    if isinstance(value, str) and value == "all":
         return value
+    wanted = f"patch= takes modules or 'all', not {_shown(value)}."
+    if isinstance(value, str):
+        raise ValueError(wanted)
     if not isinstance(value, Iterable):
-        raise TypeError(f"patch must be a list of modules or 'all', not {_shown(value)}.")
-    return tuple(value)
+        raise TypeError(wanted)
+    modules = tuple(value)
+    for each in modules:
+        if not isinstance(each, ModuleType):
+            raise TypeError(f"patch= takes modules or 'all', not a list with {_shown(each)}.")
+    return modules
 
 
 def _lines(value: Any) -> tuple[object, ...]:
@@ -166,6 +176,10 @@ def _check_together(settings: Settings) -> None:
         raise ValueError("delays is an option of strategy='delay' only.")
     if not settings.reduction and strategy not in (None, "exhaustive"):
         raise ValueError(f"reduction=False belongs to an exhaustive search; {named} never reduces.")
+    if settings.workers > 1 and strategy == "delay" and settings.delays is None:
+        raise ValueError("workers > 1 needs a number of delays for strategy='delay'.")
+    if settings.workers > 1 and callable(strategy) and not is_random(strategy):
+        raise ValueError("workers > 1 cannot divide an exhaustive strategy of your own.")
     draws = callable(strategy) or strategy in RANDOM or settings.deepens
     if settings.seed is not None and not draws:
         searches = named if strategy else "a search with preemptions"

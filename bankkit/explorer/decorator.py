@@ -70,7 +70,8 @@ def explored(scenario: Test | None = None, /, **options: Any) -> Any:
     if scenario is None:
         inspect.signature(explore).bind(None, **options)
         checked_code(lambda threading: None, options)  # a bad option is an error here
-        checked_settings(options)
+        if checked_settings(options).workers > 1:
+            raise ValueError("A test is searched by one worker: `pytest -n` divides the tests.")
         return lambda function: _explored(function, options)
     return _explored(scenario, options)
 

@@ -24,10 +24,9 @@ from bankkit.explorer.strategies.dpor import SourceDpor
 from bankkit.explorer.strategies.named import RANDOM
 from bankkit.explorer.strategies.strategy import Bound, Strategy
 
-FIRST = 1000
-"""So many schedules of the search without a bound come first."""
-WHOLE, BOUNDED, DRAWN = 500, 1000, 250
-"""Then a turn of each search has so many schedules: without a bound, with bounds, at random."""
+WHOLE, BOUNDED, DRAWN = 1000, 500, 250
+"""The first turns are so many schedules: without a bound, with bounds, and at random. Later turns
+are twice as long each time, so the search without a bound gets more than half of them."""
 SHARE = 0.2
 """The share of the time that is kept for random schedules."""
 LAST = 40
@@ -37,9 +36,21 @@ RANDOM_TURNS = ("pct", "pos", "surw")
 
 
 class Deepening:
-    """A search of one scenario, in turns."""
+    """A search of one scenario, in turns.
 
-    def __init__(self, laboratory: Laboratory, settings: Settings, limits: Limits) -> None:
+    One of several processes makes only one `part` beside random schedules: `whole` or `bounded`.
+    Then it ends when it notices that it must not reduce, and says why. `number` is that process.
+    """
+
+    def __init__(
+        self,
+        laboratory: Laboratory,
+        settings: Settings,
+        limits: Limits,
+        part: str = "",
+        number: int = 0,
+    ) -> None:
+        self._part = part
         self._laboratory = laboratory
         self._settings = settings
         self._limits = limits
@@ -49,9 +60,10 @@ class Deepening:
         self._done = Searched()
         scheduler = laboratory.scheduler
         bound = Bound(None, settings.timeouts)
-        self._draws = cycle(
-            [RANDOM[name](scheduler, bound, settings.seed or 0) for name in RANDOM_TURNS]
-        )
+        draws = [RANDOM[name](scheduler, bound, settings.seed or 0) for name in RANDOM_TURNS]
+        for search in draws:
+            search.number, search.stride = number, settings.workers
+        self._draws = cycle(draws)
         self._whole: DepthFirst | None
         self._bounded: DepthFirst | None
         self._begin(reduces=settings.reduces)
@@ -65,17 +77,27 @@ class Deepening:
         if not reduces:
             self._whole = DepthFirst(scheduler, whole)
             self._bounded = DepthFirst(scheduler, first)
-            return
-        self._whole = SourceDpor(scheduler) if timeouts is None else BoundedSearch(scheduler, whole)
-        self._bounded = BoundedSearch(scheduler, first, deepens=True)
+        else:
+            self._whole = (
+                SourceDpor(scheduler) if timeouts is None else BoundedSearch(scheduler, whole)
+            )
+            self._bounded = BoundedSearch(scheduler, first, deepens=True)
+        if self._part == "bounded":
+            self._whole = None
+        elif self._part == "whole":
+            self._bounded = None
 
     def run(self) -> Searched:
         """Search until a schedule fails, all have run, or a limit is reached."""
-        number = FIRST
-        while self._whole or self._bounded:
-            if self._search_whole(number) or self._search_bounded() or self._draw(DRAWN):
-                return self._done
-            number = WHOLE
+        is_over = self._search_whole(WHOLE)
+        size = 1
+        while not is_over and self._goes_on:
+            is_over = self._search_bounded(BOUNDED * size)
+            if not is_over and self._goes_on:
+                is_over = self._draw(DRAWN * size) or self._search_whole(WHOLE * size * 2)
+            size *= 2
+        if is_over:
+            return self._done
         for _ in RANDOM_TURNS:
             if self._draw(LAST):
                 break
@@ -91,17 +113,21 @@ class Deepening:
             return self._is_complete()
         return self._is_over(search, reached)
 
-    def _search_bounded(self) -> bool:
+    @property
+    def _goes_on(self) -> bool:
+        """Whether any search but the random ones can go on."""
+        return self._whole is not None or self._bounded is not None
+
+    def _search_bounded(self, number: int) -> bool:
         """Give the search with growing bounds its turn; whether all searching is over."""
         search = self._bounded
         if search is None:
             return False
-        left = BOUNDED
-        while left > 0:
+        while number > 0:
             before = self._limits.ran
-            reached = self._turn(search, left)
+            reached = self._turn(search, number)
             ran = self._limits.ran - before
-            left -= ran
+            number -= ran
             self._done.begun += ran
             if self._must_begin_again(search) or not search.exhausted:
                 return self._is_over(search, reached)
@@ -131,7 +157,8 @@ class Deepening:
         if not why or not self._reduces or self._done.found is not None:
             return False
         self._done.unreduced = why
-        self._begin(reduces=False)
+        if not self._part:
+            self._begin(reduces=False)
         return True
 
     def _is_complete(self) -> bool:
@@ -143,7 +170,7 @@ class Deepening:
     def _is_over(self, search: Strategy, reached: str) -> bool:
         """Whether all searching is over, after a turn that reached this limit."""
         done = self._done
-        if done.found is not None:
+        if done.found is not None or (self._part and done.unreduced):
             return True
         if reached:
             done.limit = reached

@@ -13,11 +13,11 @@ from bankkit.explorer.exchange_search import Counterpart
 from bankkit.explorer.replay_run import replay
 from bankkit.explorer.schedule import Explanation, Move, Outcome, Schedule
 from bankkit.explorer.scheduler import Scheduler
-from bankkit.explorer.settings import Code
+from bankkit.explorer.settings import Subject
 from bankkit.explorer.text import counted
 
 
-def explained(code: Code, bug: Outcome, deadline: float) -> Outcome:
+def explained(code: Subject, bug: Outcome, deadline: float) -> Outcome:
     """The outcome of a failing schedule with its explanation, as far as one was found.
 
     The search for it ends soon after the deadline, which is on the clock of `time.monotonic`. The

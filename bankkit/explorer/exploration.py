@@ -46,6 +46,7 @@ from bankkit.explorer.arguments import checked_code, checked_settings
 from bankkit.explorer.certificate import Certificate
 from bankkit.explorer.explanation import explained
 from bankkit.explorer.laboratory import Diverged, Limits, Scenario, Timing
+from bankkit.explorer.parallel.together import search_together
 from bankkit.explorer.patching import Patch
 from bankkit.explorer.replay_run import replay
 from bankkit.explorer.result import Result, Verdict
@@ -74,6 +75,7 @@ def explore(
     patch: Patch = (),
     lines: Iterable[object] = (),
     timing: Timing = "any",
+    workers: int = 1,
 ) -> Result:
     """Run the scenario under every schedule within the bound, until one fails.
 
@@ -100,6 +102,9 @@ def explore(
     code every access of an attribute, an item, a global or a closure's variable becomes a step, and
     every operator, iteration or call that may look into an object.
 
+    `workers` processes share the search, if they can import the scenario and all other code that is
+    given. The verdict is that of one process, but a search that ends at a limit may come less far.
+
     A timeout may fire, and a `sleep` may end, at any time and in any order, because a machine may
     be slow. With `timing="ordered"` those fire first that are due first; this search uses no
     reduction. `timeouts=0` also excludes that one fires while a thread can still run.
@@ -117,14 +122,18 @@ def explore(
     started = time.monotonic()
     limits = Limits(settings.schedules, started + settings.seconds)
     certificate: Certificate | None = None
-    with (
-        closing(Scheduler(limit=code.steps)) as scheduler,
-        code.laboratory(scheduler) as laboratory,
-    ):
-        done = search(laboratory, settings, limits)
+    if settings.workers > 1:
+        done = search_together(code, settings, limits)
+    else:
+        with (
+            closing(Scheduler(limit=code.steps)) as scheduler,
+            code.laboratory(scheduler) as laboratory,
+        ):
+            done = search(laboratory, settings, limits)
+            done.doubts = scheduler.doubts
     found = done.found
     if found is None:
-        certificate, found = survey(code, settings.bound, scheduler.doubts, limits.deadline)
+        certificate, found = survey(code, settings.bound, done.doubts, limits.deadline)
     bug = None
     if found is not None:
         certificate = None

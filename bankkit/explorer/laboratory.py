@@ -35,6 +35,12 @@ Timing = Literal["any", "ordered"]
 
 OUT_OF_TIME = "the time limit was reached"
 
+
+def out_of_schedules(limit: int) -> str:
+    """Say that this limit was reached."""
+    return f"the limit of {limit:,} schedules was reached"
+
+
 MOST_LEFT = 1000
 """So many threads may refuse to end. Each of them takes memory until the process ends."""
 
@@ -192,7 +198,7 @@ class Laboratory:
         """
         while True:
             if limits.ran >= limits.schedules:
-                limits.reached = f"the limit of {limits.schedules:,} schedules was reached"
+                limits.reached = out_of_schedules(limits.schedules)
                 return None
             if time.monotonic() >= limits.deadline:
                 limits.reached = OUT_OF_TIME
@@ -212,7 +218,7 @@ class Laboratory:
                 limits.reached = search.over
                 return None
             failed = self.scheduler.failure is not None or search.ending is not None
-            if failed and wanted in (None, failure := self._failure(search)):
+            if failed and wanted in (None, failure := self.failure_of(search)):
                 moves = [
                     Move(step.task.label, step.option, "", preempts=bool(step.preempts))
                     for step in search.path
@@ -225,7 +231,8 @@ class Laboratory:
                 search.exhausted = True
                 return None
 
-    def _failure(self, search: Strategy) -> Failure:
+    def failure_of(self, search: Strategy) -> Failure:
+        """How the latest schedule failed; it must have."""
         ending = search.ending or Ending(self.scheduler)
         return ending.kind, type(ending.error) if ending.error else None
 

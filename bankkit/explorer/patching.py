@@ -53,10 +53,6 @@ class Patching:
     """
 
     def __init__(self, patch: Patch, threading: Threading, scheduler: Scheduler) -> None:
-        if isinstance(patch, str) and patch != "all":
-            raise ValueError(f"patch= takes modules or 'all', not {patch!r}.")
-        if isinstance(patch, ModuleType):
-            raise TypeError(f"patch= takes several modules: patch=[{patch.__name__}].")
         self._patch = patch if isinstance(patch, str) else tuple(patch)
         self._threading = threading
         self._scheduler = scheduler

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bankkit.explorer.laboratory import Found
 from bankkit.explorer.strategies.strategy import Bound
@@ -24,3 +24,5 @@ class Searched:
     """How many schedules were run of those with one preemption more, or one delay more."""
     random: int = 0
     """How many schedules were drawn at random."""
+    doubts: dict[str, None] = field(default_factory=dict)
+    """What was not looked at, as sentences."""

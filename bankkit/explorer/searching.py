@@ -23,7 +23,7 @@ def search(laboratory: Laboratory, settings: Settings, limits: Limits) -> Search
         return _delayed(laboratory, settings, limits)
     if settings.strategy in (None, "exhaustive"):
         return _exhausted(laboratory, settings, limits)
-    return _drawn(laboratory, settings, limits)
+    return drawn(laboratory, settings, limits)
 
 
 def _exhausted(laboratory: Laboratory, settings: Settings, limits: Limits) -> Searched:
@@ -69,8 +69,13 @@ def _delayed(laboratory: Laboratory, settings: Settings, limits: Limits) -> Sear
     return done
 
 
-def _drawn(laboratory: Laboratory, settings: Settings, limits: Limits) -> Searched:
-    """Run schedules of a strategy that is not built in, or draws them at random."""
+def drawn(
+    laboratory: Laboratory, settings: Settings, limits: Limits, number: int = 0, stride: int = 1
+) -> Searched:
+    """Run schedules of a strategy that is not built in, or draws them at random.
+
+    One of `stride` processes begins with the schedule of its `number`.
+    """
     strategy, seed = settings.strategy, settings.seed or 0
     scheduler, bound = laboratory.scheduler, settings.bound
     if strategy == "pct" and settings.depth is not None:
@@ -82,6 +87,7 @@ def _drawn(laboratory: Laboratory, settings: Settings, limits: Limits) -> Search
         raise TypeError(
             f"strategy must make a bankkit.explorer.Strategy, not {type(search).__name__}."
         )
+    search.number, search.stride = number, stride
     done = Searched(laboratory.find(search, limits))
     if search.exhausted and not search.exhaustive:
         limits.reached = "the strategy has no more schedules"

@@ -13,7 +13,7 @@ from bankkit.explorer.strategies.strategy import Bound
 
 
 @dataclass(frozen=True)
-class Code:
+class Subject:
     """A scenario, and how the explorer gets at its code."""
 
     scenario: Scenario

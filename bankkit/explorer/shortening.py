@@ -8,7 +8,7 @@ from contextlib import closing
 from bankkit.explorer.laboratory import Found, Laboratory, Limits
 from bankkit.explorer.schedule import Schedule
 from bankkit.explorer.scheduler import Scheduler
-from bankkit.explorer.settings import Code
+from bankkit.explorer.settings import Subject
 from bankkit.explorer.strategies.bounded import BoundedSearch
 from bankkit.explorer.strategies.strategy import Bound
 
@@ -18,7 +18,7 @@ AFTER_DEADLINE = 0.5
 """The longest time spent on it after the deadline of the search, in seconds."""
 
 
-def shortened(code: Code, found: Found, timeouts: int | None, deadline: float) -> Schedule:
+def shortened(code: Subject, found: Found, timeouts: int | None, deadline: float) -> Schedule:
     """A schedule that fails in the same way with the fewest preemptions, then the fewest steps.
 
     `deadline` is that of the search, on the clock of `time.monotonic`.

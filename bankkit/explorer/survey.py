@@ -22,7 +22,7 @@ from bankkit.explorer.laboratory import Found, Limits
 from bankkit.explorer.locations import NamingScheduler, name
 from bankkit.explorer.plain_data import Watch
 from bankkit.explorer.scheduler import READ, Op, Task
-from bankkit.explorer.settings import Code
+from bankkit.explorer.settings import Subject
 from bankkit.explorer.strategies.strategy import Bound, Step, Strategy
 
 SCHEDULES = 2
@@ -243,7 +243,7 @@ class SurveyScheduler(NamingScheduler):
 
 
 def survey(
-    code: Code, bound: Bound, earlier: dict[str, None], deadline: float
+    code: Subject, bound: Bound, earlier: dict[str, None], deadline: float
 ) -> tuple[Certificate, Found | None]:
     """Make the certificate; `earlier` are the doubts of the search, `deadline` is its own.
 

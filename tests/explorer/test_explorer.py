@@ -331,7 +331,7 @@ def test_a_spin_is_unknown_and_says_where() -> None:
 def test_a_limit_is_unknown_never_ok() -> None:
     """This holds for a limit of schedules, a limit of seconds, and for random schedules."""
     scenario = readers_and_writers(read_write_lock(), 2, 2)
-    limits: list[dict[str, Any]] = [{"schedules": 5}, {"seconds": 0.0}]
+    limits: list[dict[str, Any]] = [{"schedules": 5}, {"seconds": 0.000_001}]
     for limit in limits:
         result = lab.explore(scenario, **limit)
         assert result.verdict == "unknown"

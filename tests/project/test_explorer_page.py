@@ -34,8 +34,9 @@ def test_the_first_test_fails_as_the_page_says(tmp_path: Path) -> None:
 
 
 def test_each_way_to_the_code_exists() -> None:
+    values: dict[str, Any] = {"strategy": "pct", "reduction": False, "patch": [re], "lines": [re]}
     for option in re.findall(r"`(\w+)=", PAGE):
-        explored(**{option: "pct" if option == "strategy" else 1})
+        explored(**{option: values.get(option, 1)})
     threading = "threading.(track|shared|points|choose|together)"
     used = set(re.findall(threading, PAGE))
 

@@ -57,7 +57,7 @@ class BoundedSearch(DepthFirst):
         """Those that a smaller bound excluded, and that are still to be tried."""
         self._rebuilds = 0
         """How many steps of the path have yet to be recorded again."""
-        self._whole = WHOLE
+        self.whole = WHOLE
         """How many more schedules run to their end where they could be stopped."""
         self._runs_on = False
         """Whether the present one does."""
@@ -145,12 +145,7 @@ class BoundedSearch(DepthFirst):
     def _new_step(self) -> Step | None:
         if self.unseen:
             return super()._new_step()
-        also = self.scheduler.also
-        if also:
-            if self.path:
-                self._use(self.path[-1], also)
-            also.clear()
-        self._compare()
+        self._complete()
         step = super()._new_step()
         if self.unseen:
             return step
@@ -191,8 +186,8 @@ class BoundedSearch(DepthFirst):
                 self._do(choice, before)
                 return choice
             self._skipped.append((before, choice))
-        if self._whole or self._runs_on:
-            self._whole -= not self._runs_on
+        if self.whole or self._runs_on:
+            self.whole -= not self._runs_on
             self._runs_on = True
             _, choice = self._skipped.pop(first)
             choice.left = []
@@ -200,6 +195,36 @@ class BoundedSearch(DepthFirst):
             return choice
         self.cut = True
         return None
+
+    def _complete(self) -> None:
+        """Record what the path's last step did while it ran."""
+        also = self.scheduler.also
+        if also:
+            if self.path:
+                self._use(self.path[-1], also)
+            also.clear()
+        self._compare()
+
+    def enter(self, step: Step) -> None:
+        """Record a step that the search did not choose."""
+        if not self.unseen:
+            self._complete()
+            step.identify()
+            step.number = self._number(step)
+            self._do(step, self.path[-1] if self.path else None)
+
+    def leave(self, step: Step) -> None:
+        """Forget a step that is not made after all."""
+        if not self.unseen:
+            self._undo(step)
+
+    @property
+    def prefixes_seen(self) -> dict[int, int]:
+        """Each prefix with a number for the next operations there, to compare with a search."""
+        return {
+            total: hash(tuple(-1 if op is None else op.code for op in ops))
+            for total, ops in self._about_to.items()
+        }
 
     def _compare(self) -> None:
         """Check that every way to this prefix leads to the same next operations.

@@ -43,6 +43,12 @@ class DepthFirst(Strategy):
             path.pop()
         return False
 
+    def enter(self, step: Step) -> None:
+        """Record a step that the search did not choose. This search records nothing."""
+
+    def leave(self, step: Step) -> None:
+        """Forget a step that is not made after all."""
+
     def deepen(self) -> bool:
         """Raise the bound by one, at the end of the search; False if there is nothing more to run.
 

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from bankkit.explorer.arguments import checked_code, checked_settings
 from bankkit.explorer.laboratory import Laboratory, Limits, Scenario
+from bankkit.explorer.patching import Patch
 from bankkit.explorer.scheduler import Scheduler
 from bankkit.explorer.strategies.depth_first import DepthFirst
 from bankkit.explorer.strategies.strategy import Bound, Strategy
@@ -69,8 +71,9 @@ def explored_tree(
     if there are more than 400 schedules, or if the search takes more than 30 s: then choose a
     smaller bound.
     """
-    bound = Bound(preemptions, timeouts)
-    root, threads = _build_tree(scenario, bound, patch, lines)
+    bound = checked_settings({"preemptions": preemptions, "timeouts": timeouts}).bound
+    code = checked_code(scenario, {"patch": patch, "lines": lines})
+    root, threads = _build_tree(scenario, bound, code.patch, code.lines)
     leaves = list(root.leaves())
     failing = sum(leaf.fails for leaf in leaves)
     with figures.plain_style():
@@ -83,7 +86,7 @@ def explored_tree(
 
 
 def _build_tree(
-    scenario: Scenario, bound: Bound, patch: Iterable[ModuleType], lines: Iterable[object]
+    scenario: Scenario, bound: Bound, patch: Patch, lines: Iterable[object]
 ) -> tuple[TreeNode, list[str]]:
     root = TreeNode()
     threads: list[str] = []
