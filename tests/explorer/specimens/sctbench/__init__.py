@@ -36,7 +36,7 @@ SPECIMENS = (
     Specimen("reorder_5", families.reorder(4, 1), WRONG, 1),
     Specimen("reorder_10", families.reorder(9, 1), WRONG, 1),
     Specimen("reorder_20", families.reorder(10, 10), WRONG, 1),
-    Specimen("stack", buffers.stack, WRONG, 0),
+    Specimen("stack", buffers.stack, WRONG, 1),
     Specimen("sync01", buffers.sync01, LOST, 0),
     Specimen("sync02", buffers.sync02, LOST, 0),
     Specimen("token_ring", locking.token_ring, WRONG, 0),
