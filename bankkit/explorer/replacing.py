@@ -36,6 +36,8 @@ _ATOMS = frozenset((
 ))  # fmt: skip
 """Types whose objects hold nothing, or nothing that could be replaced."""
 
+_DEFAULT_FACTORY: Any = vars(defaultdict)["default_factory"]
+
 Replace = Callable[[Any, str], Any]
 """A function of an object and the place where it was found. It returns the object's replacement, or
 `KEPT` for an object that stays."""
@@ -64,7 +66,7 @@ class Replacing:
         self._seen: dict[int, tuple[Any, Any]] = {}
         """id of an object → the object, so that it lives on, and its replacement."""
         self._queue: deque[tuple[Any, str]] = deque()
-        self._kinds: dict[type[Any], tuple[bool, Any, list[str]]] = {}
+        self._kinds: dict[type[Any], tuple[bool, Any, list[MemberDescriptorType]]] = {}
         """Whether to look at a type's objects, what container it is, and its slots."""
         self._entered: set[type[Any]] = set()
         self.namespaces: list[tuple[Any, dict[str, Any]]] = []
@@ -251,15 +253,14 @@ class Replacing:
         if holds is dict:
             self._dict(thing, place)
             if isinstance(thing, defaultdict):
-                self._attribute(thing, "default_factory", f"{place}.default_factory")
+                self._member(thing, _DEFAULT_FACTORY, place)
         elif holds is not None:
             self._items(thing, place, _exchange_member if holds is set else _exchange)
         attributes = _attributes(thing)
         if attributes:
             self._dict(attributes, place, "{}.{}")
-        for name in slots:
-            if hasattr(thing, name):
-                self._attribute(thing, name, f"{place}.{name}")
+        for member in slots:
+            self._member(thing, member, place)
 
     def _items(self, thing: Any, place: str, exchange: Callable[[Any, Any, Any], None]) -> None:
         for number, value in enumerate(list(thing)):
@@ -269,14 +270,15 @@ class Replacing:
                     partial(exchange, thing, value, new), partial(exchange, thing, new, value)
                 )
 
-    def _attribute(self, thing: Any, name: str, place: str) -> None:
-        value = getattr(thing, name)
-        new = self.new(value, place)
+    def _member(self, thing: Any, member: MemberDescriptorType, place: str) -> None:
+        """Look at what a slot holds, without running code of its class, such as `__getattr__`."""
+        try:
+            value = member.__get__(thing)
+        except AttributeError:  # it is empty
+            return
+        new = self.new(value, f"{place}.{member.__name__}")
         if new is not value:
-            self.change(
-                partial(object.__setattr__, thing, name, new),
-                partial(object.__setattr__, thing, name, value),
-            )
+            self.change(partial(member.__set__, thing, new), partial(member.__set__, thing, value))
 
     def _dict(self, names: dict[Any, Any], place: str, form: str = "{}[{!r}]") -> None:
         for key, value in list(dict.items(names)):
@@ -305,13 +307,13 @@ def _holding(kind: type[Any]) -> Any:
     return set if issubclass(kind, set) else None
 
 
-def _slots(kind: type[Any]) -> list[str]:
-    """The names of the slots of a type that was made by Python code."""
+def _slots(kind: type[Any]) -> list[MemberDescriptorType]:
+    """The slots of a type that was made by Python code."""
     return [
-        name
+        member
         for cls in type.mro(kind)
         if "__slots__" in vars(cls)
-        for name, member in vars(cls).items()
+        for member in vars(cls).values()
         if isinstance(member, MemberDescriptorType)
     ]
 

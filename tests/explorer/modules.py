@@ -109,6 +109,15 @@ class Account:
 account = Account()
 def hold(): return account.mutex
 """,
+    "beside a slot that is empty": """
+import threading
+class Account:
+    __slots__ = ("mutex", "weak")
+    def __init__(self): self.mutex = threading.RLock()
+    def __getattr__(self, name): raise TypeError("to ask for it has effects")
+account = Account()
+def hold(): return account.mutex
+""",
     "a dictionary, a list and a tuple": """
 import threading
 accounts = {"alice": [(1, threading.RLock())]}

@@ -1,0 +1,265 @@
+"""Runs explorers on the same small programs: `python -m tests.benchmarks.compare_explorers`.
+
+It installs frontrun and interleave-test from PyPI into a temporary environment, with the newest
+Python that it finds, because interleave-test needs 3.12. Each explorer runs in a process of its
+own, and is used as its README says, with at most two preemptions where it has such a bound:
+
+- bankkit: `patch=` and, if it says so, `lines=` with the module of the programs;
+- frontrun: `frontrun.explore` under its command `frontrun`, with its defaults, and with its virtual
+  clock, which finds a deadlock without waiting for a timeout;
+- interleave-test: `strategy="dfs"`, which is exhaustive, at lines and at bytecodes; and random
+  schedules at bytecodes, which are its default.
+
+For each program it prints what the explorer says, after how many schedules and seconds. Then come
+schedules per second of processor time, which depend less than seconds on what else the machine
+does. They are counted on correct programs, without a bound, and without reduction in bankkit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from subprocess import PIPE
+from typing import Any
+
+from tests.benchmarks import compared_programs
+from tests.benchmarks.compared_programs import PROGRAMS, Program
+
+ROOT = Path(__file__).parents[2]
+PYTHONS = ("python3.14", "python3.13", "python3.12", "python3")
+REQUIREMENTS = {
+    "bankkit": "greenlet>=3.1",
+    "frontrun": "frontrun==0.7.0",
+    "interleave-test": "interleave-test==0.1.0",
+}
+"""What pip installs for each explorer."""
+PREEMPTIONS = 2
+UNBOUNDED = 1000
+RATED = ("ordered forks", "while", "corrected draft")
+"""The programs whose schedules are counted per second."""
+RATING_SECONDS = 4.0
+
+Attempt = Callable[[Program], str]
+"""What an explorer says about a program."""
+Rate = Callable[[Program, float], float]
+"""Schedules per second, measured for about so many seconds."""
+
+
+def model(program: Program, threading: Any) -> None:
+    """The program as a function that asserts, for the explorers that take one."""
+    state = program.setup()
+    threads = [threading.Thread(target=worker, args=(state,)) for worker in program.workers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert program.holds(state)
+
+
+# bankkit.
+
+
+def ours(program: Program, *, lines: bool, **settings: Any) -> Any:
+    """The result of bankkit's explorer."""
+    from bankkit import explorer
+    from bankkit.locks import first_draft
+
+    return explorer.explore(
+        partial(model, program),
+        patch=[compared_programs, first_draft],
+        lines=[compared_programs, first_draft] if lines else (),
+        **settings,
+    )
+
+
+def our_answer(program: Program, *, lines: bool, **settings: Any) -> str:
+    """What bankkit's explorer says."""
+    result = ours(program, lines=lines, **settings)
+    said = result.bug.kind if result.bug is not None else result.verdict
+    return f"{said}, {result.schedules:,}, {result.seconds:.1f} s"
+
+
+def our_rate(program: Program, seconds: float, *, lines: bool) -> float:
+    """Schedules per second, without the time that it takes to patch and to rewrite."""
+    before = time.process_time()
+    ours(program, lines=lines, reduction=False, schedules=1)
+    prepared = time.process_time() - before
+    result = ours(program, lines=lines, reduction=False, seconds=seconds)
+    return float(result.schedules / (time.process_time() - before - 2 * prepared))
+
+
+# interleave-test.
+
+
+def theirs(program: Program, **settings: Any) -> Any:
+    """The result of interleave-test."""
+    tool: Any = import_module("interleave_test")
+    # It patches the module `threading` while it runs.
+    return tool.explore(partial(model, program, threading), raise_on_failure=False, **settings)
+
+
+def interleave_answer(program: Program, **settings: Any) -> str:
+    """What interleave-test says."""
+    started = time.perf_counter()
+    result = theirs(program, **settings)
+    said = "no failure"
+    if result.failure is not None:
+        said = result.failure.kind
+    elif result.exhausted:
+        said = "ok"
+    return f"{said}, {result.schedules_run:,}, {time.perf_counter() - started:.1f} s"
+
+
+def interleave_rate(program: Program, seconds: float, **settings: Any) -> float:
+    """Schedules per second."""
+    iterations = 10
+    while True:
+        before = time.process_time()
+        result = theirs(program, iterations=iterations, max_preemptions=UNBOUNDED, **settings)
+        elapsed = time.process_time() - before
+        if elapsed >= seconds or result.exhausted:
+            return float(result.schedules_run / elapsed)
+        iterations *= 4
+
+
+# frontrun.
+
+
+def frontrun_result(program: Program, **settings: Any) -> Any:
+    """The result of frontrun."""
+    tool: Any = import_module("frontrun")
+    return tool.explore(
+        setup=program.setup, workers=list(program.workers), invariant=program.holds, **settings
+    )
+
+
+def frontrun_answer(program: Program, **settings: Any) -> str:
+    """What frontrun says."""
+    started = time.perf_counter()
+    try:
+        result = frontrun_result(program, **settings)
+        said = {True: "ok", False: "failure", None: "inconclusive"}[result.property_holds]
+        said = f"{said}, {result.num_explored:,}"
+    except Exception as error:  # what a worker raises ends the search
+        said = f"{type(error).__name__}, number not told"
+    return f"{said}, {time.perf_counter() - started:.1f} s"
+
+
+def frontrun_rate(program: Program, seconds: float, **settings: Any) -> float:
+    """Schedules per second. Frontrun always reduces, so that the program may be finished."""
+    ran, before = 0, time.process_time()
+    while (elapsed := time.process_time() - before) < seconds:
+        ran += frontrun_result(
+            program, preemption_bound=None, total_timeout=seconds, **settings
+        ).num_explored
+    return ran / elapsed
+
+
+def explorers(name: str, most: int, seconds: float) -> Iterator[tuple[str, Attempt, Rate]]:
+    """The settings of an explorer."""
+    if name == "bankkit":
+        for label, lines in (("at primitives", False), ("lines=", True)):
+            yield (
+                f"bankkit, {label}",
+                partial(our_answer, lines=lines, preemptions=PREEMPTIONS, seconds=seconds),
+                partial(our_rate, lines=lines),
+            )
+    elif name == "interleave-test":
+        for granularity in ("line", "opcode"):
+            dfs = {"strategy": "dfs", "granularity": granularity}
+            yield (
+                f"interleave-test, dfs at {granularity}s",
+                partial(
+                    interleave_answer, iterations=most, max_preemptions=PREEMPTIONS, **dfs
+                ),
+                partial(interleave_rate, **dfs),
+            )  # fmt: skip
+        yield (
+            "interleave-test, random at opcodes",
+            partial(interleave_answer, iterations=most, seed=0),
+            partial(interleave_rate, strategy="random", seed=0),
+        )
+    else:
+        for label, settings in (("", {}), (", clock='virtual'", {"clock": "virtual"})):
+            yield (
+                f"frontrun{label}",
+                partial(frontrun_answer, total_timeout=seconds, **settings),
+                partial(frontrun_rate, **settings),
+            )
+
+
+def run(name: str, most: int, seconds: float, only: str) -> None:
+    """Print the rows of one explorer; it must be installed here."""
+    for label, attempt, rate in explorers(name, most, seconds):
+        print(label)
+        for program in PROGRAMS:
+            if only in program.name:
+                expected = "has a bug" if program.has_bug else "is correct"
+                print(f"    {program.name:16} {expected:10}  {attempt(program)}", flush=True)
+        for program in PROGRAMS:
+            if program.name in RATED and only in program.name:
+                found = rate(program, min(seconds, RATING_SECONDS))
+                print(f"    {program.name:16} {found:,.0f} schedules per CPU second", flush=True)
+
+
+# The environment.
+
+
+def works(python: str) -> bool:
+    """Whether a command is a Python that can make environments."""
+    if shutil.which(python) is None:
+        return False
+    return subprocess.run([python, "-c", "import ensurepip, venv"], stderr=PIPE).returncode == 0
+
+
+def environment(python: str, folder: str) -> Iterator[str]:
+    """Make a virtual environment; yield the explorers that pip could install."""
+    subprocess.run([python, "-m", "venv", folder], check=True)
+    for name, requirement in REQUIREMENTS.items():
+        pip = [f"{folder}/bin/python", "-m", "pip", "--disable-pip-version-check", "install", "-q"]
+        done = subprocess.run([*pip, requirement], capture_output=True, text=True)
+        if done.returncode:
+            errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+            print(f"{name}: unavailable: {' '.join(errors)[:300]}", flush=True)
+        else:
+            yield name
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Compare the explorers, from the command line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.compare_explorers")
+    parser.add_argument("--python", help="the Python to use (the newest of 3.12 to 3.14)")
+    parser.add_argument("--most", type=int, default=2000, help="schedules of interleave-test")
+    parser.add_argument("--seconds", type=float, default=20.0, help="per search (%(default)s)")
+    parser.add_argument("--only", default="", metavar="NAME", help="programs with this name")
+    parser.add_argument("--tool", choices=REQUIREMENTS, help="only this one, installed here")
+    options = parser.parse_args(arguments)
+    if options.tool:
+        run(options.tool, options.most, options.seconds, options.only)
+        return
+    python = options.python or next(filter(works, PYTHONS))
+    with tempfile.TemporaryDirectory() as folder:
+        for name in environment(python, folder):
+            command = [f"{folder}/bin/python", "-m", "tests.benchmarks.compare_explorers"]
+            if name == "frontrun":  # its command also watches sockets
+                command = [f"{folder}/bin/frontrun", "python", *command[1:]]
+            command += ["--tool", name, "--only", options.only]
+            command += ["--most", str(options.most), "--seconds", str(options.seconds)]
+            path = os.pathsep.join((f"{folder}/bin", os.environ["PATH"]))
+            variables = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": path}
+            done = subprocess.run(command, cwd=ROOT, env=variables)
+            if done.returncode:
+                print(f"{name}: ended with exit code {done.returncode}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
