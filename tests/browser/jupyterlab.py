@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -184,3 +184,17 @@ def opened(page: Page, name: str) -> Iterator[Notebook]:
         yield notebook
     finally:
         notebook.close()
+
+
+def changes(root: Locator, expression: str) -> Callable[[], set[tuple[Any, ...]]]:
+    """Note the value of a JavaScript expression, a list, at each change of `root` or its parts.
+
+    Returns a function that returns all values so far. A state that passes is noted even if the
+    machine is so busy that a test would look too late.
+    """
+    root.evaluate(f"""root => {{
+        const seen = root.seen = [];
+        new MutationObserver(() => seen.push({expression})).observe(
+            root, {{attributes: true, childList: true, subtree: true}});
+    }}""")
+    return lambda: {tuple(each) for each in root.evaluate("root => root.seen")}

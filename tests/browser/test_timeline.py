@@ -11,7 +11,7 @@ import nbformat.v4
 import pytest
 
 from tests.browser.conftest import Desk
-from tests.browser.jupyterlab import Notebook, opened
+from tests.browser.jupyterlab import Notebook, changes, opened
 from tests.execute_notebooks import normalise
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 RACE = """from bankkit import lab
 result = lab.race("none", mode="forced")"""
 SHOW = "lab.timeline(result)"
+PLAYING = "[root.dataset.playing, root.querySelector('.bk-play').innerText]"
 IMPORTS = """from bankkit import lab
 from tests.support.histories import paused"""
 CRASH = "lab.timeline(paused(fencing=True))"
@@ -143,11 +144,10 @@ def test_it_is_played_and_the_balance_counts_along(shown: Shown) -> None:
     assert shown.at == 0
     assert not shown.loss.is_visible()
     shown.root.get_by_label("Speed").select_option("4")
-    frames = shown.frames
+    frames, seen = shown.frames, changes(shown.root, PLAYING)
     shown.root.get_by_role("button", name="Play").click()
-    shown.until("data.playing === 'true' && data.at > 0")
-    shown.root.get_by_role("button", name="Pause").wait_for()
-    shown.until("data.playing === 'false'")
+    shown.until("data.playing === 'false' && data.at === data.length")
+    assert seen() == {("true", "❚❚ Pause"), ("false", "▶ Play")}
     assert shown.frames > frames + 5
     assert shown.at == shown.length
     assert shown.loss.is_visible()
@@ -156,8 +156,9 @@ def test_it_is_played_and_the_balance_counts_along(shown: Shown) -> None:
 
 def test_space_plays_and_pauses_and_no_key_reaches_jupyterlab(shown: Shown, page: Page) -> None:
     cells = page.locator(".jp-Notebook-cell").count()
+    seen = changes(shown.root, PLAYING)
     shown.press(" ")
-    shown.until("data.playing === 'true'")
+    assert ("true", "❚❚ Pause") in seen()
     shown.press(" ")
     shown.until("data.playing === 'false'")
     at = shown.at

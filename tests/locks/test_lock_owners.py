@@ -4,7 +4,7 @@ import copy
 import pickle
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from functools import partial
 from typing import Any
 
@@ -28,22 +28,30 @@ from tests.support.forking import in_a_fork
 from tests.support.waiting import eventually
 from tests.support.workers import PATIENCE, workers
 
-LEASE = 0.3
-"""Seconds. A test waits until a lease of this length runs out."""
+SHORT_LEASE = 2.0
+"""Seconds. A test waits until a lease of this length runs out, and another one must not."""
+
+RENEWED_LEASE = 6.0
+"""Seconds. A test waits until a lease of this length is renewed; a busy machine can be late."""
+
+LONG_LEASE = 600.0
+"""Seconds. A lease of this length does not run out in a test, however busy the machine is."""
 
 
-@pytest.fixture
-def locks(url: str) -> Iterator[RedisLocks]:
-    with connect(url) as client, closing(RedisLocks(client, lease=LEASE)) as locks:
+@contextmanager
+def redis_locks(url: str, lease: float) -> Iterator[RedisLocks]:
+    with connect(url) as client, closing(RedisLocks(client, lease=lease)) as locks:
         client.flushall()
         yield locks
 
 
 @pytest.fixture(params=["mutex", *POLICIES, "redis"])
-def lock(request: pytest.FixtureRequest) -> Any:
+def lock(request: pytest.FixtureRequest) -> Iterator[Any]:
     if request.param == "redis":
-        return request.getfixturevalue("locks")("a")
-    return Mutex() if request.param == "mutex" else ReadWriteLock(request.param)
+        with redis_locks(request.getfixturevalue("url"), LONG_LEASE) as locks:
+            yield locks("a")
+        return
+    yield Mutex() if request.param == "mutex" else ReadWriteLock(request.param)
 
 
 def as_a_thread_that_has_ended(call: Callable[[], object], then: Callable[[], object]) -> None:
@@ -107,15 +115,16 @@ def test_a_reader_with_the_ident_of_one_that_ended_is_another_reader(policy: str
 
 
 def test_a_lease_runs_out_once_its_thread_has_ended(
-    locks: RedisLocks, caplog: pytest.LogCaptureFixture
+    url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    lock = locks("a")
-    thread = threading.Thread(target=lock.acquire_write)
-    thread.start()
-    thread.join(PATIENCE)
-    with lock.write(PATIENCE):  # otherwise the lease would be renewed until this process ends
-        eventually(lambda: "A thread ended while it held a" in caplog.text)
-        assert len(locks._leases.holds) == 1
+    with redis_locks(url, SHORT_LEASE) as locks:
+        lock = locks("a")
+        thread = threading.Thread(target=lock.acquire_write)
+        thread.start()
+        thread.join(PATIENCE)
+        with lock.write(PATIENCE):  # otherwise the lease would be renewed until this process ends
+            eventually(lambda: "A thread ended while it held a" in caplog.text)
+            assert len(locks._leases.holds) == 1
 
 
 def refused(call: Callable[..., object], *args: object) -> None:
@@ -219,16 +228,14 @@ def test_the_locks_that_a_forked_child_makes_work(make: Callable[[], Lock]) -> N
     parents.release_read()
 
 
-def test_a_forked_child_neither_ends_nor_renews_a_lease_of_its_parent(
-    url: str, locks: RedisLocks
-) -> None:
-    lock = locks("a")
-    with lock.write() as fence:
+def test_a_forked_child_neither_ends_nor_renews_a_lease_of_its_parent(url: str) -> None:
+    with redis_locks(url, RENEWED_LEASE) as locks, locks("a").write() as fence:
+        lock = locks("a")
 
         def child() -> None:
             refused(locks, "b")
             locks.close()  # does nothing, and does not hang
-            with connect(url) as client, closing(RedisLocks(client, lease=LEASE)) as own:
+            with connect(url) as client, closing(RedisLocks(client, lease=RENEWED_LEASE)) as own:
                 assert own("a").acquire_write(0) is False
                 assert own("a").statistics().holders[0].token == fence.token
                 with own("b").write():

@@ -1,7 +1,8 @@
 """A driver for locks: threads that acquire and release a lock one step at a time, on command.
 
 The threads and the lock are real, but nothing depends on chance: the next step starts when the
-last thread has the lock, or is seen to wait for it.
+last thread has the lock, or is seen to wait for it. On a busy machine a thread may also stand still
+because it gets no processor; this is no wait for the lock.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from queue import SimpleQueue
 from typing import Literal
 
@@ -20,8 +22,11 @@ from bankkit.runtime.closing import Closing
 Verb = Literal["reads", "writes", "leaves"]
 
 LOOKS = 30
-"""A thread that has not moved for this many looks counts as waiting. We count looks, not seconds:
+"""A thread that has stood still for this many looks counts as waiting. We count looks, not seconds:
 a stalled machine delays the looks too."""
+
+MOST_LOOKS = 1000
+"""After so many looks a thread counts as waiting even if it runs: it waits in a loop."""
 
 LOOK_SECONDS = 0.002
 
@@ -73,11 +78,14 @@ class LockDriver(Closing):
 
         Raises the error that the lock raised in a thread, if there is one.
         """
-        looks, before = 0, self._moves()
-        while looks < LOOKS and any(actor.busy for actor in self._actors.values()):
+        looks, all_looks, before = 0, 0, self._moves()
+        while looks < LOOKS and all_looks < MOST_LOOKS and self.waiting():
             time.sleep(LOOK_SECONDS)
-            now = self._moves()
-            looks, before = (looks + 1, now) if now == before else (0, now)
+            now, all_looks = self._moves(), all_looks + 1
+            stands_still = now == before and all(
+                actor.stands_still() for actor in self._actors.values() if actor.busy
+            )
+            looks, before = (looks + 1 if stands_still else 0), now
         for actor in self._actors.values():
             if actor.error is not None:
                 error, actor.error = actor.error, None
@@ -142,6 +150,7 @@ class _Actor:
         self.name = name
         self.holds: Verb | Literal[""] = ""
         self.busy = False
+        self.begun = False
         self.moves = 0
         self.error: BaseException | None = None
         self._wants: Verb | Literal[""] = ""
@@ -160,8 +169,12 @@ class _Actor:
 
     def do(self, action: Callable[[], object], to: Verb | Literal[""]) -> None:
         """Run the action in the thread; afterwards the thread holds the lock in the mode `to`."""
-        self.busy, self._wants = True, to
+        self.begun, self.busy, self._wants = False, True, to
         self._orders.put(action)
+
+    def stands_still(self) -> bool:
+        """Whether its action has begun and does not run now, as far as this system can tell."""
+        return self.begun and not _runs(self._thread)
 
     def end(self) -> None:
         """End the thread after the current action."""
@@ -181,6 +194,7 @@ class _Actor:
 
     def _act(self) -> None:
         while (order := self._orders.get()) is not None:
+            self.begun = True
             try:
                 self._order.run(order)
             except DriverClosed:
@@ -193,6 +207,18 @@ class _Actor:
                 self.holds = self._wants
             self.moves += 1
             self.busy = False
+
+
+def _runs(thread: threading.Thread) -> bool:
+    """Whether the thread has a processor or is in line for one; False where only Linux tells.
+
+    The letter after the name in `stat` is R for such a thread: proc_pid_stat(5).
+    """
+    try:
+        stat = Path(f"/proc/self/task/{thread.native_id}/stat").read_bytes()
+    except OSError:
+        return False
+    return stat.rpartition(b")")[2].split()[:1] == [b"R"]
 
 
 def _wake(lock: object) -> None:
