@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 from bankkit.explorer.closure_cells import EMPTY, contents_of
 from bankkit.explorer.frame_values import MISSING, SCALARS, attribute_of, dict_of, is_scalar
 from bankkit.explorer.outsiders import is_of_a_package, is_of_the_explorer, is_of_the_library
-from bankkit.explorer.races import EVERY, Kind
+from bankkit.explorer.races import EVERY, Usage
 from bankkit.explorer.stand_in import PointProxy
 from bankkit.explorer.tracking import TrackedAttribute, is_stand_in, slots_of
 
@@ -57,7 +57,7 @@ class Same:
         return f"<{type(self.key).__name__}>"
 
 
-Change = tuple[object, Any, Kind, str]
+Change = tuple[object, Any, Usage, str]
 """The object that was changed, at which key, how, and what the program calls the place."""
 
 
@@ -85,7 +85,7 @@ class _Watched(NamedTuple):
     part: Callable[[str, Any], str]
     """What the program calls a part of it, by its own name and the part's key."""
     read: Callable[[], Any]
-    compare: Callable[[Any, Any], Iterator[tuple[Any, Kind]]]
+    compare: Callable[[Any, Any], Iterator[tuple[Any, Usage]]]
     skips: Callable[[Any], bool]
     """Whether changes of a part are no matter, because they are steps already."""
 
@@ -199,7 +199,7 @@ class Contents:
         name: str,
         part: Callable[[str, Any], str],
         read: Callable[[], Any],
-        compare: Callable[[Any, Any], Iterator[tuple[Any, Kind]]],
+        compare: Callable[[Any, Any], Iterator[tuple[Any, Usage]]],
         skips: Callable[[Any], bool] = lambda key: False,
     ) -> None:
         self._watched.append(_Watched(thing, name, part, read, compare, skips))
@@ -235,7 +235,7 @@ class Contents:
             self._add_object(value, name)
 
     def _add_object(self, value: Any, name: str) -> None:
-        kind = type(value)
+        kind: Any = type(value)
         if issubclass(kind, dict):
             self._add_dict(value, name, _item)
         elif issubclass(kind, list | deque):
@@ -305,7 +305,7 @@ def is_of_the_program(file: str) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def _is_looked_into(cls: type[Any]) -> bool:
+def _is_looked_into(cls: Any) -> bool:
     """Whether the objects of the class have attributes that the program may change."""
     if not cls.__flags__ & _HEAP_TYPE:
         return cls is SimpleNamespace
@@ -375,35 +375,35 @@ def _is_same(before: Any, now: Any) -> bool:
     return kind is bytes and bool(before == now)
 
 
-def _changed(before: Any, now: Any) -> Iterator[tuple[Any, Kind]]:
-    yield EVERY, Kind.WRITE
+def _changed(before: Any, now: Any) -> Iterator[tuple[Any, Usage]]:
+    yield EVERY, Usage.WRITE
 
 
-def _changed_keys(before: Any, now: Any) -> Iterator[tuple[Any, Kind]]:
+def _changed_keys(before: Any, now: Any) -> Iterator[tuple[Any, Usage]]:
     # A dict keeps the key that it got first, so keys can be told apart by identity.
     old = {id(key): value for key, value in before.items()}
     new = {id(key): value for key, value in now.items()}
     for key in (*before, *(each for each in now if id(each) not in old)):
         if old.get(id(key), EMPTY) is not new.get(id(key), EMPTY):
-            yield key if is_scalar(key) else Same(key), Kind.WRITE
+            yield key if is_scalar(key) else Same(key), Usage.WRITE
 
 
-def _changed_items(before: Any, now: Any) -> Iterator[tuple[Any, Kind]]:
+def _changed_items(before: Any, now: Any) -> Iterator[tuple[Any, Usage]]:
     if len(now) > len(before) and all(map(is_, before, now)):
-        yield EVERY, Kind.APPEND
+        yield EVERY, Usage.APPEND
     elif len(now) == len(before):
         for number, (old, new) in enumerate(zip(before, now, strict=True)):
             if old is not new:
-                yield number, Kind.WRITE
+                yield number, Usage.WRITE
     else:
-        yield EVERY, Kind.WRITE
+        yield EVERY, Usage.WRITE
 
 
-def _changed_members(before: Any, now: Any) -> Iterator[tuple[Any, Kind]]:
+def _changed_members(before: Any, now: Any) -> Iterator[tuple[Any, Usage]]:
     old, new = ({id(each): each for each in members} for members in (before, now))
     for each in (*before, *now):
         if id(each) not in old or id(each) not in new:
-            yield each if is_scalar(each) else Same(each), Kind.WRITE
+            yield each if is_scalar(each) else Same(each), Usage.WRITE
 
 
 # What the program calls a part of an object.

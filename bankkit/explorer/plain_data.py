@@ -44,7 +44,7 @@ from bankkit.explorer.frame_values import (
     value_of,
 )
 from bankkit.explorer.outsiders import is_of_a_package, is_of_the_explorer, is_of_the_library
-from bankkit.explorer.races import EVERY, Kind, Order, Races
+from bankkit.explorer.races import EVERY, Order, Races, Usage
 from bankkit.explorer.scheduler import Task
 from bankkit.explorer.source_accesses import Access, Look, accesses, nodes_of
 from bankkit.explorer.stand_in import PointProxy
@@ -150,8 +150,8 @@ class Watch:
     def _find_changes(self) -> None:
         task = self._runs
         assert task is not None
-        for owner, key, kind, name in self._contents.changes():
-            self._use(task, owner, key, kind, name, is_step=task.index in self._in_line)
+        for owner, key, usage, name in self._contents.changes():
+            self._use(task, owner, key, usage, name, is_step=task.index in self._in_line)
 
     def _is_ignored(self, value: Any) -> bool:
         scheduler = self._scheduler
@@ -256,19 +256,20 @@ class Watch:
                 self._contents.add(value, ast.unparse(node))
                 self._look_into(task, value, access.look, ast.unparse(node))
         if not access.is_local:
-            kind = Kind.WRITE if access.stores else Kind.READ
+            usage = Usage.WRITE if access.stores else Usage.READ
             for owner, key in self._places(frame, node):
-                self._use(task, owner, key, kind, ast.unparse(node))
+                self._use(task, owner, key, usage, ast.unparse(node))
 
     def _look_into(self, task: Task, value: Any, look: Look, text: str) -> None:
         if look is Look.NOTHING:
             return
         if look is Look.ITEMS and _is_iterator(value) and not self._is_ignored(value):
-            self._use(task, value, EVERY, Kind.WRITE, text)
+            self._use(task, value, EVERY, Usage.WRITE, text)
             return
+        usage = Usage.READ if look is Look.ITEMS else Usage.GLANCE
         for each in containers_in(value):
             if not self._is_ignored(each):
-                self._use(task, each, EVERY, Kind.READ if look is Look.ITEMS else Kind.GLANCE, text)
+                self._use(task, each, EVERY, usage, text)
 
     def _places(self, frame: FrameType, node: ast.expr) -> Iterator[tuple[object, Any]]:
         """Where the data is that the expression names: objects, and keys in them."""
@@ -330,7 +331,7 @@ class Watch:
                     self._look_into(task, value, Look.ITEMS, text)
         elif function is next and arguments:
             if _is_iterator(arguments[0]) and not self._is_ignored(arguments[0]):
-                self._use(task, arguments[0], EVERY, Kind.WRITE, texts[0])
+                self._use(task, arguments[0], EVERY, Usage.WRITE, texts[0])
         elif isinstance(function, BuiltinMethodType) or (
             isinstance(function, type) and not function.__flags__ & _HEAP_TYPE
         ):
@@ -348,9 +349,9 @@ class Watch:
         owner, name = arguments[:2]
         if type(name) is str:
             is_read = function in (getattr, hasattr, object.__getattribute__)
-            kind = Kind.READ if is_read else Kind.WRITE
+            usage = Usage.READ if is_read else Usage.WRITE
             for thing, key in _places_of_attribute(owner, name):
-                self._use(task, thing, key, kind, f"{texts[0]}.{name}")
+                self._use(task, thing, key, usage, f"{texts[0]}.{name}")
 
     def _call_method(
         self, task: Task, owner: Any, method: str, arguments: list[Any], name: str
@@ -358,26 +359,27 @@ class Watch:
         name = name.rpartition(".")[0] or name
         if isinstance(owner, io.IOBase):
             if owner not in (sys.stdout, sys.stderr):
-                self._use(task, owner, EVERY, Kind.WRITE, name)
+                self._use(task, owner, EVERY, Usage.WRITE, name)
         elif _is_iterator(owner):
-            self._use(task, owner, EVERY, Kind.WRITE, name)
+            self._use(task, owner, EVERY, Usage.WRITE, name)
         elif is_container(owner) and not self._is_ignored(owner):
             if method in _APPEND and issubclass(type(owner), list | deque):
-                self._use(task, owner, EVERY, Kind.APPEND, name)
+                self._use(task, owner, EVERY, Usage.APPEND, name)
             elif method in _OF_ONE and arguments and is_scalar(arguments[0]):
-                kind = Kind.READ if method in containers.READING else Kind.WRITE
-                self._use(task, owner, arguments[0], kind, name)
+                usage = Usage.READ if method in containers.READING else Usage.WRITE
+                self._use(task, owner, arguments[0], usage, name)
             elif method in containers.READING:
-                self._use(task, owner, EVERY, Kind.READ, name)
-            elif method not in ("update", "add"):  # of these it is seen what they change
-                self._use(task, owner, EVERY, Kind.WRITE, name)
+                self._use(task, owner, EVERY, Usage.READ, name)
+            elif not (method == "update" or (method in _MEMBER and isinstance(owner, set))):
+                # Of the others it is seen which parts they change.
+                self._use(task, owner, EVERY, Usage.WRITE, name)
 
     # What is wrong with it.
 
     def _use(
-        self, task: Task, owner: object, key: Any, kind: Kind, name: str, *, is_step: bool = False
+        self, task: Task, owner: object, key: Any, usage: Usage, name: str, *, is_step: bool = False
     ) -> None:
-        rivals = self._races.use(task, owner, key, kind, is_step=is_step)
+        rivals = self._races.use(task, owner, key, usage, is_step=is_step)
         raced = self._raced.setdefault(id(owner), set())
         if rivals is None or key in raced or EVERY in raced or (raced and key is EVERY):
             return
@@ -385,7 +387,7 @@ class Watch:
         one, other = (each.label for each in rivals)
         at = self._at.get(task.index)
         where = f" ({at})" if at else ""
-        if kind is Kind.READ and task not in rivals:
+        if usage is Usage.READ and task not in rivals:
             self._doubt_once(
                 name,
                 f"the order of the items in `{name}`{where} depends on which of the threads {one} "
@@ -423,6 +425,7 @@ _ATTRIBUTES = (
     getattr, hasattr, setattr, delattr, object.__setattr__, object.__delattr__,
     object.__getattribute__,
 )  # fmt: skip
+_MEMBER = frozenset({"add", "discard", "remove"})
 _OF_ONE = frozenset({"get", "pop", "setdefault", "__getitem__", "__setitem__", "__delitem__",
                      "__contains__"})  # fmt: skip
 """The methods of a dict whose first argument is the only key that they use."""
@@ -470,6 +473,5 @@ def _places_of_attribute(owner: Any, name: str) -> Iterator[tuple[object, Any]]:
             return
         if isinstance(owner, type) or own is None or name not in own:
             yield base, name
-    if own is not None and not isinstance(owner, type):
-        if not is_of_the_explorer_itself(cls):
-            yield own, name
+    if own is not None and not isinstance(owner, type) and not is_of_the_explorer_itself(cls):
+        yield own, name

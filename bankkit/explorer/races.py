@@ -17,7 +17,7 @@ EVERY: Any = object()
 """The key that stands for everything in an object."""
 
 
-class Kind(Enum):
+class Usage(Enum):
     """How code uses data."""
 
     READ = 0
@@ -40,7 +40,7 @@ class Order(Protocol):
 class _Use(NamedTuple):
     task: Task
     number: int
-    kind: Kind
+    kind: Usage
     is_step: bool
 
 
@@ -60,7 +60,7 @@ class Races:
         self._shuffled.clear()
 
     def use(
-        self, task: Task, owner: object, key: Any, kind: Kind, *, is_step: bool = False
+        self, task: Task, owner: object, key: Any, kind: Usage, *, is_step: bool = False
     ) -> tuple[Task, Task] | None:
         """Record that the thread uses this part of an object; return the threads that race.
 
@@ -76,12 +76,12 @@ class Races:
         for other in _overlapping(uses, key):
             if other.task is task or not self._conflict(use, other):
                 continue
-            if kind is other.kind is Kind.APPEND:
+            if kind is other.kind is Usage.APPEND:
                 self._shuffled[id(owner)] = other.task, task
             else:
                 found = other.task, task
         mine.append(use)
-        if found is None and kind is Kind.READ:
+        if found is None and kind is Usage.READ:
             return self._shuffled.get(id(owner))
         return found
 
@@ -92,7 +92,7 @@ class Races:
 
 
 def _changes(use: _Use) -> bool:
-    return use.kind in (Kind.APPEND, Kind.WRITE)
+    return use.kind in (Usage.APPEND, Usage.WRITE)
 
 
 def _overlapping(uses: dict[Any, list[_Use]], key: Any) -> Iterator[_Use]:

@@ -288,9 +288,14 @@ class Tracker:
         return False
 
     def has_version(self, value: Any) -> bool:
-        """Whether to get to this container or iterator through tracked data is a step."""
+        """Whether to get to this container or iterator through tracked data is a step.
+
+        So is each access of an object of which all attributes are tracked.
+        """
         known = self._known.get(id(value))
-        return (known is not None and known[1] is not value) or id(value) in self._iterators
+        if known is None:
+            return id(value) in self._iterators
+        return known[1] is not value or "__setattr__" in vars(type(value))
 
     def hand_out(self, value: Any) -> Any:
         """What a read of tracked data returns: the tracked version of a container."""
