@@ -8,7 +8,8 @@ from types import CellType, CodeType, FrameType, FunctionType, MethodType
 from typing import Any
 
 _PROBE = object()
-_EMPTY = object()
+EMPTY = object()
+"""What `contents_of` returns for a variable without a value."""
 
 
 class Cells:
@@ -45,7 +46,7 @@ class Cells:
                 known = self._known.setdefault(each.__code__, [])
                 if not any(one is each for one in known):
                     known.append(each)
-                    todo += [_contents(cell) for cell in each.__closure__]
+                    todo += [contents_of(cell) for cell in each.__closure__]
 
     def of(self, frame: FrameType, variable: str) -> CellType | None:
         """The cell of a variable of the frame; None if no function but the frame's has it."""
@@ -82,20 +83,21 @@ class Cells:
 
 def _is_of(cell: CellType, frame: FrameType, variable: str) -> bool:
     """Whether the frame sees what is put into the cell."""
-    before = _contents(cell)
+    before = contents_of(cell)
     cell.cell_contents = _PROBE
     try:
         return frame.f_locals.get(variable) is _PROBE
     finally:
-        if before is _EMPTY:
+        if before is EMPTY:
             del cell.cell_contents
         else:
             cell.cell_contents = before
         _ = frame.f_locals  # before Python 3.13, the end of a trace function stores them all
 
 
-def _contents(cell: CellType) -> Any:
+def contents_of(cell: CellType) -> Any:
+    """The value of the cell's variable, or `EMPTY`."""
     try:
         return cell.cell_contents
     except ValueError:
-        return _EMPTY
+        return EMPTY

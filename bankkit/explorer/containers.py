@@ -28,7 +28,7 @@ CONTAINERS = (dict, list, set, deque, bytearray, OrderedDict, defaultdict, Count
 PREFIX = "Tracked"
 """The names of the classes of tracked containers begin with it."""
 
-_READING = frozenset({
+READING = frozenset({
     "__add__", "__and__", "__bool__", "__bytes__", "__contains__", "__eq__", "__ge__",
     "__getitem__", "__gt__", "__iter__",
     "__le__", "__len__", "__lt__", "__mod__", "__mul__", "__ne__", "__or__", "__rand__",
@@ -53,7 +53,7 @@ _OF_AN_ITEM = frozenset(
 )
 """The methods that return what the container holds."""
 
-_TAKES_AN_ITEM = frozenset({"__setitem__", "add", "append", "appendleft", "insert", "setdefault"})
+TAKES_AN_ITEM = frozenset({"__setitem__", "add", "append", "appendleft", "insert", "setdefault"})
 """The methods that put their argument into the container as it is."""
 
 _ORDINARY = frozenset({
@@ -138,7 +138,7 @@ class TrackedContainer(metaclass=_Class):
             and frame.f_code.co_code[frame.f_lasti] in _CALLS_OF_C
         ):
             return
-        reads = method in _READING or method == "__next__"
+        reads = method in READING or method == "__next__"
         if method == "__getitem__" and type(self._tracked_real) is defaultdict:
             reads = False  # it may add an item
         op = primitives.LOOK if reads else primitives.CHANGE
@@ -275,7 +275,7 @@ def _added_to_a_list(self: TrackedContainer, other: list[Any]) -> list[Any]:
 def _passed_on(name: str) -> Callable[..., Any]:
     """A method that makes a step and calls the real container's method of this name."""
     hands_out = name in _OF_AN_ITEM
-    takes_an_item = name in _TAKES_AN_ITEM
+    takes_an_item = name in TAKES_AN_ITEM
     iterates = name in ("__iter__", "__reversed__")
     is_view = name in ("keys", "values", "items")
 
@@ -288,7 +288,7 @@ def _passed_on(name: str) -> Callable[..., Any]:
                 plain(each) if as_it_is or each is self else _snapshot(each, frame) for each in args
             )
         self._step(name, frame, _of_key(name, args))
-        if name not in _READING:
+        if name not in READING:
             for each in (*args, *kwargs.values()):
                 keeper.adopt(each)
         result = getattr(real, name)(*args, **kwargs)

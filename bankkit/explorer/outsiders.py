@@ -71,4 +71,10 @@ def is_of_the_library(file: str) -> bool:
     return file.startswith(_LIBRARY) and not is_of_a_package(file)
 
 
+def is_of_the_explorer(file: str) -> bool:
+    """Whether the file belongs to the explorer."""
+    return file.startswith(_EXPLORER)
+
+
+_EXPLORER = str(Path(__file__).parent)
 _LIBRARY = str(Path(os.__file__).parent)

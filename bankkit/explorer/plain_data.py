@@ -1,71 +1,79 @@
-"""Watches the instructions of a schedule for what the explorer does not see.
+"""Watches the schedules of a survey for what the explorer does not see.
 
-- Plain data that a thread reads and then writes in one step, while another thread may write it: a
-  lost update that no schedule shows, because threads do not switch there.
+- Plain data that one thread changes while another one may use it (see `races`): the search may
+  leave out one order of the two, and it never switches threads between two such accesses.
 - Real locks, queues and pools, which the explorer does not schedule.
 - Event loops.
 
-It looks at names, attributes and items as the source has them, without calling
-anything. Methods such as `append` are single steps of the interpreter and are left out, and so is
-code without source.
+What a thread reads is known from the source of the instructions that run, without calling anything.
+What it changes is also known from the objects themselves (see `contents`). What code without source
+reads, and what happens inside of installed packages, is not seen.
 """
 
 from __future__ import annotations
 
 import ast
-import dis
-import linecache
+import functools
+import io
 import logging
+import operator
 import sys
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 from types import (
-    CodeType,
+    BuiltinMethodType,
     FrameType,
+    GeneratorType,
     MemberDescriptorType,
+    MethodDescriptorType,
     ModuleType,
 )
 from typing import Any, Protocol
 
-from bankkit.explorer import primitives
+from bankkit.explorer import containers, primitives, threads
 from bankkit.explorer.closure_cells import Cells
-from bankkit.explorer.containers import TrackedContainer
-from bankkit.explorer.outsiders import is_of_a_package, is_of_the_library
+from bankkit.explorer.contents import Contents, containers_in, is_container
+from bankkit.explorer.expression_rewriting import HOOK
+from bankkit.explorer.frame_values import (
+    MISSING,
+    dict_of,
+    is_scalar,
+    names_of,
+    value_of,
+)
+from bankkit.explorer.outsiders import is_of_a_package, is_of_the_explorer, is_of_the_library
+from bankkit.explorer.races import EVERY, Order, Races, Usage
 from bankkit.explorer.scheduler import Task
+from bankkit.explorer.source_accesses import Access, Look, accesses, nodes_of
 from bankkit.explorer.stand_in import PointProxy
-from bankkit.explorer.tracking import TrackedAttribute, is_stand_in
+from bankkit.explorer.tracking import TrackedAttribute, is_of_the_explorer_itself
 from bankkit.explorer.unscheduled import LOCKS, is_unscheduled
 
-_HERE = str(Path(__file__).parent)
-_MISSING = object()
+_ORDERLESS = (
+    len, sorted, sum, min, max, any, all, set, frozenset, Counter, bool,
+)  # fmt: skip
+"""Functions whose results do not depend on the order of a container's items."""
 
-Key = tuple[object, ...]
-Place = tuple[str, int]
-"""A file and a line."""
+_BLIND = (isinstance, issubclass, callable, id, type, super, object)
+"""Functions that do not look into their arguments."""
 
-Use = tuple[Task, int, Place | None]
-"""Who used the data, in which step, and where it had read the value in this step, if it had."""
+_APPEND = frozenset({"append", "extend"})
 
 
-class Order(Protocol):
-    """The scheduler of a survey, which knows what happens before what."""
+class Survey(Order, Protocol):
+    """The scheduler of a survey."""
 
     current: Task
-    tasks: list[Task]
     trusted: list[Any]
 
     @property
     def is_running(self) -> bool:
         """Whether a virtual thread has the turn."""
 
-    def happens_before(self, task: Task, number: int) -> bool:
-        """Whether the thread's step of this number happens before the present moment."""
-
-    def number(self, task: Task) -> int:
-        """The number of the thread's present step."""
+    def is_tracked(self, value: Any) -> bool:
+        """Whether to get to this container or iterator through tracked data is a step."""
 
     def doubt(self, sentence: str) -> None:
         """Add something that was not looked at."""
@@ -74,15 +82,20 @@ class Order(Protocol):
 class Watch:
     """Watches the schedules of one survey."""
 
-    def __init__(self, scheduler: Order) -> None:
+    def __init__(self, scheduler: Survey) -> None:
         self._scheduler = scheduler
-        self._read: dict[int, dict[Key, Place]] = {}
-        """What each thread has read in its present step, and where."""
-        self._reads: dict[Key, list[Use]] = {}
-        self._writes: dict[Key, list[Use]] = {}
-        self._real: dict[int, set[int]] = {}
-        self._doubted: set[tuple[str, str]] = set()
-        self._kept: list[Any] = []
+        self._races = Races(scheduler)
+        self._contents = Contents(self._is_ignored)
+        self._runs: Task | None = None
+        """The thread whose changes have not been looked for yet."""
+        self._at: dict[int, str] = {}
+        """By thread: the last line of the program that is known."""
+        self._in_line: set[int] = set()
+        """The threads whose present step belongs to code that `lines=` names."""
+        self._real: dict[int, tuple[Any, set[int]]] = {}
+        self._raced: dict[int, set[Any]] = {}
+        """By id of an object: the keys of its parts that threads race for."""
+        self._doubted: set[str] = set()
         self.cells = Cells()
 
     @contextmanager
@@ -93,46 +106,105 @@ class Watch:
             sys.settrace(self._enter)
         try:
             yield
+            if self._runs is not None:
+                self._find_changes()
         finally:
             if traces:
                 sys.settrace(None)
-            for each in (self._read, self._reads, self._writes, self._real, self.cells):
+            self._runs = None
+            for each in (
+                self._races, self._contents, self.cells, self._at, self._in_line, self._real,
+                self._raced,
+            ):  # fmt: skip
                 each.clear()
-            self._kept.clear()
+
+    # The turns of the threads.
+
+    def know(self, function: Any) -> None:
+        """A thread is going to call this function."""
+        self.cells.know(function)
+        self._contents.add(function, getattr(function, "__name__", "target"))
+
+    def know_thread(self, thread: Any) -> None:
+        """This thread is about to start."""
+        self._contents.add(thread, thread.name)
+
+    def ignore(self, thing: Any) -> None:
+        """Do not look at this object, nor at what it has."""
+        self._contents.ignore(thing)
+
+    def turn(self, task: Task) -> None:
+        """This thread has the turn, or has just had it."""
+        if self._runs is not None:
+            self._find_changes()
+        self._runs = task
 
     def step(self, task: Task) -> None:
         """The thread begins its next step."""
-        self._read.pop(task.index, None)
+        self.turn(task)
+        if task.op is primitives.LINE:
+            self._in_line.add(task.index)
+        else:
+            self._in_line.discard(task.index)
+
+    def _find_changes(self) -> None:
+        task = self._runs
+        assert task is not None
+        for owner, key, usage, name in self._contents.changes():
+            self._use(task, owner, key, usage, name, is_step=task.index in self._in_line)
+
+    def _is_ignored(self, value: Any) -> bool:
+        scheduler = self._scheduler
+        return (
+            isinstance(type(value), type(containers.TrackedContainer))
+            or scheduler.is_tracked(value)
+            or any(value is each for each in scheduler.trusted)
+        )
+
+    # What a frame does.
 
     def _enter(self, frame: FrameType, event: str, _: object) -> Any:
-        code = frame.f_code
-        file = code.co_filename
-        if file.startswith((_HERE, "<")):
-            return None
-        if is_of_the_library(file):
-            if code.co_name == "run_forever" and file.endswith("base_events.py"):
-                self._scheduler.doubt(
-                    "an asyncio event loop ran, and the order of its tasks was not varied"
-                )
-            return None
         scheduler = self._scheduler
         if not scheduler.is_running:
             return None
+        code = frame.f_code
+        file = code.co_filename
+        task = scheduler.current
+        if task is not self._runs:
+            self.turn(task)
+        if is_of_the_explorer(file):
+            if code is threads.Thread.run.__code__:
+                self._run_target(frame)
+            return None
+        if is_of_the_library(file):
+            if code.co_name == "run_forever" and file.endswith("base_events.py"):
+                scheduler.doubt(
+                    "an asyncio event loop ran, and the order of its tasks was not varied"
+                )
+            return None
         if is_of_a_package(file):
-            if scheduler.current.index and not self._in_a_call(frame):
+            if task.index and not self._in_a_call(frame):
                 self._look_at_owner(frame)
             return None
-        if self._in_a_call(frame) or not _nodes(file):
+        if self._in_a_call(frame):
             return None
+        self._contents.add_globals(frame.f_globals, code)
         for name, value in frame.f_locals.items():
+            self._contents.add(value, name)
             if is_unscheduled(value):
-                self._use_real(scheduler.current, value, frame, ast.Name(name, ast.Load()))
-        if not _accesses(code):
+                self._use_real(task, value, frame, name)
+        if HOOK in code.co_names or not (nodes_of(file) and accesses(code)):
             return None
         self.cells.enter(frame)
+        self._at[task.index] = _at(frame)
         frame.f_trace_opcodes = True
         frame.f_trace_lines = False
         return self._look
+
+    def _run_target(self, frame: FrameType) -> None:
+        thread = dict_of(frame.f_locals["self"])
+        task = self._scheduler.current
+        self._call(task, thread.get("_target"), thread.get("_args", ()), "target", ())
 
     def _look_at_owner(self, frame: FrameType) -> None:
         """Look for real locks in the object of a method of an installed package."""
@@ -141,8 +213,7 @@ class Watch:
             return  # its lock guards it alone, within one call
         for name, value in list(getattr(owner, "__dict__", {}).items()):
             if is_unscheduled(value):
-                node = ast.Attribute(ast.Name("self", ast.Load()), name, ast.Load())
-                self._use_real(self._scheduler.current, value, frame, node)
+                self._use_real(self._scheduler.current, value, frame, f"self.{name}")
 
     def _in_a_call(self, frame: FrameType | None) -> bool:
         """Whether this runs in a call that is declared to be one step, or in trusted code."""
@@ -150,7 +221,7 @@ class Watch:
         trusted = self._scheduler.trusted
         called = (task.target,) if task.op is primitives.CALL else ()
         while (trusted or called) and frame is not None:
-            owner = frame.f_locals.get("self") if "self" in _names(frame) else None
+            owner = frame.f_locals.get("self") if "self" in names_of(frame) else None
             if owner is not None and (
                 (called and (owner is called[0] or type(owner) is PointProxy))
                 or any(owner is each for each in trusted)
@@ -161,198 +232,246 @@ class Watch:
 
     def _look(self, frame: FrameType, event: str, _: object) -> Any:
         if event == "opcode":
-            access = _accesses(frame.f_code).get(frame.f_lasti)
+            access = accesses(frame.f_code).get(frame.f_lasti)
             if access is not None and self._scheduler.is_running:
-                self._access(frame, *access)
+                self._access(frame, access)
         return self._look
 
-    def _access(self, frame: FrameType, node: ast.expr, is_store: bool) -> None:
+    def _access(self, frame: FrameType, access: Access) -> None:
         task = self._scheduler.current
-        if not is_store:
-            value = _value(frame, node)
-            self.cells.know(value)
-            if is_unscheduled(value):
-                self._use_real(task, value, frame, node)
-                return
-        key = self._key(frame, node)
-        if key is None:
+        node = access.node
+        self._at[task.index] = _at(frame)
+        if isinstance(node, ast.Call):
+            self._call_of(task, frame, node)
             return
-        place = frame.f_code.co_filename, frame.f_lineno
-        read = self._read.setdefault(task.index, {})
-        if not is_store:
-            read.setdefault(key, place)
-        use = task, self._scheduler.number(task), read.get(key)
-        if is_store:
-            # A write after a read in the same step loses another write, or acts on an old check.
-            rivals = [each for each in self._writes.get(key, ()) if use[2] or each[2]]
-            rivals += [each for each in self._reads.get(key, ()) if use[2] == each[2]]
-        else:
-            rivals = [each for each in self._writes.get(key, ()) if each[2] == use[2]]
-        for other, number, _ in rivals:
-            if not self._scheduler.happens_before(other, number):
-                self._doubt(frame, node, other, task)
-        uses = (self._writes if is_store else self._reads).setdefault(key, [])
-        if use not in uses:
-            uses.append(use)
+        if not access.stores:
+            value = value_of(frame, node)
+            if value is MISSING:
+                pass
+            elif is_unscheduled(value):
+                self._use_real(task, value, frame, ast.unparse(node))
+                return
+            else:
+                self.cells.know(value)
+                self._contents.add(value, ast.unparse(node))
+                self._look_into(task, value, access.look, ast.unparse(node))
+        if not access.is_local:
+            usage = Usage.WRITE if access.stores else Usage.READ
+            for owner, key in self._places(frame, node):
+                self._use(task, owner, key, usage, ast.unparse(node))
 
-    def _doubt(self, frame: FrameType, node: ast.expr, one: Task, other: Task) -> None:
-        self._doubt_once(
-            node,
-            frame,
-            f"`{ast.unparse(node)}` is plain data that the threads {one.label} and {other.label} "
-            f"use without a lock where one of them changes it ({_at(frame)}), and they never "
-            f"switch there: make it visible with `threading.shared`, `threading.track` or `lines=`",
-        )
+    def _look_into(self, task: Task, value: Any, look: Look, text: str) -> None:
+        if look is Look.NOTHING:
+            return
+        if look is Look.ITEMS and _is_iterator(value) and not self._is_ignored(value):
+            self._use(task, value, EVERY, Usage.WRITE, text)
+            return
+        usage = Usage.READ if look is Look.ITEMS else Usage.GLANCE
+        for each in containers_in(value):
+            if not self._is_ignored(each):
+                self._use(task, each, EVERY, usage, text)
 
-    def _doubt_once(self, node: ast.expr, frame: FrameType, sentence: str) -> None:
-        """Add a doubt, unless another one is about the same expression in the same file."""
-        about = ast.unparse(node), frame.f_code.co_filename
-        if about not in self._doubted:
-            self._doubted.add(about)
-            self._scheduler.doubt(sentence)
-
-    def _use_real(self, task: Task, value: Any, frame: FrameType, node: ast.expr) -> None:
-        self._kept.append(value)
-        users = self._real.setdefault(id(value), set())
-        users.add(task.index)
-        if task.index or len(users) > 1 or not isinstance(value, LOCKS):
-            self._doubt_once(
-                node,
-                frame,
-                f"thread {task.label} used `{ast.unparse(node)}` ({_at(frame)}), a real "
-                f"{type(value).__name__} that the explorer does not schedule: pass `threading` on "
-                f"to the code that makes it, or name its module in `patch=`",
-            )
-
-    def _key(self, frame: FrameType, node: ast.expr) -> Key | None:
-        """What identifies the place that the expression names; None if no other thread has it."""
+    def _places(self, frame: FrameType, node: ast.expr) -> Iterator[tuple[object, Any]]:
+        """Where the data is that the expression names: objects, and keys in them."""
         if isinstance(node, ast.Name):
             code, variable = frame.f_code, node.id
             if variable in code.co_freevars or variable in code.co_cellvars:
                 cell = self.cells.of(frame, variable)
-                if cell is None:
-                    return None
-                self._kept.append(cell)
-                return "variable", id(cell)
-            if variable in frame.f_locals and frame.f_locals is not frame.f_globals:
-                return None
-            return "global", id(frame.f_globals), variable
-        if isinstance(node, ast.Attribute):
-            owner = _value(frame, node.value)
-            if owner is _MISSING or _is_seen(type(owner), node.attr):
-                return None
-            self._kept.append(owner)
-            if isinstance(owner, ModuleType):
-                return "global", id(vars(owner)), node.attr
-            return "attribute", id(owner), node.attr
-        if isinstance(node, ast.Subscript):
-            owner = _value(frame, node.value)
-            if type(owner) not in (dict, list, bytearray, deque) and not isinstance(
-                owner, dict | list
-            ):
-                return None
-            if isinstance(type(owner), type(TrackedContainer)):
-                return None
-            self._kept.append(owner)
-            return "item", id(owner), _index(frame, node.slice)
-        return None
+                if cell is not None:
+                    yield cell, EVERY
+            elif variable not in frame.f_locals or frame.f_locals is frame.f_globals:
+                yield frame.f_globals, variable
+        elif isinstance(node, ast.Attribute):
+            owner = value_of(frame, node.value)
+            if owner is not MISSING:
+                yield from _places_of_attribute(owner, node.attr)
+        elif isinstance(node, ast.Subscript):
+            owner, index = value_of(frame, node.value), value_of(frame, node.slice)
+            for each in containers_in(owner):
+                if each is owner and is_scalar(index) and not self._is_ignored(each):
+                    yield each, index
+
+    # Calls of code that is written in C.
+
+    def _call_of(self, task: Task, frame: FrameType, node: ast.Call) -> None:
+        arguments = [
+            MISSING if isinstance(each, ast.Starred) else value_of(frame, each)
+            for each in node.args
+        ]
+        texts = [ast.unparse(each) for each in node.args]
+        function = value_of(frame, node.func)
+        self._call(task, function, arguments, ast.unparse(node.func), texts)
+
+    def _call(self, task: Task, function: Any, arguments: Any, name: str, texts: Any) -> None:
+        arguments = list(arguments)
+        texts = [*texts, *map(repr, arguments[len(texts) :])]
+        while isinstance(function, functools.partial):
+            arguments = [*function.args, *arguments]
+            texts = [*[name for _ in function.args], *texts]
+            function = function.func
+        if isinstance(function, MethodDescriptorType) and arguments:
+            owner = arguments.pop(0)
+            if owner is MISSING or not isinstance(owner, function.__objclass__):
+                return
+            function = function.__get__(owner, type(owner))
+            name = f"{texts.pop(0)}.{name.rpartition('.')[2]}"
+        if any(function is each for each in _ATTRIBUTES):
+            self._call_with_a_name(task, function, arguments, texts)
+        elif isinstance(function, operator.attrgetter) and arguments:
+            names = function.__reduce__()[1]
+            for each in names:
+                self._call_with_a_name(task, getattr, [arguments[0], each], texts)
+        elif isinstance(function, BuiltinMethodType) and not isinstance(
+            function.__self__, ModuleType | type | None
+        ):
+            owner, method = function.__self__, function.__name__
+            self._call_method(task, owner, method, arguments, name)
+            if method not in containers.TAKES_AN_ITEM:
+                for value, text in zip(arguments, texts, strict=True):
+                    self._look_into(task, value, Look.ITEMS, text)
+        elif function is next and arguments:
+            if _is_iterator(arguments[0]) and not self._is_ignored(arguments[0]):
+                self._use(task, arguments[0], EVERY, Usage.WRITE, texts[0])
+        elif isinstance(function, BuiltinMethodType) or (
+            isinstance(function, type) and not function.__flags__ & _HEAP_TYPE
+        ):
+            if any(function is each for each in _BLIND):
+                return
+            look = Look.TRUTH if any(function is each for each in _ORDERLESS) else Look.ITEMS
+            for value, text in zip(arguments, texts, strict=True):
+                self._look_into(task, value, look, text)
+
+    def _call_with_a_name(
+        self, task: Task, function: Any, arguments: list[Any], texts: list[str]
+    ) -> None:
+        if len(arguments) < 2 or MISSING in (arguments[0], arguments[1]):
+            return
+        owner, name = arguments[:2]
+        if type(name) is str:
+            is_read = function in (getattr, hasattr, object.__getattribute__)
+            usage = Usage.READ if is_read else Usage.WRITE
+            for thing, key in _places_of_attribute(owner, name):
+                self._use(task, thing, key, usage, f"{texts[0]}.{name}")
+
+    def _call_method(
+        self, task: Task, owner: Any, method: str, arguments: list[Any], name: str
+    ) -> None:
+        name = name.rpartition(".")[0] or name
+        if isinstance(owner, io.IOBase):
+            if owner not in (sys.stdout, sys.stderr):
+                self._use(task, owner, EVERY, Usage.WRITE, name)
+        elif _is_iterator(owner):
+            self._use(task, owner, EVERY, Usage.WRITE, name)
+        elif is_container(owner) and not self._is_ignored(owner):
+            if method in _APPEND and issubclass(type(owner), list | deque):
+                self._use(task, owner, EVERY, Usage.APPEND, name)
+            elif method in _OF_ONE and arguments and is_scalar(arguments[0]):
+                usage = Usage.READ if method in containers.READING else Usage.WRITE
+                self._use(task, owner, arguments[0], usage, name)
+            elif method in containers.READING:
+                self._use(task, owner, EVERY, Usage.READ, name)
+            elif not (method == "update" or (method in _MEMBER and isinstance(owner, set))):
+                # Of the others it is seen which parts they change.
+                self._use(task, owner, EVERY, Usage.WRITE, name)
+
+    # What is wrong with it.
+
+    def _use(
+        self, task: Task, owner: object, key: Any, usage: Usage, name: str, *, is_step: bool = False
+    ) -> None:
+        rivals = self._races.use(task, owner, key, usage, is_step=is_step)
+        raced = self._raced.setdefault(id(owner), set())
+        if rivals is None or key in raced or EVERY in raced or (raced and key is EVERY):
+            return
+        raced.add(key)
+        one, other = (each.label for each in rivals)
+        at = self._at.get(task.index)
+        where = f" ({at})" if at else ""
+        if usage is Usage.READ and task not in rivals:
+            self._doubt_once(
+                name,
+                f"the order of the items in `{name}`{where} depends on which of the threads {one} "
+                f"and {other} appends first, and these orders were not varied: make it visible "
+                f"with `threading.track` or `lines=`, or compare the sorted items",
+            )
+            return
+        self._doubt_once(
+            name,
+            f"`{name}` is plain data that the threads {one} and {other} use without a lock where "
+            f"one of them changes it{where}, and they never switch there: make it visible with "
+            f"`threading.shared`, `threading.track` or `lines=`",
+        )
+
+    def _use_real(self, task: Task, value: Any, frame: FrameType, name: str) -> None:
+        users = self._real.setdefault(id(value), (value, set()))[1]
+        users.add(task.index)
+        if task.index or len(users) > 1 or not isinstance(value, LOCKS):
+            self._doubt_once(
+                name,
+                f"thread {task.label} used `{name}` ({_at(frame)}), a real "
+                f"{type(value).__name__} that the explorer does not schedule: pass `threading` on "
+                f"to the code that makes it, or name its module in `patch=`",
+            )
+
+    def _doubt_once(self, name: str, sentence: str) -> None:
+        """Add a doubt, unless another one is about what the program calls the same."""
+        if name not in self._doubted:
+            self._doubted.add(name)
+            self._scheduler.doubt(sentence)
+
+
+_HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: a class made by a class statement
+_ATTRIBUTES = (
+    getattr, hasattr, setattr, delattr, object.__setattr__, object.__delattr__,
+    object.__getattribute__,
+)  # fmt: skip
+_MEMBER = frozenset({"add", "discard", "remove"})
+_OF_ONE = frozenset({"get", "pop", "setdefault", "__getitem__", "__setitem__", "__delitem__",
+                     "__contains__"})  # fmt: skip
+"""The methods of a dict whose first argument is the only key that they use."""
 
 
 def _at(frame: FrameType) -> str:
     return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
 
 
-def _index(frame: FrameType, node: ast.expr) -> object:
-    """The index of an item, if it is a constant or the value of a name; else one for all others."""
-    value = node.value if isinstance(node, ast.Constant) else _value(frame, node)
-    return value if isinstance(value, str | int | float | bytes) else None
+def _is_iterator(value: Any) -> bool:
+    """Whether it is an iterator or a generator that code in C moves on."""
+    kind = type(value)
+    if kind is type(iter(int, 0)):
+        return False  # it only calls a function
+    return (
+        kind is GeneratorType
+        or isinstance(value, io.IOBase)
+        or (hasattr(kind, "__next__") and not kind.__flags__ & _HEAP_TYPE)
+    )
 
 
-def _is_seen(cls: type[Any], attribute: str) -> bool:
-    """Whether accesses of the attribute are steps, or belong to a stand-in or a property."""
-    for base in cls.__mro__:
-        found = vars(base).get(attribute)
-        if isinstance(found, TrackedAttribute) or (
-            found is not None
-            and hasattr(type(found), "__set__")
-            and not isinstance(found, MemberDescriptorType)
-        ):
-            return True
-    return is_stand_in(cls)
-
-
-def _value(frame: FrameType, node: ast.expr) -> Any:
-    """The value of a name or of attributes of one, without calling anything; or `_MISSING`."""
-    if isinstance(node, ast.Name):
-        if node.id in _names(frame):
-            return frame.f_locals.get(node.id, _MISSING)
-        return frame.f_globals.get(node.id, _MISSING)
-    if isinstance(node, ast.Attribute):
-        owner = _value(frame, node.value)
-        return _MISSING if owner is _MISSING else _attribute(owner, node.attr)
-    return _MISSING
-
-
-def _attribute(owner: Any, attribute: str) -> Any:
-    if isinstance(owner, ModuleType | type):
-        return vars(owner).get(attribute, _MISSING)
-    try:
-        own = object.__getattribute__(owner, "__dict__")
-    except AttributeError:
-        own = {}
-    if attribute in own:
-        return own[attribute]
-    for base in type(owner).__mro__:
-        if attribute in vars(base):
-            found = vars(base)[attribute]
-            if isinstance(found, MemberDescriptorType):
-                try:
-                    return found.__get__(owner)
-                except AttributeError:
-                    return _MISSING
-            return _MISSING if hasattr(type(found), "__get__") else found
-    return _MISSING
-
-
-def _names(frame: FrameType) -> tuple[str, ...]:
-    code = frame.f_code
-    return code.co_varnames + code.co_cellvars + code.co_freevars
-
-
-Access = tuple[ast.expr, bool]
-"""An expression, and whether it is stored to."""
-
-Span = tuple[int | None, int | None, int | None, int | None]
-
-
-@lru_cache(maxsize=4096)
-def _accesses(code: CodeType) -> dict[int, Access]:
-    """The instructions of a function that access a name, an attribute or an item."""
-    nodes = _nodes(code.co_filename)
-    found = {}
-    for instruction in dis.get_instructions(code) if nodes else ():
-        operation, place = instruction.opname, instruction.positions
-        if place is None or not operation.startswith(("LOAD_", "STORE_", "DELETE_", "BINARY_")):
-            continue
-        if "FAST" in operation:
-            continue  # a variable of this call alone
-        node = nodes.get((place.lineno, place.col_offset, place.end_lineno, place.end_col_offset))
-        if node is not None:
-            is_store = operation.startswith(("STORE_", "DELETE_"))
-            found[instruction.offset] = node, is_store
-    return found
-
-
-@lru_cache(maxsize=256)
-def _nodes(file: str) -> dict[Span, ast.expr]:
-    """The names, attributes and items in a file, by where they begin and end."""
-    source = "".join(linecache.getlines(file))
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError):
-        return {}
-    return {
-        (node.lineno, node.col_offset, node.end_lineno, node.end_col_offset): node
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Name | ast.Attribute | ast.Subscript)
-    }
+def _places_of_attribute(owner: Any, name: str) -> Iterator[tuple[object, Any]]:
+    """Where an attribute is: in the object itself, and in the class that it gets it from."""
+    if isinstance(owner, ModuleType):
+        yield vars(owner), name
+        return
+    cls = owner if isinstance(owner, type) else type(owner)
+    own = dict_of(owner)
+    in_class = None
+    for base in type.mro(cls) if isinstance(owner, type) else cls.__mro__:
+        if name in vars(base):
+            in_class = base, vars(base)[name]
+            break
+    if in_class is not None:
+        base, found = in_class
+        is_slot = isinstance(found, MemberDescriptorType)
+        if isinstance(found, TrackedAttribute) or (hasattr(type(found), "__set__") and not is_slot):
+            return
+        if isinstance(found, functools.cached_property) and sys.version_info < (3, 12):
+            return  # it has a lock
+        if is_of_the_explorer_itself(base) and not is_slot:
+            return
+        if is_slot and not isinstance(owner, type):
+            yield owner, name
+            return
+        if isinstance(owner, type) or own is None or name not in own:
+            yield base, name
+    if own is not None and not isinstance(owner, type) and not is_of_the_explorer_itself(cls):
+        yield own, name

@@ -214,6 +214,8 @@ class Scheduler:
         """Operations of the thread that is being unwound, which all raise `Abandoned`."""
         self.doubts: dict[str, None] = {}
         """What was not looked at in any schedule so far, in sentences: these are the keys."""
+        self.tracker: Any = None
+        """The `tracking.Tracker` of its schedules, once there is one."""
         self.trusted: list[Any] = []
         """The objects of this schedule whose code is not looked at, by the scenario's wish."""
         self.at_close: list[Callable[[], object]] = []
@@ -510,6 +512,10 @@ class Scheduler:
         target.explorer_key = me.base + me.made
         target.explorer_now = me.now
         self._registered.append(target)
+
+    def trust(self, thing: Any) -> None:
+        """Do not look at the code of this object for the rest of the schedule."""
+        self.trusted.append(thing)
 
     def refuse(self, reason: str) -> NoReturn:
         """End the search with `Unsupported`, even if the scenario catches every exception."""

@@ -30,6 +30,7 @@ class Threading:
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
         self.tracker = Tracker(scheduler)
+        scheduler.tracker = self.tracker
         scheduler.at_close.append(self.tracker.begin)
         family = scheduler.family
         for base in (*threads.FAMILY, queues.SimpleQueue):
@@ -180,7 +181,7 @@ class Threading:
         Use it for code that is not under test and that needs no steps of its own: each call of it
         counts as part of the step in which it is made, although it may take a real lock meanwhile.
         """
-        self._scheduler.trusted.append(thing)
+        self._scheduler.trust(thing)
         return thing
 
     def points(self, thing: T, *methods: str) -> T:

@@ -101,6 +101,11 @@ class SurveyScheduler(NamingScheduler):
     def _steps_of(self, task: Task) -> int:
         return self._count.get(task.index, 0)
 
+    def trust(self, thing: Any) -> None:
+        """Leave the object, and what it has, out of the survey."""
+        super().trust(thing)
+        self._watch.ignore(thing)
+
     # What happens before what.
 
     def register(self, target: Any) -> None:
@@ -108,12 +113,16 @@ class SurveyScheduler(NamingScheduler):
         super().register(target)
         if isinstance(target, threads.Thread) and not isinstance(target, threads.MainThread):
             self._threads.append(target)
-            self._watch.cells.know(getattr(target, "_target", None))
+            self._watch.know(getattr(target, "_target", None))
 
     def admit(self, work: Callable[[], Any], thread: Any, name: str, daemon: bool) -> Task:
         """Record that the new thread's operations happen after this start."""
-        task = super().admit(work, thread, name, daemon)
         parent = self.current
+        if self.is_running:
+            self._watch.turn(parent)
+        task = super().admit(work, thread, name, daemon)
+        if thread is not None:
+            self._watch.know_thread(thread)
         for clocks in (self._clocks, self._forks):
             clocks[task.index] = {**clocks.get(parent.index, {}), task.index: 1}
         self._began[task.index] = dict(self._forks[task.index])
@@ -124,8 +133,10 @@ class SurveyScheduler(NamingScheduler):
     def point(self, op: Op, target: Any, arg: Any = None, other: Any = None) -> int:
         """Also record the operation when it is done."""
         self.refuse_other_os_threads()
-        option = super().point(op, target, arg, other)
         me = self.current
+        if not self.is_over:
+            self._watch.turn(me)
+        option = super().point(op, target, arg, other)
         self._count[me.index] = self._count.get(me.index, 0) + 1
         used = target if not option or other is None else other
         if target is not None:
@@ -143,6 +154,7 @@ class SurveyScheduler(NamingScheduler):
 
     def wait_for_end(self, task: Task) -> None:
         """Record that the next step happens after the end of the task."""
+        self._watch.turn(self.current)
         for clocks in (self._clocks, self._forks):
             self._join(clocks, self.current, task)
         super().wait_for_end(task)
@@ -151,13 +163,13 @@ class SurveyScheduler(NamingScheduler):
         """Record that the next step happens after the end of the task, if it has ended."""
         super().catch_up_with(task)
         if task.done:
+            self._watch.turn(self.current)
             self._end_is_used(task)
             for clocks in (self._clocks, self._forks):
                 self._join(clocks, self.current, task)
 
-    def happens_before(self, task: Task, number: int) -> bool:
-        """Whether the thread's step of this number happens before the present moment."""
-        me = self.current
+    def happens_before(self, me: Task, task: Task, number: int) -> bool:
+        """Whether the thread's step of this number happens before the present step of `me`."""
         return task is me or self._clocks.get(me.index, {}).get(task.index, 0) >= number
 
     def number(self, task: Task) -> int:
@@ -221,6 +233,10 @@ class SurveyScheduler(NamingScheduler):
             >= self._forks.get(early.index, {}).get(early.index, 1)
             for early, late in ((one, other), (other, one))
         )
+
+    def is_tracked(self, value: Any) -> bool:
+        """Whether to get to this container or iterator through tracked data is a step."""
+        return self.tracker is not None and self.tracker.has_version(value)
 
     def doubt(self, sentence: str) -> None:
         """Add something that was not looked at."""

@@ -116,6 +116,8 @@ class Tracker:
         self.point: Callable[..., int] = scheduler.point
         self._known: dict[int, tuple[Any, Any]] = {}
         """By id: a value that is stored in tracked data, and what a read of it hands out."""
+        self._iterators: dict[int, Any] = {}
+        """By id: the iterators in tracked data. To read the attribute that has one is a change."""
         self._to_adopt: deque[tuple[Any, Attribute | None, TrackedAttribute | None]] = deque()
         self._classes: list[tuple[Any, type[Any]]] = []
         """The objects that were given another class, and the class that they had before."""
@@ -135,6 +137,7 @@ class Tracker:
             object.__setattr__(thing, "__class__", cls)
         self._classes.clear()
         self._known.clear()
+        self._iterators.clear()
 
     def track(self, thing: T, attributes: tuple[str, ...]) -> T:
         """Make each access of these attributes a step; without names, of all, now and later.
@@ -256,6 +259,7 @@ class Tracker:
         if isinstance(value, _CONSTANT) or is_stand_in(cls):
             return True
         if cls in _ATOMIC_ITERATORS:
+            self._iterators[id(value)] = value
             return False
         if not _is_of_the_program(cls):
             parts = getattr(value, "__dict__", {}).values()
@@ -282,6 +286,16 @@ class Tracker:
             f"a list or an object of your own class there, or guard it by `threading.points`"
         ] = None
         return False
+
+    def has_version(self, value: Any) -> bool:
+        """Whether to get to this container or iterator through tracked data is a step.
+
+        So is each access of an object of which all attributes are tracked.
+        """
+        known = self._known.get(id(value))
+        if known is None:
+            return id(value) in self._iterators
+        return known[1] is not value or "__setattr__" in vars(type(value))
 
     def hand_out(self, value: Any) -> Any:
         """What a read of tracked data returns: the tracked version of a container."""
@@ -462,6 +476,17 @@ def tracked_attributes(thing: object) -> dict[str, Any]:
     }
 
 
+def slots_of(cls: type[Any]) -> list[str]:
+    """The names of the slots of a class that a class statement made."""
+    return [
+        name
+        for base in cls.__mro__
+        if base.__flags__ & _HEAP_TYPE
+        for name, member in vars(base).items()
+        if isinstance(member, MemberDescriptorType)
+    ]
+
+
 def _is_of_the_program(cls: type[Any]) -> bool:
     """Whether a class statement outside of the standard library made the class."""
     return (
@@ -473,6 +498,9 @@ def _is_of_the_program(cls: type[Any]) -> bool:
 
 def is_stand_in(cls: type[Any]) -> bool:
     """Whether it is the class of a stand-in, whose operations are steps already."""
-    return cls is not Shared and any(
-        base.__module__.startswith(f"{__package__}.") for base in cls.__mro__ if base is not Shared
-    )
+    return any(map(is_of_the_explorer_itself, cls.__mro__))
+
+
+def is_of_the_explorer_itself(cls: type[Any]) -> bool:
+    """Whether the explorer defines the class, except for what `threading.shared` returns."""
+    return str(cls.__module__).startswith(f"{__package__}.") and not issubclass(cls, Shared)

@@ -233,11 +233,7 @@ def hold(): return mutex
 import threading
 mutex = threading.RLock()
 changed = threading.Condition(mutex)
-holders = [mutex, changed]
-def hold():
-    holders.reverse()
-    return holders[0]
-def reset(): holders[:] = [mutex, changed]
+def hold(): return changed if threading.current_thread().name.endswith("2") else mutex
 """,
     "a semaphore": """
 import threading

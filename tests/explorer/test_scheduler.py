@@ -199,7 +199,7 @@ def test_every_wait_can_time_out_or_be_answered() -> None:
                 answers.append(False)
 
         together(threading, wait, wait)
-        return answers[0]
+        return all(answers)
 
     for scenario in (event, condition, semaphore, join, barrier):
         for reduction in (True, False):

@@ -54,6 +54,7 @@ class RedisPoints:
 
     def __init__(self, redis: Redis, threading: Threading) -> None:
         self._redis = redis
+        threading.trust(self)  # it stands for Redis, and its calls are steps
         self._threading = threading
         self._scheduler = threading._scheduler
         self._blocked: dict[str, Task] = {}

@@ -58,9 +58,9 @@ class TwoTellers:
                 pass  # nothing was applied, and the customer was told so
 
         threads = [threading.Thread(target=deposit, name=name) for name in ("alice", "bob")]
+        self._lock = None
         for thread in threads:
             thread.start()
-        self._lock = None
         self._names = {thread.ident: thread.name for thread in threads}
         for thread in threads:
             thread.join()
