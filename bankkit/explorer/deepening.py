@@ -29,6 +29,8 @@ WHOLE, BOUNDED, DRAWN = 1000, 500, 250
 are twice as long each time, so the search without a bound gets more than half of them."""
 SHARE = 0.2
 """The share of the time that is kept for random schedules."""
+MOST_PLACES = 300_000
+"""So many places may the search with growing bounds remember; then only the others go on."""
 LAST = 40
 """So many with each strategy run if no other search can go on, because a schedule is too long."""
 RANDOM_TURNS = ("pct", "pos", "surw")
@@ -130,6 +132,9 @@ class Deepening:
             number -= ran
             self._done.begun += ran
             if self._must_begin_again(search) or not search.exhausted:
+                if isinstance(search, BoundedSearch) and search.places > MOST_PLACES:
+                    self._bounded = None
+                    self._done.limit = "there is too much to remember"
                 return self._is_over(search, reached)
             self._done.exhausted, self._done.begun = search.bound, 0
             search.exhausted = False
@@ -154,9 +159,11 @@ class Deepening:
         why = self._laboratory.scheduler.unreducible
         if isinstance(search, BoundedSearch):
             why = why or search.unseen
-        if not why or not self._reduces or self._done.found is not None:
+        if not why or not self._reduces:
             return False
         self._done.unreduced = why
+        if self._done.found is not None:
+            return False
         if not self._part:
             self._begin(reduces=False)
         return True

@@ -36,13 +36,13 @@ def _nobody_is_left() -> Iterator[None]:
 
 
 TWO: list[tuple[Any, dict[str, Any]]] = [
-    (scenarios.readers_and_writers, {"preemptions": 1}),
+    (scenarios.increments, {"preemptions": 1}),
     (scenarios.loses_four, {}),
 ]
 MORE: list[tuple[Any, dict[str, Any]]] = [
     (scenarios.readers_and_writers, {"preemptions": 2}),
     (scenarios.readers_and_writers, {"preemptions": 1, "reduction": False}),
-    (scenarios.increments, {"preemptions": 1}),
+    (scenarios.readers_and_writers, {"preemptions": 1}),
     (scenarios.increments, {"strategy": "delay", "delays": 2}),
     (scenarios.increments, {"strategy": "pct", "schedules": 100}),
     (scenarios.increments, {}),
@@ -134,7 +134,7 @@ def test_what_cannot_be_divided_is_refused() -> None:
         ({"strategy": All}, "exhaustive strategy of your own"),
     ):
         with pytest.raises(ValueError, match=words):
-            explore(scenarios.increments, workers=2, **options)  # type: ignore[arg-type]
+            explore(scenarios.increments, workers=2, **options)
     with pytest.raises(ValueError, match="one worker"):
         explored(workers=2)
 
