@@ -13,6 +13,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 from bankkit import lab
@@ -30,9 +31,9 @@ def program(readers: int, writers: int, policy: str = "fair") -> Program:
     """A scenario in which each thread reads or writes once."""
 
     def scenario(threading: Any) -> None:
-        lock: Any = FirstDraftLock(threading=threading)
-        if policy != "first-draft":
-            lock = ReadWriteLock(policy, threading=threading)
+        is_draft = policy == "first-draft"
+        make = FirstDraftLock if is_draft else partial(ReadWriteLock, policy)
+        lock: Any = make(threading=threading)
 
         def read() -> None:
             with lock.read():

@@ -222,6 +222,7 @@ def test_a_loop_that_never_ends_leaves_time_for_random_schedules() -> None:
 
         together(threading, count, count)
 
+    assert explorer.explore(scenario, steps=50, schedules=10).schedules == 10
     result = explorer.explore(scenario, steps=50)
     assert result.verdict == "unknown"
     assert "after 50 steps" in result.limit
