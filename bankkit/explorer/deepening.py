@@ -15,7 +15,7 @@ from __future__ import annotations
 import time
 from itertools import cycle
 
-from bankkit.explorer.laboratory import OUT_OF_TIME, Found, Laboratory, Limits
+from bankkit.explorer.laboratory import OUT_OF_TIME, Laboratory, Limits
 from bankkit.explorer.searched import Searched
 from bankkit.explorer.settings import Settings
 from bankkit.explorer.strategies.bounded import BoundedSearch
@@ -27,8 +27,12 @@ from bankkit.explorer.strategies.strategy import Bound, Strategy
 WHOLE, BOUNDED, DRAWN = 1000, 500, 250
 """The first turns are so many schedules: without a bound, with bounds, and at random. Later turns
 are twice as long each time, so the search without a bound gets more than half of them."""
+LONG = 200
+"""A turn ends early if its schedules have more steps than this on average."""
 SHARE = 0.2
 """The share of the time that is kept for random schedules."""
+MOST_PLACES = 300_000
+"""So many places may the search with growing bounds remember; then only the others go on."""
 LAST = 40
 """So many with each strategy run if no other search can go on, because a schedule is too long."""
 RANDOM_TURNS = ("pct", "pos", "surw")
@@ -56,7 +60,6 @@ class Deepening:
         self._limits = limits
         self._seconds = limits.deadline - time.monotonic()
         self._random_seconds = 0.0
-        self._found: Found | None = None
         self._done = Searched()
         scheduler = laboratory.scheduler
         bound = Bound(None, settings.timeouts)
@@ -130,6 +133,9 @@ class Deepening:
             number -= ran
             self._done.begun += ran
             if self._must_begin_again(search) or not search.exhausted:
+                if isinstance(search, BoundedSearch) and search.places > MOST_PLACES:
+                    self._bounded = None
+                    self._done.limit = "there is too much to remember"
                 return self._is_over(search, reached)
             self._done.exhausted, self._done.begun = search.bound, 0
             search.exhausted = False
@@ -145,6 +151,7 @@ class Deepening:
     def _run(self, search: Strategy, number: int, deadline: float) -> str:
         limits = self._limits
         part = Limits(limits.schedules, deadline, limits.ran, pause=limits.ran + number)
+        part.pause_steps = self._laboratory.scheduler.steps + number * LONG
         self._done.found = self._laboratory.find(search, part)
         limits.ran = part.ran
         return part.reached
@@ -154,9 +161,11 @@ class Deepening:
         why = self._laboratory.scheduler.unreducible
         if isinstance(search, BoundedSearch):
             why = why or search.unseen
-        if not why or not self._reduces or self._done.found is not None:
+        if not why or not self._reduces:
             return False
         self._done.unreduced = why
+        if self._done.found is not None:
+            return False
         if not self._part:
             self._begin(reduces=False)
         return True
@@ -174,7 +183,7 @@ class Deepening:
             return True
         if reached:
             done.limit = reached
-        if search.over:  # the schedule is too long, and this search cannot go on without it
+        if reached and reached == search.over:  # without this schedule, the search cannot go on
             if search is self._whole:
                 self._whole = None
             elif search is self._bounded:
@@ -189,11 +198,17 @@ class Deepening:
         """Run random schedules, with another strategy each time; whether all searching is over."""
         search, limits, done = next(self._draws), self._limits, self._done
         started, before = time.monotonic(), limits.ran
-        is_over = False
-        while limits.ran < before + number and not is_over:
+        most_steps = self._laboratory.scheduler.steps + number * LONG
+        is_over = is_paused = False
+        while not (is_over or is_paused):
             reached = self._run(search, before + number - limits.ran, limits.deadline)
-            is_over = done.found is not None or bool(reached and not search.over)
-            if is_over:
+            if reached and reached == search.over:  # a schedule that is too long is left out
+                is_paused = (
+                    limits.ran >= before + number or self._laboratory.scheduler.steps >= most_steps
+                )
+            else:
+                is_paused = not reached
+                is_over = done.found is not None or not is_paused
                 done.limit = done.limit or reached
         done.random += limits.ran - before
         self._random_seconds += time.monotonic() - started

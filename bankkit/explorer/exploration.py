@@ -27,7 +27,8 @@ Threads switch at operations of the primitives and at accesses of `shared` and `
 with `lines=`, also at every access of the named code. The explorer does not see accesses of other
 attributes. If several threads use one without a lock, `reduction` may skip a schedule that differs
 only in the order of these accesses: track the attribute, or name its code. A search with a bound
-notices such sharing if it meets it, says so, and runs every schedule; one without a bound cannot.
+notices such sharing if it meets it, says so, and runs every schedule. The default search has such a
+part, unless it ends before that begins.
 
 An `ok` comes with a certificate: the threads, their steps, and what they have in common. If the
 search could not see something that matters (a real thread or lock, a coroutine that never ran,
@@ -158,7 +159,7 @@ def explore(
         limits.ran,
         time.monotonic() - started,
         bug,
-        done.limit,
+        done.limit if bug is None else "",
         done.unreduced,
         settings.timing,
         done.exhausted,

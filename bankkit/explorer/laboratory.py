@@ -68,6 +68,8 @@ class Limits:
     """Schedules run so far."""
     pause: int = sys.maxsize
     """When so many schedules have run, `find` returns, and continues when it is called again."""
+    pause_steps: int = sys.maxsize
+    """The same for the scheduler's steps."""
     reached: str = ""
     """A clause that names the limit; empty if none was reached."""
 
@@ -203,7 +205,7 @@ class Laboratory:
             if time.monotonic() >= limits.deadline:
                 limits.reached = OUT_OF_TIME
                 return None
-            if limits.ran >= limits.pause:
+            if limits.ran >= limits.pause or self.scheduler.steps >= limits.pause_steps:
                 return None
             self._watchdog.deadline = limits.deadline
             try:

@@ -13,6 +13,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 from bankkit import lab
@@ -20,7 +21,8 @@ from bankkit.explorer.laboratory import Laboratory, Limits
 from bankkit.explorer.scheduler import Scheduler
 from bankkit.explorer.strategies.depth_first import DepthFirst
 from bankkit.explorer.strategies.strategy import Bound
-from bankkit.locks import ReadWriteLock
+from bankkit.locks import FirstDraftLock, ReadWriteLock
+from tests.explorer import parallel_scenarios
 
 Program = Callable[[Any], None]
 
@@ -29,7 +31,9 @@ def program(readers: int, writers: int, policy: str = "fair") -> Program:
     """A scenario in which each thread reads or writes once."""
 
     def scenario(threading: Any) -> None:
-        lock = ReadWriteLock(policy, threading=threading)
+        is_draft = policy == "first-draft"
+        make = FirstDraftLock if is_draft else partial(ReadWriteLock, policy)
+        lock: Any = make(threading=threading)
 
         def read() -> None:
             with lock.read():
@@ -106,9 +110,9 @@ def compare(rounds: int, seconds: float) -> None:
         print(f"  ratio                              {_spread([e[0] / e[which] for e in found])}")
 
 
-def _spread(figures: Sequence[float]) -> str:
-    each = " ".join(f"{figure:,.0f}" for figure in sorted(figures))
-    return f"{statistics.median(figures):,.0f}  ({each})"
+def _spread(figures: Sequence[float], digits: int = 0) -> str:
+    each = " ".join(f"{figure:,.{digits}f}" for figure in sorted(figures))
+    return f"{statistics.median(figures):,.{digits}f}  ({each})"
 
 
 def exhaust(seconds: float) -> None:
@@ -120,6 +124,7 @@ def exhaust(seconds: float) -> None:
             result = lab.explore(
                 program(2, 2, "writers"),
                 preemptions=preemptions, reduction=reduction, seconds=seconds,
+                strategy="exhaustive",
             )  # fmt: skip
             row.append(
                 f"{result.schedules:>9,} schedules {result.seconds:6.2f} s {result.verdict:8}"
@@ -129,8 +134,58 @@ def exhaust(seconds: float) -> None:
     print(f"\n1 reader, 1 writer, no bound, no reduction: {result}")
 
 
+def deepen(seconds: float) -> None:
+    """Print what the default search costs, as a ratio to the one search that ends first."""
+    print("\nThe default search: schedules, and how many times those of a search without a bound")
+    for readers, writers in ((1, 1), (1, 2), (2, 2)):
+        scenario = program(readers, writers, "writers")
+        default = lab.explore(scenario, seconds=seconds)
+        once = lab.explore(scenario, strategy="exhaustive", seconds=seconds)
+        print(
+            f"{readers} readers, {writers} writers: {default.schedules:>8,} schedules "
+            f"{default.schedules / once.schedules:5.2f} x  {default.verdict}  {default.coverage}"
+        )
+
+
+def draw(rounds: int) -> None:
+    """Print how many random schedules each strategy needs for the first draft's lost wakeup."""
+    print("\n2 readers, 1 writer, first draft: schedules until the bug, by seed")
+    for strategy in ("pct", "pos", "surw", "random"):
+        needed = [
+            lab.explore(
+                program(2, 1, "first-draft"), strategy=strategy, seed=seed, schedules=10_000
+            ).schedules
+            for seed in range(rounds)
+        ]
+        print(f"{strategy:8} {_spread(needed)}")
+
+
+def share_work(rounds: int) -> None:
+    """Print the time of one worker as a multiple of that of two, which search the same."""
+    print("\n2 workers: how many times faster than 1, median (each round)")
+    for name, (scenario, options) in WORK.items():
+        ratios = []
+        for _ in range(rounds):
+            one, two = (
+                lab.explore(scenario, workers=workers, **options).seconds for workers in (1, 2)
+            )
+            ratios.append(one / two)
+        print(f"{name:40} {_spread(ratios, 2)}", flush=True)
+
+
+WORK: dict[str, tuple[Program, dict[str, Any]]] = {
+    "every schedule, 3 preemptions": (
+        parallel_scenarios.readers_and_writers, {"preemptions": 3, "reduction": False},
+    ),
+    "one of each trace, 2 preemptions": (parallel_scenarios.large, {"preemptions": 2}),
+    "10,000 random schedules": (
+        parallel_scenarios.readers_and_writers, {"strategy": "pos", "schedules": 10_000},
+    ),
+}  # fmt: skip
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run both measurements from the command line."""
+    """Run all measurements from the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.explorer")
     parser.add_argument("--rounds", type=int, default=5, help="how many rounds (%(default)s)")
     parser.add_argument("--seconds", type=float, default=1.0, help="per round (%(default)s)")
@@ -138,6 +193,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     compare(options.rounds, options.seconds)
     exhaust(options.patience)
+    deepen(options.patience)
+    draw(options.rounds)
+    share_work(options.rounds)
 
 
 if __name__ == "__main__":

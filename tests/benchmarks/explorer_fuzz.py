@@ -1,8 +1,8 @@
 """Compares the explorer's searches on random programs: `python -m tests.benchmarks.explorer_fuzz`.
 
 Each program runs under all schedules, and under the schedules of each reduction, without a bound
-and with several. All of them must end in the same ways. It stops at the first program that differs,
-prints the smallest such program and fails.
+and with several, at once and in parts. All of them must end in the same ways. It stops at the first
+program that differs, prints the smallest such program and fails.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from tests.support.outcomes import disagreement, shrunk
+from tests.support.outcomes import disagreement, disagreement_of_parts, shrunk
 from tests.support.random_programs import program
 
 
@@ -28,12 +28,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     started = time.monotonic()
     for number in range(options.programs):
         seed = options.first + number
-        differs = disagreement(program(seed), options.schedules)
-        if differs:
-            smallest = shrunk(program(seed), options.schedules)
-            print(f"program {seed}: {differs}\nthe smallest like it: {smallest}")
-            print(disagreement(smallest, options.schedules))
-            sys.exit(1)
+        for compare in (disagreement, disagreement_of_parts):
+            differs = compare(program(seed), options.schedules)
+            if differs:
+                smallest = shrunk(program(seed), options.schedules, compare)
+                print(f"program {seed}: {differs}\nthe smallest like it: {smallest}")
+                print(compare(smallest, options.schedules))
+                sys.exit(1)
         if (number + 1) % 1000 == 0:
             print(
                 f"{number + 1:,} programs agree after {time.monotonic() - started:.0f} s",

@@ -10,7 +10,7 @@ import pytest
 
 from bankkit import lab
 from tests.explorer.specimens import together
-from tests.support.outcomes import disagreement
+from tests.support.outcomes import disagreement, disagreement_of_parts
 from tests.support.random_programs import Program, program
 
 CONDITION, LOCK = "with condition", "with lock"
@@ -165,3 +165,9 @@ def test_random_programs_have_the_same_outcomes_in_every_search(first: int) -> N
     """`make soak` compares 10,000 others."""
     for seed in range(first, first + 10):
         assert disagreement(program(seed), most=100) == "", seed
+
+
+def test_random_programs_have_the_same_outcomes_in_parts() -> None:
+    """`make soak` compares 10,000 others."""
+    for seed in range(3):
+        assert disagreement_of_parts(program(seed), most=20) == "", seed

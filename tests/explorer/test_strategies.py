@@ -66,8 +66,8 @@ CRITICAL = 36.1
 
 def test_surw_draws_every_order_equally_often() -> None:
     """A random walk does not: it seldom delays the short thread."""
-    assert chi_square(drawn("surw", *FOUR_AND_TWO, schedules=600, seed=1), ORDERS) < CRITICAL
-    assert chi_square(drawn("random", *FOUR_AND_TWO, schedules=600, seed=1), ORDERS) > 100
+    assert chi_square(drawn("surw", *FOUR_AND_TWO, schedules=450, seed=1), ORDERS) < CRITICAL
+    assert chi_square(drawn("random", *FOUR_AND_TWO, schedules=450, seed=1), ORDERS) > 100
 
 
 def test_a_random_walk_gives_each_thread_every_turn_equally_often() -> None:
@@ -231,7 +231,7 @@ def test_a_strategy_that_is_wrong_is_named() -> None:
     with pytest.raises(ValueError, match=r"Wrong\.choose must return one of its choices"):
         explorer.explore(nothing, strategy=Wrong)
     with pytest.raises(TypeError, match=r"must make a bankkit\.explorer\.Strategy, not int"):
-        explorer.explore(nothing, strategy=lambda *all: 3)  # type: ignore[arg-type, return-value]
+        explorer.explore(nothing, strategy=lambda *all: 3)  # type: ignore[arg-type]
 
 
 def test_a_test_with_a_random_strategy_passes_if_it_finds_nothing() -> None:

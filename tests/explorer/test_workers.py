@@ -14,7 +14,10 @@ from typing import Any
 import pytest
 
 from bankkit.explorer import Bound, Stuck, explore, explored
-from bankkit.explorer.parallel.messages import ELSEWHERE
+from bankkit.explorer.laboratory import Limits
+from bankkit.explorer.parallel import together
+from bankkit.explorer.parallel.messages import ELSEWHERE, Report
+from bankkit.explorer.settings import Settings, Subject
 from tests.explorer import parallel_scenarios as scenarios
 from tests.explorer.test_strategies import All, Alternating
 from tests.support.paths import ROOT
@@ -36,13 +39,13 @@ def _nobody_is_left() -> Iterator[None]:
 
 
 TWO: list[tuple[Any, dict[str, Any]]] = [
-    (scenarios.readers_and_writers, {"preemptions": 1}),
+    (scenarios.increments, {"preemptions": 1}),
     (scenarios.loses_four, {}),
 ]
 MORE: list[tuple[Any, dict[str, Any]]] = [
     (scenarios.readers_and_writers, {"preemptions": 2}),
     (scenarios.readers_and_writers, {"preemptions": 1, "reduction": False}),
-    (scenarios.increments, {"preemptions": 1}),
+    (scenarios.readers_and_writers, {"preemptions": 1}),
     (scenarios.increments, {"strategy": "delay", "delays": 2}),
     (scenarios.increments, {"strategy": "pct", "schedules": 100}),
     (scenarios.increments, {}),
@@ -195,3 +198,14 @@ def test_the_bound_is_that_of_the_settings() -> None:
     """A search that one process ends while it divides it needs no others."""
     result = explore(scenarios.answer, workers=2, preemptions=0)
     assert (result.verdict, result.bound, result.schedules) == ("ok", Bound(0), 2)
+
+
+def test_processes_that_saw_different_steps_do_not_reduce() -> None:
+    """Each compares only what it has seen itself, so their notes are compared in the end."""
+    settings = Settings(preemptions=1, workers=2)
+    joint = together._Joint(Subject(scenarios.increments), settings, Limits(10, 0.0))
+    seen: dict[int, int] = {}
+    assert not joint._is_over(Report(seen={7: 1, 8: 1}), "prefixes", seen)
+    assert not joint._is_over(Report(seen={8: 1, 9: 2}), "prefixes", seen)
+    assert joint._is_over(Report(seen={9: 3}), "prefixes", seen)
+    assert joint._done.unreduced == together.DISAGREE

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import cycle
 
 from bankkit.explorer.laboratory import Laboratory, Limits
 from bankkit.explorer.scheduler import Scheduler
@@ -17,12 +18,17 @@ from bankkit.explorer.strategies.bounded import BoundedSearch
 from bankkit.explorer.strategies.delay import DelayBounded
 from bankkit.explorer.strategies.depth_first import DepthFirst
 from bankkit.explorer.strategies.dpor import SourceDpor
+from bankkit.explorer.strategies.prefixes import below_prefixes, prefixes
 from bankkit.explorer.strategies.strategy import Bound, Strategy
 from tests.support import random_programs
 from tests.support.random_programs import Program, Statement
 from tests.support.traces import NOTHING
 
 BOUNDS = (Bound(0), Bound(1), Bound(2), Bound(1, timeouts=1), Bound(None, timeouts=0))
+
+
+Disagreement = Callable[[Program, int], str]
+"""Says where searches of a program differ, with at most so many schedules; empty if nowhere."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,33 @@ def outcomes(
     return Outcomes(found, limits.ran, not limits.reached)
 
 
+def divided(program: Program, bound: Bound, most: int, *, reduces: bool) -> Outcomes:
+    """Every outcome of a search that is divided in two, as two processes divide it."""
+    scenario = random_programs.Scenario(program)
+    found: set[Hashable] = set()
+
+    def observe(search: Strategy) -> None:
+        if not search.cut:
+            found.add(scenario.outcome)
+
+    with (
+        closing(Scheduler(limit=1000)) as scheduler,
+        Laboratory(scenario, [random_programs.clock], scheduler=scheduler) as laboratory,
+    ):
+        limits = Limits(most, time.monotonic() + 300)
+        first = prefixes(scheduler, bound, 3, reduces=reduces)
+        laboratory.find(first, limits, NOTHING, observe)
+        parts = cycle([below_prefixes(scheduler, bound, reduces=reduces) for _ in range(2)])
+        for prefix in first.found:
+            search = next(parts)
+            search.go_below(prefix)
+            laboratory.find(search, limits, NOTHING, observe)
+            if limits.reached:
+                break
+    assert not limits.reached or limits.ran == most, limits.reached
+    return Outcomes(found, limits.ran, not limits.reached)
+
+
 def disagreement(program: Program, most: int) -> str:
     """Where a reduced search differs from the unreduced one; empty if nowhere.
 
@@ -83,13 +116,26 @@ def disagreement(program: Program, most: int) -> str:
         differs = _difference(some, reduced)
         if differs:
             return f"bounded ({bound}) {differs}"
-        if bound.preemptions and bound.timeouts is None:
-            raised = outcomes(program, _deepening, most, bound.preemptions)
-            differs = _difference(some, raised)
-            if differs:
-                return f"deepened ({bound}) {differs}"
+    return ""
+
+
+def disagreement_of_parts(program: Program, most: int) -> str:
+    """Where a search that deepens, counts delays or is divided differs from the unreduced one."""
+    every = outcomes(program, lambda scheduler: DepthFirst(scheduler, Bound()), most)
     delayed = outcomes(program, lambda scheduler: DelayBounded(scheduler, Bound()), most)
-    return _difference(every, delayed) and f"delayed {_difference(every, delayed)}"
+    differs = _difference(every, delayed)
+    if differs:
+        return f"delayed {differs}"
+    for preemptions in (1, 2):
+        bound = Bound(preemptions)
+        some = outcomes(program, lambda scheduler, b=bound: DepthFirst(scheduler, b), most)  # type: ignore[misc]
+        differs = _difference(some, outcomes(program, _deepening, most, preemptions))
+        if differs:
+            return f"deepened ({bound}) {differs}"
+        differs = _difference(some, divided(program, bound, most, reduces=preemptions == 1))
+        if differs and "instead of" not in differs:  # each part reduces for itself
+            return f"divided ({bound}) {differs}"
+    return ""
 
 
 def _deepening(scheduler: Scheduler) -> Strategy:
@@ -106,10 +152,10 @@ def _difference(every: Outcomes, reduced: Outcomes) -> str:
     return ""
 
 
-def shrunk(program: Program, most: int) -> Program:
+def shrunk(program: Program, most: int, differs: Disagreement = disagreement) -> Program:
     """The smallest program with a disagreement that is found by leaving out one thing at a time."""
     return next(
-        (shrunk(smaller, most) for smaller in _smaller(program) if disagreement(smaller, most)),
+        (shrunk(smaller, most, differs) for smaller in _smaller(program) if differs(smaller, most)),
         program,
     )
 

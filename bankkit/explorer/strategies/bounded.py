@@ -11,6 +11,8 @@ MSR-TR-2007-12. The rest of a schedule depends on nothing else, so no trace is l
 
 from __future__ import annotations
 
+from typing import Any
+
 from bankkit.explorer.locations import here
 from bankkit.explorer.scheduler import READ, Op, Scheduler, Task, Use
 from bankkit.explorer.strategies.depth_first import DepthFirst
@@ -39,12 +41,15 @@ class BoundedSearch(DepthFirst):
         """Each object's latest step that wrote, and the sum of the steps that have read since."""
         self._total = 0
         self._steps: list[int] = []
-        self._visited: dict[tuple[int, int, int], int] = {}
-        """(prefix, thread that can continue or -1, early timeouts) → fewest preemptions."""
-        self._continue: dict[int, set[int]] = {}
+        self._visited: dict[int, int] = {}
+        """A place → the fewest preemptions. A place is a hash of a prefix, the thread that can
+        continue there or -1, and the number of early timeouts."""
+        self._continue: dict[int, tuple[int, ...]] = {}
         """prefix → the threads that can continue there."""
         self._about_to: dict[int, tuple[Op | None, ...]] = {}
         """prefix → the next operation of each thread there."""
+        self._equal: dict[Any, Any] = {}
+        """One tuple for all those that are equal, because most of them are."""
         self.unseen = ""
         """Which thread depends on state that the search cannot see; empty if none is known to. From
         then on, the search skips nothing and goes back to all that it has skipped."""
@@ -61,6 +66,11 @@ class BoundedSearch(DepthFirst):
         """How many more schedules run to their end where they could be stopped."""
         self._runs_on = False
         """Whether the present one does."""
+
+    @property
+    def places(self) -> int:
+        """How many places the search remembers. Each takes up to a kilobyte."""
+        return len(self._visited)
 
     def begin(self) -> None:
         """Forget the results of the schedule before."""
@@ -154,15 +164,17 @@ class BoundedSearch(DepthFirst):
         if before is not None and not self._runs_on:
             last = before.task
             hidden = self.hidden or []
-            can_continue = {
-                choice.task.key
-                for choice in ([step, *step.left, *hidden] if step is not None else ())
-                if not (choice.option and choice.op.fires)
-            }
-            self._continue[self._total] = can_continue
+            can_continue = tuple(
+                [
+                    choice.task.key
+                    for choice in ([step, *step.left, *hidden] if step is not None else ())
+                    if not (choice.option and choice.op.fires)
+                ]
+            )
+            self._continue[self._total] = self._equal.setdefault(can_continue, can_continue)
             preemptions = before.preemptions_before + before.preempts
             place = last.key if last.key in can_continue else -1
-            key = self._total, place, before.early_before + before.early
+            key = hash((self._total, place, before.early_before + before.early))
             if self._visited.get(key, preemptions + 1) <= preemptions:
                 self.cut = True
                 if step is not None:
@@ -235,7 +247,7 @@ class BoundedSearch(DepthFirst):
         if self.scheduler.nested:
             tasks = sorted(tasks, key=lambda task: task.key)
         now = tuple([task.op for task in tasks])
-        before = self._about_to.setdefault(self._total, now)
+        before = self._about_to.setdefault(self._total, self._equal.setdefault(now, now))
         if before != now:
             # Name the last one: the main thread only waits for the others to end.
             differ = [task for task, op in zip(tasks, before, strict=False) if task.op is not op]
@@ -268,7 +280,7 @@ class BoundedSearch(DepthFirst):
         last = step.task.key
         place = last if last in can_continue else -1
         preemptions = step.preemptions_before + step.preempts
-        key = total, place, step.early_before + step.early
+        key = hash((total, place, step.early_before + step.early))
         return self._visited.get(key, preemptions + 1) > preemptions
 
     def _put_off(self, before: Step, step: Step, hidden: list[Step]) -> None:
