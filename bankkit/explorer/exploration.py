@@ -36,6 +36,7 @@ import time
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any, Literal
 
 from bankkit.explorer.explanation import explained
@@ -130,7 +131,7 @@ def explore(
     """
     started = time.monotonic()
     settings: dict[str, Any] = {
-        "patch": patch if isinstance(patch, str) else tuple(patch),
+        "patch": patch if isinstance(patch, str | ModuleType) else tuple(patch),
         "lines": tuple(lines),
         "steps": steps,
         "timing": timing,

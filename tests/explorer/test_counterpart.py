@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from bankkit import lab
-from bankkit.explorer import Explanation, Outcome, Result, counterpart, explore, replay
+from bankkit.explorer import Explanation, Outcome, Result, counterpart, explanation, explore, replay
 from bankkit.explorer.exchange_search import ExchangeSearch
 from bankkit.explorer.laboratory import Laboratory, Limits
 from bankkit.explorer.scheduler import Scheduler
@@ -420,6 +420,20 @@ def test_the_explanations_of_many_random_programs_are_true() -> None:
     kinds = explained(range(1000, 2000))
     assert kinds["2 steps"] > 50, kinds
     assert {"0 steps", "1 steps", "always"} <= kinds.keys(), kinds
+
+
+def test_a_bug_stays_a_bug_if_another_order_cannot_be_explored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In another order, a thread might be in a real wait."""
+
+    def stuck(*_: object) -> None:
+        raise lab.Stuck("Thread alice makes no step any more.")
+
+    monkeypatch.setattr(explanation, "find_counterpart", stuck)
+    bug = bug_of(crossed_locks)
+    assert bug.kind == "deadlock"
+    assert bug.why is None
 
 
 # --- Limits --------------------------------------------------------------------------------------
