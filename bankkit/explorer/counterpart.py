@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import Literal
 
-from bankkit.explorer.dependence import Record
+from bankkit.explorer.dependence import StepRecord
 from bankkit.explorer.exchange import distance
 from bankkit.explorer.exchange_search import MOST_STEPS, Counterpart, ExchangeSearch
 from bankkit.explorer.laboratory import Failure, Laboratory, Limits
@@ -38,14 +38,14 @@ class NoCounterpart:
 
     others: Literal["none", "some", "unknown"]
     """Whether any schedules of the scenario end well."""
-    schedules: int
+    ran: int
     """How many schedules were run to know that."""
     reduced: bool = False
     """Whether these were only one of each trace."""
-    nearest: Schedule | None = None
+    schedule: Schedule | None = None
     """Of those that end well, the one that is like the failing one in the most positions."""
     numbers: tuple[int | None, ...] = ()
-    """As in `Counterpart`, for `nearest`."""
+    """Its steps, as in `Counterpart`."""
 
 
 def find_counterpart(
@@ -71,7 +71,9 @@ def find_counterpart(
     return _other_schedules(laboratory, search.failing, until)
 
 
-def _other_schedules(laboratory: Laboratory, failing: list[Record], until: float) -> NoCounterpart:
+def _other_schedules(
+    laboratory: Laboratory, failing: list[StepRecord], until: float
+) -> NoCounterpart:
     """Whether any schedule ends well, and the nearest that does.
 
     The reduction goes wrong if threads share data unseen. So that every schedule fails is said only
@@ -120,7 +122,7 @@ class _EverySchedule(DepthFirst):
         return found
 
 
-def _numbered(failing: list[Record], steps: list[Step]) -> tuple[int | None, ...]:
+def _numbered(failing: list[StepRecord], steps: list[Step]) -> tuple[int | None, ...]:
     """Which step of the failing schedule each step is: the same one of its thread, and alike."""
     left: dict[int, list[int]] = {}
     for place, record in enumerate(failing):

@@ -16,7 +16,7 @@ from bankkit.explorer.strategies.strategy import Bound, Step
 
 
 @dataclass(slots=True)
-class Record:
+class StepRecord:
     """A step that was made. A set of steps is an integer in which bit i stands for step i."""
 
     thread: int
@@ -37,7 +37,7 @@ class Record:
     past: int
     """The steps that it depends on, and itself."""
 
-    def conflicts(self, other: Record) -> bool:
+    def conflicts(self, other: StepRecord) -> bool:
         """Whether both use one object and one of them changes it."""
         return any(
             key == its_key and WRITE in (mode, its_mode)
@@ -45,7 +45,7 @@ class Record:
             for its_key, its_mode in other.accesses
         )
 
-    def is_like(self, other: Record) -> bool:
+    def is_like(self, other: StepRecord) -> bool:
         """Whether both do the same to the same object. The results may differ."""
         return self.op is other.op and self.target == other.target
 
@@ -55,7 +55,7 @@ class Recorder(DepthFirst):
 
     def __init__(self, scheduler: Scheduler) -> None:
         super().__init__(scheduler, Bound())
-        self.records: list[Record] = []
+        self.records: list[StepRecord] = []
         """The steps of the present run so far."""
         self._users: dict[int, list[tuple[int, int]]] = {}
         """The steps that have used each object, and how."""
@@ -75,7 +75,7 @@ class Recorder(DepthFirst):
         return choices[-1]
 
     def complete(self) -> None:
-        """Record what the latest step did beside its operation; called when it is over."""
+        """StepRecord what the latest step did beside its operation; called when it is over."""
         also = self.scheduler.also
         if self.records:
             for key, mode, _ in also:
@@ -99,7 +99,7 @@ class Recorder(DepthFirst):
             if number >= 0:
                 before |= self.records[number].past
         options = tuple(op.options(task))
-        record = Record(
+        record = StepRecord(
             thread=task.key,
             label=task.label,
             op=op,
@@ -117,7 +117,7 @@ class Recorder(DepthFirst):
             self._touch(choice.key, op.mode(choice.option))
 
     def _touch(self, key: int, mode: int) -> None:
-        """Record that the latest step uses this object."""
+        """StepRecord that the latest step uses this object."""
         record = self.records[-1]
         users = self._users.setdefault(key, [])
         for number, its_mode in users:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bankkit.explorer.dependence import Record
+from bankkit.explorer.dependence import StepRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Plan:
     """Then these, as far as they are possible, in an order that keeps what depends on what."""
 
     @classmethod
-    def of(cls, exchange: Exchange, records: Sequence[Record]) -> Plan:
+    def of(cls, exchange: Exchange, records: Sequence[StepRecord]) -> Plan:
         """The plan for a change: what depends on the step that is held back waits with it."""
         first, last = exchange.later, exchange.earlier
         before = list(range(first))
@@ -47,7 +47,7 @@ class Plan:
             return cls(exact, held)
         return cls([*exact, last], [*held, *range(last + 1, len(records))])
 
-    def least_distance(self, records: Sequence[Record]) -> int:
+    def least_distance(self, records: Sequence[StepRecord]) -> int:
         """How many positions the part that is certain changes."""
         return sum(
             records[number].thread != records[place].thread
@@ -55,12 +55,12 @@ class Plan:
         )
 
 
-def conflicting(records: Sequence[Record]) -> list[Exchange]:
+def conflicting(records: Sequence[StepRecord]) -> list[Exchange]:
     """Each pair of steps that use one object and can come in the opposite order, closest first."""
     return _pairs(records, conflict=True)
 
 
-def unrelated(records: Sequence[Record]) -> list[Exchange]:
+def unrelated(records: Sequence[StepRecord]) -> list[Exchange]:
     """Each pair of steps that could change places and use no object together, closest first.
 
     Their order matters if the threads share data that nobody tracks.
@@ -68,7 +68,7 @@ def unrelated(records: Sequence[Record]) -> list[Exchange]:
     return _pairs(records, conflict=False)
 
 
-def _pairs(records: Sequence[Record], *, conflict: bool) -> list[Exchange]:
+def _pairs(records: Sequence[StepRecord], *, conflict: bool) -> list[Exchange]:
     found = [
         Exchange(first, last)
         for last, record in enumerate(records)
@@ -80,7 +80,7 @@ def _pairs(records: Sequence[Record], *, conflict: bool) -> list[Exchange]:
     return sorted(found, key=lambda pair: ((pair.earlier or 0) - pair.later, pair.later))
 
 
-def other_options(records: Sequence[Record]) -> list[Exchange]:
+def other_options(records: Sequence[StepRecord]) -> list[Exchange]:
     """Each choice that was made otherwise: of an alternative, or of the thread to wake."""
     return [
         Exchange(number, option=option)
@@ -90,7 +90,7 @@ def other_options(records: Sequence[Record]) -> list[Exchange]:
     ]
 
 
-def unfinished(records: Sequence[Record], threads: Sequence[int]) -> list[Exchange]:
+def unfinished(records: Sequence[StepRecord], threads: Sequence[int]) -> list[Exchange]:
     """Each step held back until another thread, which had not ended, has gone on; latest first."""
     return [
         Exchange(number, thread=thread)
@@ -100,7 +100,7 @@ def unfinished(records: Sequence[Record], threads: Sequence[int]) -> list[Exchan
     ]
 
 
-def distance(failing: Sequence[Record], turns: Sequence[tuple[int, int]]) -> int:
+def distance(failing: Sequence[StepRecord], turns: Sequence[tuple[int, int]]) -> int:
     """At how many places of the failing schedule another thread comes, or takes another option.
 
     Each turn is a thread's key and its option. Places that the other schedule does not have count.

@@ -13,7 +13,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bankkit.explorer.dependence import Record, Recorder
+from bankkit.explorer.dependence import Recorder, StepRecord
 from bankkit.explorer.exchange import (
     Exchange,
     Plan,
@@ -45,11 +45,11 @@ class Counterpart:
     exchange: Exchange
     turns_end: int
     """If another thread goes on first: its last step before the one that is held back."""
-    failing: Record
+    failing: StepRecord
     """The step that is held back or takes another option, as in the failing schedule."""
-    partner: tuple[Record, Record] | None
+    partner: tuple[StepRecord, StepRecord] | None
     """The step that now comes before it, as in the failing schedule and as in this one."""
-    chosen: Record | None
+    chosen: StepRecord | None
     """The step that takes another option."""
 
 
@@ -63,7 +63,7 @@ class ExchangeSearch(Recorder):
         """Whether the failing schedule could be run, and failed."""
         self._moves = failing.moves
         self._starts = {label: index for index, label in enumerate(failing.threads)}
-        self.failing: list[Record] = []
+        self.failing: list[StepRecord] = []
         """The steps of the failing schedule."""
         self._unfinished: list[int] = []
         """The threads that had not ended when the failing schedule was over."""
@@ -87,12 +87,14 @@ class ExchangeSearch(Recorder):
         self._apart: set[int] = set()
         """The threads that do something else now."""
         self._impossible = False
+        """Whether a step that had to come could not."""
+        self._endless = False
 
     def begin(self) -> None:
         """Forget the schedule before, except what it has shown."""
         super().begin()
         self._numbers = []
-        self._impossible = False
+        self._impossible = self._endless = False
 
     def advance(self) -> bool:
         """Look at the schedule that was run, and prepare the next one; False if there is none."""
@@ -122,7 +124,7 @@ class ExchangeSearch(Recorder):
 
     def _ends_well(self) -> bool:
         ended = self.ending is None and self.scheduler.failure is None
-        return ended and not self._impossible
+        return ended and not self._impossible and not self._endless
 
     @property
     def has_given_up(self) -> bool:
@@ -191,7 +193,7 @@ class ExchangeSearch(Recorder):
         """All choices; none if the schedule becomes much longer than the failing one."""
         depth = self.scheduler.depth
         if depth >= min(self.scheduler.limit, 4 * len(self._moves) + 10 * MOST_TURNS):
-            self._impossible = True
+            self._endless = True
             return []
         return super().choices()
 

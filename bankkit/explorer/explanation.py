@@ -9,6 +9,7 @@ from itertools import groupby
 
 from bankkit.explorer import primitives
 from bankkit.explorer.counterpart import NoCounterpart, find_counterpart
+from bankkit.explorer.errors import ScenarioError
 from bankkit.explorer.exchange_search import Counterpart
 from bankkit.explorer.replay_run import replay
 from bankkit.explorer.schedule import Explanation, Move, Outcome, Schedule
@@ -21,33 +22,34 @@ def explained(code: Subject, bug: Outcome, deadline: float) -> Outcome:
     """The outcome of a failing schedule with its explanation, as far as one was found.
 
     The search for it ends soon after the deadline, which is on the clock of `time.monotonic`. The
-    explanation says only what the counterpart has done when it was run.
+    explanation says only what the counterpart has done when it was run. A bug whose other schedules
+    cannot be explored stays a bug, without an explanation.
     """
-    with (
-        closing(Scheduler(limit=code.steps)) as scheduler,
-        code.laboratory(scheduler) as laboratory,
-    ):
-        found = find_counterpart(laboratory, bug.schedule, deadline)
+    good = None
+    try:
+        with (
+            closing(Scheduler(limit=code.steps)) as scheduler,
+            code.laboratory(scheduler) as laboratory,
+        ):
+            found = find_counterpart(laboratory, bug.schedule, deadline)
+        if found is not None and found.schedule is not None:
+            good = replay(code.scenario, found.schedule, **code.options)
+    except ScenarioError:
+        return bug
     if isinstance(found, NoCounterpart) and found.others == "none":
-        ran = counted(found.schedules, "schedule")
+        ran = counted(found.ran, "schedule")
         ran += ", one of each trace" if found.reduced else ""
         text = f"Every schedule fails ({ran}): the bug does not depend on the order of the steps."
         return replace(bug, why=Explanation(text))
-    if found is None:
-        return bug
-    good = found.nearest if isinstance(found, NoCounterpart) else found.schedule
-    if good is None:
-        return bug
-    ending = replay(code.scenario, good, **code.options)
-    if ending.kind != "ended":
+    if found is None or good is None or good.kind != "ended":
         return bug
     if isinstance(found, Counterpart):
-        return replace(bug, why=_why(bug, found, ending.schedule))
+        return replace(bug, why=_why(bug, found, good.schedule))
     text = (
         f"No exchange of two steps is enough. Another schedule ends well, in this order: "
         f"{_in_numbers(found.numbers)}."
     )
-    return replace(bug, why=Explanation(text, ending.schedule))
+    return replace(bug, why=Explanation(text, good.schedule))
 
 
 def _why(bug: Outcome, found: Counterpart, counterpart: Schedule) -> Explanation:

@@ -53,11 +53,8 @@ class Origin:
             names = " and ".join([", ".join(changed[:-1]), changed[-1]][len(changed) < 2 :])
             parts.append(f"{names} {'has' if len(changed) == 1 else 'have'} changed")
         if self.python != platform.python_version():
-            parts.append(
-                f"Python is {platform.python_version()}, and no longer {self.python}, which may "
-                f"take other steps in its own modules"
-            )
-        return f"Since the schedule was made, {' and '.join(parts)}." if parts else ""
+            parts.append(f"Python is {platform.python_version()} and no longer {self.python}")
+        return f"Since the schedule was made, {', and '.join(parts)}." if parts else ""
 
 
 def _counterpart(path: str, present: set[str]) -> str:

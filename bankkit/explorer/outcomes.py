@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bankkit.explorer import primitives, threads
-from bankkit.explorer.locations import described, here, name
+from bankkit.explorer.locations import described, name, stack
 from bankkit.explorer.schedule import End, Outcome, Schedule
 from bankkit.explorer.scheduler import Scheduler, Task
 
@@ -43,9 +43,10 @@ def waits(task: Task) -> str:
     what = described(task, 0)
     if task.op is primitives.WAKE and not task.notified:
         what = f"a notification of {name(task.arg)}"
-    return f"waits at {here(task).partition(' at ')[2].partition(' ')[0]} to {what}".replace(
-        "to a notification", "for a notification"
-    )
+    calls = stack(task)
+    if not calls:  # its target is the method of a primitive
+        return f"waits {f'to {what}'.replace('to wait for', 'for')}"
+    return f"waits at {calls[0]} to {what}".replace("to a notification", "for a notification")
 
 
 def _holder(task: Task) -> Task | None:

@@ -2,12 +2,14 @@
 
 import copy
 import pickle
+import queue
 import re
 import signal
 import time
 import zlib
 from collections import Counter
 from collections.abc import Callable
+from concurrent import futures
 from contextlib import closing
 from types import ModuleType
 from typing import Any
@@ -15,7 +17,7 @@ from typing import Any
 import pytest
 
 from bankkit import lab
-from bankkit.explorer import Explanation, Outcome, Result, counterpart, explore, replay
+from bankkit.explorer import Explanation, Outcome, Result, counterpart, explanation, explore, replay
 from bankkit.explorer.exchange_search import ExchangeSearch
 from bankkit.explorer.laboratory import Laboratory, Limits
 from bankkit.explorer.scheduler import Scheduler
@@ -44,20 +46,21 @@ def why(scenario: Scenario, **settings: Any) -> Explanation:
     """The explanation of a scenario's bug, which is checked."""
     bug = bug_of(scenario, **settings)
     assert bug.why is not None
-    check(scenario, bug, patch=settings.get("patch", ()))
+    check(scenario, bug, **settings)
     return bug.why
 
 
-def check(scenario: Scenario, bug: Outcome, patch: Any = ()) -> None:
+def check(scenario: Scenario, bug: Outcome, **settings: Any) -> None:
     """Fails unless what the explanation says is true of the two schedules."""
+    settings = {name: settings[name] for name in ("patch", "lines", "timing") if name in settings}
     assert bug.why is not None
     good, steps = bug.why.counterpart, bug.why.steps
     if good is None:
         assert not steps
         assert not bug.why.waiting
         return
-    assert replay(scenario, good, patch=patch).kind == "ended"
-    assert replay(scenario, bug.schedule, patch=patch).kind == bug.kind
+    assert replay(scenario, good, **settings).kind == "ended"
+    assert replay(scenario, bug.schedule, **settings).kind == bug.kind
     failing = bug.schedule.moves
     if steps:
         first = min(steps) - 1
@@ -186,20 +189,26 @@ def test_a_timeout_that_should_have_fired() -> None:
 
 
 def test_a_sleep_that_ends_too_early() -> None:
+    """The data are read in the step in which the sleep ends, and nobody tracks them."""
+
     def scenario(threading: Any) -> None:
-        state = threading.shared(ready=False)
+        lock = threading.Lock()
+        plain = {"ready": False}
 
         def prepare() -> None:
-            state.ready = True
+            with lock:
+                plain["ready"] = True
 
         def use() -> None:
             clock.sleep(1.0)
-            ready = state.ready
+            ready = plain["ready"]
             assert ready
 
         together(threading, use, prepare)
 
-    check(scenario, bug_of(scenario, patch=[clock]), [clock])
+    explanation = why(scenario, patch=[clock], reduction=False)
+    told = r"If prepare has gone on to “acquire lock” \(\S+\) before the sleep ends at step 1 "
+    assert re.match(told, explanation.text), explanation
 
 
 def test_a_choice_decides() -> None:
@@ -279,6 +288,80 @@ def test_an_endless_loop_is_not_a_counterpart() -> None:
     bug = bug_of(scenario, steps=300)
     assert bug.why is not None
     check(scenario, bug)
+
+
+class Unlocked:
+    """Adds without a lock; with `lines=`, every access is a step."""
+
+    def __init__(self) -> None:
+        self.value = 0
+
+    def add(self) -> None:
+        self.value += 1
+
+
+def test_code_whose_lines_are_steps() -> None:
+    def scenario(threading: Any) -> None:
+        counter = Unlocked()
+        threading.together(counter.add, counter.add)
+        assert counter.value == 2
+
+    assert len(why(scenario, lines=[Unlocked]).steps) == 2
+
+
+def test_a_queue_of_the_standard_library() -> None:
+    """Two threads see the same item, and one of them finds the queue empty."""
+
+    def scenario(threading: Any) -> None:
+        box: Any = queue.Queue()
+
+        def take() -> None:
+            if not box.empty():
+                box.get_nowait()
+
+        box.put(1)
+        together(threading, take, take)
+
+    assert len(why(scenario, patch=[queue]).steps) == 2
+
+
+def test_a_pool() -> None:
+    def scenario(threading: Any) -> None:
+        state = threading.shared(value=0)
+
+        def add() -> None:
+            state.value += 1
+
+        with futures.ThreadPoolExecutor(2) as pool:
+            for future in [pool.submit(add), pool.submit(add)]:
+                future.result()
+        assert state.value == 2
+
+    patch = [futures.thread, futures._base, queue]
+    explanation = why(scenario, patch=patch, preemptions=2)
+    assert re.findall(r"step \d+ \(\S+: (\w+ [\w.]+)", explanation.text) == [
+        "read state.value", "write state.value",
+    ]  # fmt: skip
+
+
+def test_timeouts_in_order() -> None:
+    """The alternative must keep to the order of the clock, too."""
+
+    def scenario(threading: Any) -> None:
+        lock = threading.Lock()
+
+        def hold() -> None:
+            with lock:
+                clock.sleep(2.0)
+
+        def impatient() -> None:
+            assert lock.acquire(timeout=1.0)
+            lock.release()
+
+        together(threading, hold, impatient)
+
+    explanation = why(scenario, timing="ordered", patch=[clock])
+    assert explanation.counterpart is not None
 
 
 # --- Where no single pair is enough ---------------------------------------------------------------
@@ -402,7 +485,7 @@ def explained(seeds: range) -> Counter[str]:
         if bug is None or bug.why is None:
             kinds["no bug" if bug is None else "no explanation"] += 1
             continue
-        check(scenario, bug, patch)
+        check(scenario, bug, patch=patch)
         always = bug.why.text.startswith("Every schedule fails")
         if always:
             assert not some_end_well(scenario, 100), seed
@@ -421,6 +504,20 @@ def test_the_explanations_of_many_random_programs_are_true() -> None:
     kinds = explained(range(1000, 2000))
     assert kinds["2 steps"] > 50, kinds
     assert {"0 steps", "1 steps", "always"} <= kinds.keys(), kinds
+
+
+def test_a_bug_stays_a_bug_if_another_order_cannot_be_explored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In another order, a thread might be in a real wait."""
+
+    def stuck(*_: object) -> None:
+        raise lab.Stuck("Thread alice makes no step any more.")
+
+    monkeypatch.setattr(explanation, "find_counterpart", stuck)
+    bug = bug_of(crossed_locks)
+    assert bug.kind == "deadlock"
+    assert bug.why is None
 
 
 # --- Limits --------------------------------------------------------------------------------------

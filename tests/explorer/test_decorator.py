@@ -114,6 +114,7 @@ def test_a_failure_says_how_to_replay_it_and_the_replay_fails_in_the_same_way(
     assert "1 failed, 2 passed" in first.stdout
     assert "assert 41 == (40 + 2)" in first.stdout, "pytest's own words for the assertion"
     assert "read counter.value" in first.stdout, "the table"
+    assert "If step 2 (add-2: read counter.value) comes after step 4" in first.stdout, "the why"
     (line,) = re.findall(r"replay it with: pytest (.*)", first.stdout)
     test, option, saved = line.replace("'", "").split(" ")
     assert test == "deep/test_counter.py::TestCounter::test_two_additions[False]"

@@ -94,7 +94,7 @@ def test_another_python_is_named(tmp_path: Path) -> None:
     assert replay(scenario_in(file), Schedule.from_json(text)).kind == "failed assertion"
     data["moves"][0]["does"] = "read counter.total"
     told = refusal(scenario_in(file), json.dumps(data))
-    assert f"made, Python is {platform.python_version()}, and no longer 3.9.1" in told
+    assert f"made, Python is {platform.python_version()} and no longer 3.9.1." in told
     assert "has changed" not in told
     data["python"] = platform.python_version()
     assert "Since" not in refusal(scenario_in(file), json.dumps(data))

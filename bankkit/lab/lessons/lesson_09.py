@@ -2,6 +2,7 @@
 
 import linecache
 import re
+import textwrap
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import replace
@@ -180,7 +181,7 @@ def _ending(bug: Outcome) -> tuple[str, str]:
 
 
 def _table(bug: Outcome) -> str:
-    """The schedule as a table, with line numbers of the learner's code."""
+    """The schedule as a table, with line numbers of the learner's code, and what decides."""
     moves = tuple(
         replace(move, does=f"{move.does}{_comma(_place(move.at))}", file="")
         for move in bug.schedule.moves
@@ -192,7 +193,11 @@ def _table(bug: Outcome) -> str:
         for name, what in bug.waiting.items()
     }
     schedule = Schedule(moves, bug.schedule.threads)
-    return replace(bug, schedule=schedule, waiting=waiting).table(92)
+    table = replace(bug, schedule=schedule, waiting=waiting).table(92)
+    if bug.why is None:
+        return table
+    why = re.sub(r" \((\S+:\d+)\)", lambda found: _comma(_place(found[1])), bug.why.text)
+    return f"{table}\n\n{textwrap.fill(why, 92)}"
 
 
 def _place(at: str) -> str:
