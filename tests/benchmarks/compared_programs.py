@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tests.benchmarks.other_explorers import Corrected, FirstDraftLock, read, write
+from bankkit.locks import FirstDraftLock
+from tests.benchmarks.other_explorers import Corrected, read, write
 
 Worker = Callable[[Any], object]
 
