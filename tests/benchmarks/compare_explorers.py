@@ -25,13 +25,14 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 from subprocess import PIPE
 from typing import Any
 
-from tests.benchmarks import compared_programs
+from tests.benchmarks import compared_programs, other_explorers
 from tests.benchmarks.compared_programs import PROGRAMS, Program
 
 ROOT = Path(__file__).parents[2]
@@ -46,12 +47,14 @@ PREEMPTIONS = 2
 UNBOUNDED = 1000
 RATED = ("ordered forks", "while", "corrected draft")
 """The programs whose schedules are counted per second."""
-RATING_SECONDS = 4.0
+RATING_SECONDS = 2.0
+PATIENCE = 10
+"""So many times longer may the measurement take, if the explorer waits."""
 
 Attempt = Callable[[Program], str]
 """What an explorer says about a program."""
-Rate = Callable[[Program, float], float]
-"""Schedules per second, measured for about so many seconds."""
+Search = Callable[[Program], object]
+"""A search that ends after a while, without a bound, and without reduction if that is possible."""
 
 
 def model(program: Program, threading: Any) -> None:
@@ -65,6 +68,36 @@ def model(program: Program, threading: Any) -> None:
     assert program.holds(state)
 
 
+class Pace:
+    """Counts schedules and their processor time: each begins when the program's state is made.
+
+    So what an explorer does before the first schedule and after the last does not count.
+    """
+
+    def __init__(self, program: Program) -> None:
+        self.program = replace(program, setup=self._setup)
+        self.ran = 0
+        self.spent = 0.0
+        self._make = program.setup
+        self._last: float | None = None
+
+    def _setup(self) -> Any:
+        now = time.process_time()
+        if self._last is not None:
+            self.ran += 1
+            self.spent += now - self._last
+        self._last = now
+        return self._make()
+
+    def over(self, search: Search, seconds: float) -> str:
+        """Schedules per second of processor time, over searches that are repeated so long."""
+        until = time.monotonic() + PATIENCE * seconds
+        while self.spent < seconds and time.monotonic() < until:
+            self._last = None
+            search(self.program)
+        return f"{self.ran / self.spent:,.0f}" if self.ran else "too few, so no"
+
+
 # bankkit.
 
 
@@ -75,8 +108,8 @@ def ours(program: Program, *, lines: bool, **settings: Any) -> Any:
 
     return explorer.explore(
         partial(model, program),
-        patch=[compared_programs, first_draft],
-        lines=[compared_programs, first_draft] if lines else (),
+        patch=[compared_programs, other_explorers, first_draft],
+        lines=[compared_programs, other_explorers.Corrected, first_draft] if lines else (),
         **settings,
     )
 
@@ -86,15 +119,6 @@ def our_answer(program: Program, *, lines: bool, **settings: Any) -> str:
     result = ours(program, lines=lines, **settings)
     said = result.bug.kind if result.bug is not None else result.verdict
     return f"{said}, {result.schedules:,}, {result.seconds:.1f} s"
-
-
-def our_rate(program: Program, seconds: float, *, lines: bool) -> float:
-    """Schedules per second, without the time that it takes to patch and to rewrite."""
-    before = time.process_time()
-    ours(program, lines=lines, reduction=False, schedules=1)
-    prepared = time.process_time() - before
-    result = ours(program, lines=lines, reduction=False, seconds=seconds)
-    return float(result.schedules / (time.process_time() - before - 2 * prepared))
 
 
 # interleave-test.
@@ -117,18 +141,6 @@ def interleave_answer(program: Program, **settings: Any) -> str:
     elif result.exhausted:
         said = "ok"
     return f"{said}, {result.schedules_run:,}, {time.perf_counter() - started:.1f} s"
-
-
-def interleave_rate(program: Program, seconds: float, **settings: Any) -> float:
-    """Schedules per second."""
-    iterations = 10
-    while True:
-        before = time.process_time()
-        result = theirs(program, iterations=iterations, max_preemptions=UNBOUNDED, **settings)
-        elapsed = time.process_time() - before
-        if elapsed >= seconds or result.exhausted:
-            return float(result.schedules_run / elapsed)
-        iterations *= 4
 
 
 # frontrun.
@@ -154,52 +166,44 @@ def frontrun_answer(program: Program, **settings: Any) -> str:
     return f"{said}, {time.perf_counter() - started:.1f} s"
 
 
-def frontrun_rate(program: Program, seconds: float, **settings: Any) -> float:
-    """Schedules per second. Frontrun always reduces, so that the program may be finished."""
-    ran, before = 0, time.process_time()
-    while (elapsed := time.process_time() - before) < seconds:
-        ran += frontrun_result(
-            program, preemption_bound=None, total_timeout=seconds, **settings
-        ).num_explored
-    return ran / elapsed
-
-
-def explorers(name: str, most: int, seconds: float) -> Iterator[tuple[str, Attempt, Rate]]:
-    """The settings of an explorer."""
+def explorers(name: str, most: int, seconds: float) -> Iterator[tuple[str, Attempt, Search]]:
+    """The settings of an explorer, for its answers and for its pace."""
     if name == "bankkit":
         for label, lines in (("at primitives", False), ("lines=", True)):
             yield (
                 f"bankkit, {label}",
                 partial(our_answer, lines=lines, preemptions=PREEMPTIONS, seconds=seconds),
-                partial(our_rate, lines=lines),
+                partial(ours, lines=lines, reduction=False, seconds=RATING_SECONDS),
             )
     elif name == "interleave-test":
+        # Without what this file does in the main thread, it is faster.
+        rated: dict[str, Any] = {"exclude": [__file__], "iterations": 500}
         for granularity in ("line", "opcode"):
-            dfs = {"strategy": "dfs", "granularity": granularity}
+            dfs: dict[str, Any] = {"strategy": "dfs", "granularity": granularity}
             yield (
                 f"interleave-test, dfs at {granularity}s",
-                partial(
-                    interleave_answer, iterations=most, max_preemptions=PREEMPTIONS, **dfs
-                ),
-                partial(interleave_rate, **dfs),
-            )  # fmt: skip
+                partial(interleave_answer, iterations=most, max_preemptions=PREEMPTIONS, **dfs),
+                partial(theirs, max_preemptions=UNBOUNDED, **dfs, **rated),
+            )
         yield (
             "interleave-test, random at opcodes",
             partial(interleave_answer, iterations=most, seed=0),
-            partial(interleave_rate, strategy="random", seed=0),
+            partial(theirs, seed=0, **rated),
         )
     else:
-        for label, settings in (("", {}), (", clock='virtual'", {"clock": "virtual"})):
+        rated = {"preemption_bound": None, "total_timeout": RATING_SECONDS}
+        clocks: dict[str, dict[str, Any]] = {"": {}, ", clock='virtual'": {"clock": "virtual"}}
+        for label, settings in clocks.items():
             yield (
                 f"frontrun{label}",
                 partial(frontrun_answer, total_timeout=seconds, **settings),
-                partial(frontrun_rate, **settings),
+                partial(frontrun_result, **settings, **rated),
             )
 
 
 def run(name: str, most: int, seconds: float, only: str) -> None:
     """Print the rows of one explorer; it must be installed here."""
-    for label, attempt, rate in explorers(name, most, seconds):
+    for label, attempt, search in explorers(name, most, seconds):
         print(label)
         for program in PROGRAMS:
             if only in program.name:
@@ -207,8 +211,8 @@ def run(name: str, most: int, seconds: float, only: str) -> None:
                 print(f"    {program.name:16} {expected:10}  {attempt(program)}", flush=True)
         for program in PROGRAMS:
             if program.name in RATED and only in program.name:
-                found = rate(program, min(seconds, RATING_SECONDS))
-                print(f"    {program.name:16} {found:,.0f} schedules per CPU second", flush=True)
+                rate = Pace(program).over(search, RATING_SECONDS)
+                print(f"    {program.name:16} {rate} schedules per CPU second", flush=True)
 
 
 # The environment.

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bankkit.locks import FirstDraftLock
+from tests.benchmarks.other_explorers import Corrected, read, write
 
 Worker = Callable[[Any], object]
 
@@ -121,29 +122,6 @@ class Mailbox:
             with self.changed:
                 self.items.append(item)
                 self.changed.notify()
-
-
-class Corrected(FirstDraftLock):
-    """The same lock, but it releases the writers' mutex before any reader can look at it."""
-
-    def release_write(self) -> None:
-        """Release the writers' mutex, and only then wake the waiters."""
-        with self._changed:
-            self._writer = None
-            self._writers_mutex.release()
-            self._changed.notify_all()
-
-
-def read(lock: FirstDraftLock) -> None:
-    """Acquire the lock once to read."""
-    with lock.read():
-        pass
-
-
-def write(lock: FirstDraftLock) -> None:
-    """Acquire the lock once to write."""
-    with lock.write():
-        pass
 
 
 def left_first(seat: int) -> Worker:
