@@ -104,7 +104,8 @@ def _explored(function: Test, options: dict[str, Any]) -> Test:
 def _run(scenario: Callable[[Any], None], options: dict[str, Any]) -> None:
     __tracebackhide__ = True
     if schedule_to_replay is not None:
-        same = {name: options[name] for name in ("patch", "lines", "steps") if name in options}
+        names = "patch", "lines", "steps", "check"
+        same = {name: options[name] for name in names if name in options}
         outcome = replay(scenario, schedule_to_replay, **same)
         if outcome.kind != "ended":
             raise BrokenSchedule(str(outcome), outcome) from outcome.error

@@ -20,8 +20,17 @@
     print(lab.explore(scenario, preemptions=2))
 
 A scenario is a function that is called anew for each schedule. It makes its locks and threads, and
-asserts what must hold, at any moment or at the end (to assert that two deposits add up is to check
-that this history is linearizable). It must do the same each time: no random numbers, no real time.
+asserts what must hold, at any moment or at the end. It must do the same each time: no random
+numbers, no real time. It can also record what its threads call and get, for a `check` that finds an
+order that explains the answers:
+
+    from bankkit.histories import QueueModel, linearizable
+
+    def scenario(threading):
+        queue = threading.recorded(MyQueue(threading), "put", "get")
+        threading.together(lambda: queue.put(1), queue.get)
+
+    print(lab.explore(scenario, check=linearizable(QueueModel())))
 
 Threads switch at operations of the primitives and at accesses of `shared` and `track`ed attributes;
 with `lines=`, also at every access of the named code. The explorer does not see accesses of other
@@ -38,6 +47,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Literal
 
+from bankkit.explorer.history_check import Check
 from bankkit.explorer.laboratory import Found, Laboratory, Limits, Scenario, Timing
 from bankkit.explorer.patching import Patch
 from bankkit.explorer.replay_run import replay
@@ -98,6 +108,7 @@ def explore(
     patch: Patch = (),
     lines: Iterable[object] = (),
     timing: Timing = "any",
+    check: Check | None = None,
 ) -> Result:
     """Run the scenario under every schedule within the bound, until one fails.
 
@@ -121,6 +132,11 @@ def explore(
     be slow. With `timing="ordered"` those fire first that are due first; this search uses no
     reduction. `timeouts=0` also excludes that one fires while a thread can still run.
 
+    `check` is called with the recorded calls of the schedules that end well, once for each history;
+    see `threading.recorded` and `bankkit.histories.linearizable`. The schedule is a bug if it
+    returns an explanation or False, or raises AssertionError. The times of the calls say only which
+    calls of an object returned before which others began.
+
     A bug comes with its schedule, which is shortened for at most five seconds, or half a second
     after the limit: to the fewest preemptions first, then to the fewest steps. Raises `Stuck` or
     `Diverged` for a scenario that cannot be explored, ValueError for another strategy, and
@@ -134,7 +150,9 @@ def explore(
     unreduced = ""
     with (
         closing(Scheduler(limit=steps)) as scheduler,
-        Laboratory(scenario, patch, lines, scheduler=scheduler, timing=timing) as laboratory,
+        Laboratory(
+            scenario, patch, lines, scheduler=scheduler, timing=timing, check=check
+        ) as laboratory,
     ):
         if strategy == "pct":
             found = laboratory.find(Pct(scheduler, bound, depth, seed), limits)
@@ -148,12 +166,16 @@ def explore(
                 found = laboratory.find(DepthFirst(scheduler, bound), limits)
         else:
             raise ValueError(f"strategy must be 'exhaustive' or 'pct', not {strategy!r}.")
+        if found is None and laboratory.check is not None:
+            laboratory.check.require_calls()
         if found is not None:
             until = min(time.monotonic() + MINIMISING_SECONDS, limits.deadline + 0.5)
             shortest = _shortened(laboratory, found, timeouts, until)
     bug = None
     if shortest is not None:
-        bug = replay(scenario, shortest, patch=patch, lines=lines, steps=steps, timing=timing)
+        bug = replay(
+            scenario, shortest, patch=patch, lines=lines, steps=steps, timing=timing, check=check
+        )
     verdict: Literal["ok", "bug", "unknown"] = "ok"
     if bug is not None:
         verdict = "bug"

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from bankkit.explorer.endable import Endable
 from bankkit.explorer.errors import ScenarioError
 from bankkit.explorer.garbage import Garbage
+from bankkit.explorer.history_check import Check, HistoryCheck
 from bankkit.explorer.instrument import Instrumentation
 from bankkit.explorer.locations import locations_of
 from bankkit.explorer.outcomes import Ending
@@ -87,6 +88,7 @@ class Laboratory:
         *,
         scheduler: Scheduler,
         timing: Timing = "any",
+        check: Check | None = None,
     ) -> None:
         if timing not in ("any", "ordered"):
             raise ValueError(f"timing must be 'any' or 'ordered', not {timing!r}.")
@@ -100,6 +102,7 @@ class Laboratory:
         self._watched = Endable(Abandoned)
         self._watchdog = Watchdog(scheduler, self._stuck, self._watched)
         self._garbage = Garbage(scheduler)
+        self.check = HistoryCheck(check) if check is not None else None
 
     def __enter__(self) -> Laboratory:
         with ExitStack() as stack:
@@ -152,6 +155,16 @@ class Laboratory:
                 f"The scenario is not deterministic: it ended after {scheduler.depth} steps, but "
                 f"in an earlier run of the same schedule it continued."
             )
+        if self.check is not None:
+            self._check_history(self.check, strategy)
+
+    def _check_history(self, check: HistoryCheck, strategy: Search) -> None:
+        """Check the calls of a schedule that ended well, and was not stopped before its end."""
+        if not (self.scheduler.failure or strategy.ending or strategy.cut or strategy.over):
+            with self._watchdog.checking():
+                failure = check.failure(self._threading.explorer_operations())
+            if failure is not None:
+                self.scheduler.failure = self.scheduler.tasks[0], failure
 
     def _work(self) -> None:
         self._patching.begin()

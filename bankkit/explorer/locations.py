@@ -123,6 +123,8 @@ def described(task: Task, option: int) -> str:
         return f"call {name(target)}.{arg}"
     if op is primitives.LINE:
         return str(arg)
+    if op is primitives.INVOKE:
+        return f"call {arg}"
     if isinstance(arg, primitives.Condition):
         target = arg
     return op.phrase(option, name(target))

@@ -139,6 +139,7 @@ STORE = op("write {}", options=always)
 CALL = op("call {}", options=always)
 CHOOSE = op("choose {}", options=_every_alternative)
 LINE = op("run a line", options=always)
+INVOKE = op("call {}", options=always, modes=(READ,))
 
 
 class Primitive:

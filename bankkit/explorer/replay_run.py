@@ -13,6 +13,7 @@ from typing import Literal
 from greenlet import getcurrent, greenlet
 
 from bankkit.explorer.errors import ScenarioError
+from bankkit.explorer.history_check import Check
 from bankkit.explorer.laboratory import Laboratory, Scenario, Timing
 from bankkit.explorer.locations import Location, NamingScheduler, described, here, stack
 from bankkit.explorer.outcomes import Ending, waits
@@ -30,6 +31,7 @@ def replay(
     lines: Iterable[object] = (),
     steps: int = 10_000,
     timing: Timing = "any",
+    check: Check | None = None,
 ) -> Outcome:
     """Run one schedule that `explore` found, and return how it ended.
 
@@ -39,7 +41,9 @@ def replay(
     """
     with (
         closing(NamingScheduler(limit=steps)) as scheduler,
-        Laboratory(scenario, patch, lines, scheduler=scheduler, timing=timing) as laboratory,
+        Laboratory(
+            scenario, patch, lines, scheduler=scheduler, timing=timing, check=check
+        ) as laboratory,
     ):
         given = Given(scheduler, schedule.moves, schedule.threads)
         laboratory.run(given)

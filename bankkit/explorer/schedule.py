@@ -7,7 +7,7 @@ import textwrap
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
-End = Literal["ended", "deadlock", "lost wakeup", "failed assertion", "exception"]
+End = Literal["ended", "deadlock", "lost wakeup", "failed assertion", "failed check", "exception"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +95,12 @@ class Outcome:
     """What each thread that did not end waits for, by thread name."""
     error: BaseException | None = None
     """The exception that a thread raised, with its traceback."""
+    history: str = ""
+    """The recorded calls, one a line, if the check of the history failed."""
 
     def __str__(self) -> str:
-        return f"{self.kind}: {self.text}\n\n{self.table()}"
+        parts = [f"{self.kind}: {self.text}", self.history, self.table()]
+        return "\n\n".join(filter(None, parts))
 
     def table(self, width: int = 100) -> str:
         """The table of the schedule, with `∞` where a thread waits forever."""

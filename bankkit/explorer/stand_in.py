@@ -9,7 +9,14 @@ from typing import Any, TypeVar, cast
 
 from bankkit.explorer import primitives, queues, threads
 from bankkit.explorer.local import Local
+from bankkit.explorer.recorded_calls import (
+    OperationHistory,
+    RecordedHistories,
+    RecordedObject,
+    methods_of,
+)
 from bankkit.explorer.scheduler import Scheduler, Task
+from bankkit.histories.operation import Operation
 
 T = TypeVar("T")
 
@@ -29,6 +36,7 @@ class Threading:
 
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
+        self._histories = RecordedHistories(scheduler)
         family = scheduler.family
         for base in (*threads.FAMILY, queues.SimpleQueue):
             parents = [
@@ -190,6 +198,28 @@ class Threading:
             if not callable(getattr(thing, method)):
                 raise TypeError(f"{method!r} is not a method of {thing!r}.")
         return cast(T, PointProxy(self._scheduler, thing, frozenset(methods)))
+
+    def recorded(self, thing: T, *methods: str, unknown: tuple[type[BaseException], ...] = ()) -> T:
+        """A proxy for an object that records each call of these methods, for `explore(check=)`.
+
+        By default it records all public methods. Each call begins with a step of its own. After an
+        exception of the types `unknown`, such as a timeout, nobody knows whether the call took
+        effect; another exception is a response. Raises TypeError for a name that is not a method.
+        """
+        names = methods_of(thing, methods)
+        history = self._histories.add(type(thing).__name__)
+        return cast(T, RecordedObject(history, thing, names, unknown))
+
+    def history(self) -> OperationHistory:
+        """A history in which a scenario records calls itself, for `explore(check=)`.
+
+        One object needs one history: a check looks at each history apart.
+        """
+        return self._histories.add("")
+
+    def explorer_operations(self) -> tuple[Operation, ...]:
+        """The calls that this schedule has recorded."""
+        return self._histories.operations()
 
 
 class _Shared:
