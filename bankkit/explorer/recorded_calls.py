@@ -13,7 +13,8 @@ returned before which others began.
 from __future__ import annotations
 
 import inspect
-from collections import Counter
+from collections import Counter, deque
+from dataclasses import dataclass, field
 from math import inf
 from typing import Any, NoReturn
 
@@ -23,32 +24,63 @@ from bankkit.explorer.scheduler import WRITE, Scheduler, Task
 from bankkit.histories.operation import Operation, Raised
 
 
+@dataclass(slots=True)
+class _Calls:
+    """The calls of one schedule, of all objects."""
+
+    made: list[RecordedCall] = field(default_factory=list)
+    """All that the scenario has made, also those that no thread has begun."""
+    begun: list[RecordedCall] = field(default_factory=list)
+    """In the order of their beginnings."""
+
+
 class RecordedHistories:
     """The histories of the present schedule, one for each recorded object."""
 
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
         self._schedule = -1
-        self._calls: list[RecordedCall] = []
+        self._calls = _Calls()
         self._names: Counter[str] = Counter()
+        self._of_things: list[tuple[object, OperationHistory]] = []
 
     def add(self, name: str) -> OperationHistory:
         """A new history of an object with this name, which gets a number if it is taken."""
-        if self._schedule != self._scheduler.schedule:
-            self._schedule = self._scheduler.schedule
-            self._calls, self._names = [], Counter()
+        self._forget_other_schedules()
         self._names[name] += 1
         count = self._names[name]
         full_name = name if count == 1 else f"{name or 'history'} {count}"
         return OperationHistory(self._scheduler, full_name, self._calls)
 
+    def of(self, thing: object) -> OperationHistory:
+        """The history of this object. It has only one, however often it is recorded."""
+        self._forget_other_schedules()
+        for other, history in self._of_things:
+            if other is thing:
+                return history
+        history = self.add(type(thing).__name__)
+        self._of_things.append((thing, history))
+        return history
+
     def operations(self) -> tuple[Operation, ...]:
-        """The calls of this schedule, by thread, then in the thread's order."""
+        """The calls of this schedule, by thread, then in the thread's order.
+
+        Raises ScenarioError for a call that is not the context of a `with` statement.
+        """
+        self._forget_other_schedules()
+        for call in self._calls.made:
+            if not call.is_entered:
+                raise ScenarioError(
+                    f"The call {call} of a history is never entered, so it is not recorded. "
+                    f"Write: with history.call(…) as call: call.returned(…)"
+                )
+        by_thread = sorted(self._calls.begun, key=lambda call: call.task.key)
+        return tuple(call.operation() for call in by_thread)
+
+    def _forget_other_schedules(self) -> None:
         if self._schedule != self._scheduler.schedule:
-            return ()
-        return tuple(
-            call.operation() for call in sorted(self._calls, key=lambda call: call.task.key)
-        )
+            self._schedule = self._scheduler.schedule
+            self._calls, self._names, self._of_things = _Calls(), Counter(), []
 
 
 class OperationHistory:
@@ -61,7 +93,7 @@ class OperationHistory:
     explorer_key: int
     explorer_now: float
 
-    def __init__(self, scheduler: Scheduler, name: str, calls: list[RecordedCall]) -> None:
+    def __init__(self, scheduler: Scheduler, name: str, calls: _Calls) -> None:
         self._explorer = scheduler
         self.name = name
         """The name of the object; it may be empty."""
@@ -79,14 +111,17 @@ class OperationHistory:
 
         A block that ends without `returned` has returned None, or raised its exception.
         """
-        return RecordedCall(self, self._explorer, name, arguments, keywords)
+        call = RecordedCall(self, self._explorer, name, arguments, keywords)
+        self._calls.made.append(call)
+        return call
 
     def begin(self, call: RecordedCall) -> int:
         """Make the step in which the call begins; return when that was."""
         self._explorer.point(primitives.INVOKE, self, call)
         if self._has_returned:
             self._now, self._has_returned = self._now + 1, False
-        self._calls.append(call)
+        call.task = self._explorer.current
+        self._calls.begun.append(call)
         return self._now
 
     def end(self) -> int:
@@ -124,13 +159,17 @@ class RecordedCall:
         self._start = self._end = inf
         self._result: Any = None
         self._is_over = False
+        self.is_entered = False
+        """Whether it is, or was, the context of a `with` statement."""
         self.task: Task
         """The thread that calls."""
         self._client = ""
 
     def __enter__(self) -> RecordedCall:
+        if self.is_entered:
+            raise RuntimeError(f"The call {self} was recorded before. Make another one.")
+        self.is_entered = True
         self._start = self._history.begin(self)
-        self.task = self._scheduler.current
         self._client = self.task.label
         return self
 
@@ -189,6 +228,10 @@ class RecordedObject:
     ) -> None:
         object.__setattr__(self, "_explorer_recorded", (history, thing, methods, unknown))
 
+    def explorer_thing(self) -> object:
+        """The object itself."""
+        return self._explorer_recorded[1]
+
     def __getattr__(self, name: str) -> Any:
         history, thing, methods, unknown = self._explorer_recorded
         value = getattr(thing, name)
@@ -207,6 +250,7 @@ class RecordedObject:
                 call.returned(result)
             return result
 
+        call.__name__ = name  # a thread is called after its function
         return call
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -235,9 +279,9 @@ def methods_of(thing: object, names: tuple[str, ...]) -> frozenset[str]:
 
 
 def unchanging(value: Any) -> Any:
-    """The value, or a copy of a list, a dict or a set, which the scenario may change later."""
+    """The value, or a copy of a list, a dict, a set or a deque, which may change later."""
     kind = type(value)
-    if kind in (list, set, tuple, frozenset):
+    if kind in (list, set, tuple, frozenset, deque):
         return kind(map(unchanging, value))
     if kind is dict:
         return {key: unchanging(each) for key, each in value.items()}

@@ -206,9 +206,9 @@ class Threading:
         exception of the types `unknown`, such as a timeout, nobody knows whether the call took
         effect; another exception is a response. Raises TypeError for a name that is not a method.
         """
-        names = methods_of(thing, methods)
-        history = self._histories.add(type(thing).__name__)
-        return cast(T, RecordedObject(history, thing, names, unknown))
+        target = thing.explorer_thing() if isinstance(thing, RecordedObject) else thing
+        names = methods_of(target, methods)
+        return cast(T, RecordedObject(self._histories.of(target), target, names, unknown))
 
     def history(self) -> OperationHistory:
         """A history in which a scenario records calls itself, for `explore(check=)`.

@@ -225,7 +225,10 @@ def test_each_reader_sees_all_returns_before_it_not_only_the_last() -> None:
 Plan = tuple[tuple[str, ...], ...]
 """The operations of each thread."""
 
-KINDS = ("read x", "write x", "read y", "write y", "both", "nothing", "locked", "helped", "refused")
+KINDS = (
+    "read x", "write x", "read y", "write y", "both", "nothing", "locked", "helped", "refused",
+    "timed", "set", "chosen", "in doubt y",
+)  # fmt: skip
 
 
 def planned(plan: Plan) -> Scenario:
@@ -233,7 +236,7 @@ def planned(plan: Plan) -> Scenario:
 
     def scenario(threading: Any) -> None:
         cells = threading.shared(x=0, y=0)
-        lock = threading.Lock()
+        lock, event = threading.Lock(), threading.Event()
         histories = threading.history(), threading.history()
 
         def add(name: str) -> int:
@@ -253,6 +256,12 @@ def planned(plan: Plan) -> Scenario:
                         return cells.x
                 case ["helped"]:
                     return together(threading, lambda: add("y"))
+                case ["timed"]:
+                    return event.wait(1.0), cells.x
+                case ["set"]:
+                    return event.set()
+                case ["chosen"]:
+                    return threading.choose(2), cells.x
                 case ["refused"]:
                     raise KeyError(cells.y)
             return None
@@ -261,7 +270,10 @@ def planned(plan: Plan) -> Scenario:
             for kind in kinds:
                 try:
                     with histories[kind.endswith("y")].call(kind) as call:
-                        call.returned(work(kind))
+                        if kind.startswith("in doubt"):
+                            call.unknown()
+                        else:
+                            call.returned(work(kind))
                 except KeyError:
                     pass
 
@@ -427,6 +439,40 @@ def test_two_objects_have_two_histories() -> None:
 
     assert explore(scenario, check=REGISTER).verdict == "ok"
     assert [each.object for each in history_of(scenario)] == ["Stale"] * 2 + ["Stale 2"] * 2
+
+
+def test_an_object_that_is_recorded_twice_has_one_history() -> None:
+    """Otherwise each thread's own history would be in order, whatever the other has seen."""
+
+    def scenario(threading: Any) -> None:
+        register = Stale(threading)
+
+        def work() -> None:
+            own = threading.recorded(threading.recorded(register))
+            own.write(1)
+            own.read()
+
+        together(threading, work, work)
+
+    assert {each.object for each in history_of(scenario)} == {"Stale"}
+    assert len(history_of(scenario)) == 4
+
+
+@pytest.mark.parametrize("times", [0, 2])
+def test_a_call_that_is_not_recorded_once_is_an_error(times: int) -> None:
+    def scenario(threading: Any) -> None:
+        call = threading.history().call("read")
+        for _ in range(times):
+            with call:
+                call.returned(0)
+
+    if times:
+        bug = explore(scenario, check=REGISTER).bug
+        assert bug is not None
+        assert "The call read() was recorded before. Make another one." in bug.text
+    else:
+        with pytest.raises(ScenarioError, match=r"call read\(\) of a history is never entered"):
+            explore(scenario, check=REGISTER)
 
 
 def test_a_call_ends_once() -> None:
