@@ -51,7 +51,7 @@ def applied(model: Model, state: Any, operation: Operation) -> tuple[Any, Any] |
     answer = model.apply(state, operation)
     if answer is None:
         return None
-    if type(answer) is not tuple or len(answer) != 2:
+    if not isinstance(answer, tuple) or len(answer) != 2:
         raise TypeError(
             f"{type(model).__name__}.apply must return a result and a state, or None, "
             f"not {answer!r}."
