@@ -17,20 +17,23 @@
 
     print(explore(scenario))  # bug: the schedule that loses one of the two additions
 
-The explorer needs greenlet and nothing else of bankkit. The docstring of
-`bankkit.explorer.exploration` says what a scenario is. The next schedule is chosen by one of the
-`strategies`.
+The explorer needs greenlet, and of bankkit only `bankkit.histories`: its checks find an order that
+explains what the threads' calls returned, as in `explore(scenario, check=linearizable(model))`. The
+docstring of `bankkit.explorer.exploration` says what a scenario is. The next schedule is chosen by
+one of the `strategies`.
 """
 
 from bankkit.explorer.certificate import Certificate
 from bankkit.explorer.decorator import BrokenSchedule, NotExplored, explored
 from bankkit.explorer.errors import ScenarioError, Unsupported
 from bankkit.explorer.exploration import explore
+from bankkit.explorer.history_check import FailedCheck
 from bankkit.explorer.laboratory import Diverged, Stuck
 from bankkit.explorer.replay_run import Run, replay
 from bankkit.explorer.result import Result
 from bankkit.explorer.schedule import Explanation, Move, Outcome, Schedule
 from bankkit.explorer.strategies.strategy import Bound, Step, Strategy
+from bankkit.histories import linearizable, sequentially_consistent
 
 __all__ = [
     "Bound",
@@ -38,6 +41,7 @@ __all__ = [
     "Certificate",
     "Diverged",
     "Explanation",
+    "FailedCheck",
     "Move",
     "NotExplored",
     "Outcome",
@@ -51,5 +55,7 @@ __all__ = [
     "Unsupported",
     "explore",
     "explored",
+    "linearizable",
     "replay",
+    "sequentially_consistent",
 ]

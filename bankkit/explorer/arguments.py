@@ -17,12 +17,12 @@ _COUNTS = {"preemptions": 0, "timeouts": 0, "delays": 0, "depth": 1, "seed": 0}
 """Whole numbers that may be left out, each with the smallest."""
 _LIMITS = {"schedules": 1, "steps": 1, "workers": 1}
 """Whole numbers that may not."""
-CODE = ("patch", "lines", "steps", "timing")
+CODE = ("patch", "lines", "steps", "timing", "check")
 """The options that `replay` has, too."""
 
 
 def checked_code(scenario: Any, options: Mapping[str, Any]) -> Subject:
-    """A scenario with `patch`, `lines`, `steps` and `timing`. TypeError or ValueError if bad."""
+    """A scenario with its options that `CODE` names. TypeError or ValueError if bad."""
     _check_scenario(scenario)
     given = {name: _checked(name, options[name]) for name in CODE if name in options}
     return Subject(scenario, **given)
@@ -156,7 +156,17 @@ def _lines(value: Any) -> tuple[object, ...]:
     return tuple(value)
 
 
+def _check(value: Any) -> Any:
+    if value is not None and not callable(value):
+        raise TypeError(
+            f"check= must be a function of a history, such as linearizable(model), not "
+            f"{_shown(value)}."
+        )
+    return value
+
+
 _CHECKS = {
+    "check": _check,
     "seconds": _seconds,
     "reduction": _reduction,
     "strategy": _strategy,

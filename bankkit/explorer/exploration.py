@@ -20,8 +20,17 @@
     print(lab.explore(scenario, preemptions=2))
 
 A scenario is a function that is called anew for each schedule. It makes its locks and threads, and
-asserts what must hold, at any moment or at the end (to assert that two deposits add up is to check
-that this history is linearizable). It must do the same each time: no random numbers, no real time.
+asserts what must hold, at any moment or at the end. It must do the same each time: no random
+numbers, no real time. It can also record what its threads call and get, for a `check` that finds an
+order that explains the answers:
+
+    from bankkit.histories import QueueModel, linearizable
+
+    def scenario(threading):
+        queue = threading.recorded(MyQueue(threading), "put", "get")
+        threading.together(lambda: queue.put(1), queue.get)
+
+    print(lab.explore(scenario, check=linearizable(QueueModel())))
 
 Threads switch at operations of the primitives and at accesses of `shared` and `track`ed attributes;
 with `lines=`, also at every access of the named code. The explorer does not see accesses of other
@@ -46,6 +55,7 @@ from typing import Literal
 from bankkit.explorer.arguments import checked_code, checked_settings
 from bankkit.explorer.certificate import Certificate
 from bankkit.explorer.explanation import explained
+from bankkit.explorer.history_check import Check
 from bankkit.explorer.laboratory import Diverged, Limits, Scenario, Timing
 from bankkit.explorer.parallel.together import search_together
 from bankkit.explorer.patching import Patch
@@ -77,6 +87,7 @@ def explore(
     lines: Iterable[object] = (),
     timing: Timing = "any",
     workers: int = 1,
+    check: Check | None = None,
 ) -> Result:
     """Run the scenario under every schedule within the bound, until one fails.
 
@@ -109,6 +120,11 @@ def explore(
     A timeout may fire, and a `sleep` may end, at any time and in any order, because a machine may
     be slow. With `timing="ordered"` those fire first that are due first; this search uses no
     reduction. `timeouts=0` also excludes that one fires while a thread can still run.
+
+    `check` is called with the recorded calls of the schedules that end well, once for each history;
+    see `threading.recorded` and `bankkit.histories.linearizable`. The schedule is a bug if it
+    returns an explanation or False, or raises AssertionError. The times of the calls say only which
+    calls of an object returned before which others began.
 
     A bug comes with its schedule, which is shortened for at most five seconds, or half a second
     after the limit: to the fewest preemptions first, then to the fewest steps. Its `why` names the

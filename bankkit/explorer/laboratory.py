@@ -15,6 +15,7 @@ from bankkit.explorer.containers import PREFIX
 from bankkit.explorer.endable import Endable
 from bankkit.explorer.errors import ScenarioError
 from bankkit.explorer.garbage import Garbage
+from bankkit.explorer.history_check import Check, HistoryCheck
 from bankkit.explorer.instrument import Instrumentation
 from bankkit.explorer.locations import locations_of
 from bankkit.explorer.outcomes import Ending
@@ -102,6 +103,7 @@ class Laboratory:
         *,
         scheduler: Scheduler,
         timing: Timing = "any",
+        check: Check | None = None,
     ) -> None:
         self.scheduler = scheduler
         scheduler.ordered = timing == "ordered"
@@ -113,6 +115,7 @@ class Laboratory:
         self._watched = Endable(Abandoned)
         self._watchdog = Watchdog(scheduler, self._stuck, self._watched)
         self._garbage = Garbage(scheduler)
+        self.check = HistoryCheck(check) if check is not None else None
 
     def __enter__(self) -> Laboratory:
         with ExitStack() as stack:
@@ -167,6 +170,16 @@ class Laboratory:
                 f"The scenario is not deterministic: it ended after {scheduler.depth} steps, but "
                 f"in an earlier run of the same schedule it continued."
             )
+        if self.check is not None:
+            self._check_history(self.check, strategy)
+
+    def _check_history(self, check: HistoryCheck, strategy: Strategy) -> None:
+        """Check the calls of a schedule that ended well, and was not stopped before its end."""
+        if not (self.scheduler.failure or strategy.ending or strategy.cut or strategy.over):
+            with self._watchdog.checking():
+                failure = check.failure(self._threading.explorer_operations())
+            if failure is not None:
+                self.scheduler.failure = self.scheduler.tasks[0], failure
 
     def _refuse(self) -> None:
         """Raise ScenarioError if the scenario failed because of what tracking cannot do."""

@@ -111,6 +111,8 @@ def described(task: Task, option: int) -> str:
         return str(arg)
     if op is primitives.LOOK or op is primitives.CHANGE:
         return str(arg).format(name(target))
+    if op is primitives.INVOKE:
+        return f"call {arg}"
     if isinstance(arg, primitives.Condition):
         target = arg
     return op.phrase(option, name(target))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bankkit.explorer import primitives, threads
+from bankkit.explorer.history_check import FailedCheck
 from bankkit.explorer.locations import described, name, stack
 from bankkit.explorer.schedule import End, Outcome, Schedule
 from bankkit.explorer.scheduler import Scheduler, Task
@@ -16,9 +17,14 @@ class Ending:
         self.text = "every thread ran to its end."
         self.waiting: dict[str, str] = {}
         self.error: BaseException | None = None
+        self.history = ""
         if scheduler.failure is not None:
             task, error = scheduler.failure
             self.error = error
+            if isinstance(error, FailedCheck):
+                self.kind, self.history = "failed check", error.diagram
+                self.text = error.reason.partition("\n")[0]
+                return
             self.kind = "failed assertion" if isinstance(error, AssertionError) else "exception"
             message = str(error).strip().partition("\n")[0]
             self.text = f"{task.label}: {type(error).__name__}{': ' if message else ''}{message}"
@@ -33,7 +39,9 @@ class Ending:
 
     def outcome(self, schedule: Schedule) -> Outcome:
         """This ending together with the schedule that led to it."""
-        return Outcome(self.kind, self.text, schedule, self.waiting, self.error)
+        return Outcome(
+            self.kind, self.text, schedule, self.waiting, self.error, history=self.history
+        )
 
 
 def waits(task: Task) -> str:

@@ -142,6 +142,7 @@ CHANGE = op("change {}", options=always)
 CALL = op("call {}", options=always)
 CHOOSE = op("choose {}", options=_every_alternative)
 LINE = op("run a line", options=always)
+INVOKE = op("call {}", options=always, modes=(READ,))
 
 
 class Primitive:

@@ -14,6 +14,7 @@ from greenlet import getcurrent, greenlet
 
 from bankkit.explorer.arguments import checked_code, checked_schedule
 from bankkit.explorer.errors import ScenarioError
+from bankkit.explorer.history_check import Check
 from bankkit.explorer.laboratory import Diverged, Scenario, Timing
 from bankkit.explorer.locations import Location, NamingScheduler, described, here, stack
 from bankkit.explorer.outcomes import Ending, waits
@@ -32,6 +33,7 @@ def replay(
     lines: Iterable[object] = (),
     steps: int = 10_000,
     timing: Timing = "any",
+    check: Check | None = None,
 ) -> Outcome:
     """Run one schedule that `explore` found, and return how it ended.
 
@@ -41,7 +43,8 @@ def replay(
     TypeError or ValueError for a bad argument.
     """
     checked_schedule(schedule)
-    code = checked_code(scenario, _options(patch, lines, steps, timing))
+    options = {"patch": patch, "lines": lines, "steps": steps, "timing": timing, "check": check}
+    code = checked_code(scenario, options)
     with (
         closing(NamingScheduler(limit=code.steps)) as scheduler,
         code.laboratory(scheduler) as laboratory,
@@ -52,12 +55,6 @@ def replay(
         except Diverged as error:
             raise _with_changes(error, schedule, given) from None
         return _outcome(given)
-
-
-def _options(
-    patch: Patch, lines: Iterable[object], steps: int, timing: Timing
-) -> dict[str, object]:
-    return {"patch": patch, "lines": lines, "steps": steps, "timing": timing}
 
 
 def _with_changes(error: Diverged, schedule: Schedule, given: Given) -> Diverged:
@@ -206,7 +203,8 @@ class Run:
     ) -> None:
         if schedule is not None:
             checked_schedule(schedule)
-        self._code = checked_code(scenario, _options(patch, lines, steps, timing))
+        options = {"patch": patch, "lines": lines, "steps": steps, "timing": timing}
+        self._code = checked_code(scenario, options)
         self._open(schedule.moves if schedule else ())
 
     def _open(self, moves: Sequence[Move]) -> None:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from bankkit.explorer.origin import Origin
 
-End = Literal["ended", "deadlock", "lost wakeup", "failed assertion", "exception"]
+End = Literal["ended", "deadlock", "lost wakeup", "failed assertion", "failed check", "exception"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +125,13 @@ class Outcome:
     """The exception that a thread raised, with its traceback."""
     why: Explanation | None = None
     """What decides that it fails; None if it ends well or if this was not found out."""
+    history: str = ""
+    """The recorded calls, one a line, if the check of the history failed."""
 
     def __str__(self) -> str:
-        why = f"\n\n{textwrap.fill(self.why.text, 100)}" if self.why else ""
-        return f"{self.kind}: {self.text}\n\n{self.table()}{why}"
+        why = textwrap.fill(self.why.text, 100) if self.why else ""
+        parts = [f"{self.kind}: {self.text}", self.history, self.table(), why]
+        return "\n\n".join(filter(None, parts))
 
     def table(self, width: int = 100) -> str:
         """The table of the schedule, with `∞` where a thread waits forever.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from bankkit.explorer.history_check import Check
 from bankkit.explorer.laboratory import Laboratory, Scenario, Timing
 from bankkit.explorer.patching import Patch
 from bankkit.explorer.scheduler import Scheduler
@@ -21,6 +22,7 @@ class Subject:
     lines: tuple[object, ...] = ()
     steps: int = 10_000
     timing: Timing = "any"
+    check: Check | None = None
 
     @property
     def options(self) -> dict[str, Any]:
@@ -30,12 +32,18 @@ class Subject:
             "lines": self.lines,
             "steps": self.steps,
             "timing": self.timing,
+            "check": self.check,
         }
 
     def laboratory(self, scheduler: Scheduler) -> Laboratory:
         """Everything that the scenario needs to run."""
         return Laboratory(
-            self.scenario, self.patch, self.lines, scheduler=scheduler, timing=self.timing
+            self.scenario,
+            self.patch,
+            self.lines,
+            scheduler=scheduler,
+            timing=self.timing,
+            check=self.check,
         )
 
 

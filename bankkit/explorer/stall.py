@@ -56,6 +56,16 @@ class Watchdog:
         self._interrupt: BaseException | None = None
         self._raised_in: object = None
         self._times_raised = 0
+        self._checks_history = False
+
+    @contextmanager
+    def checking(self) -> Iterator[None]:
+        """In this block, a check of a history runs after its schedule. It may take its time."""
+        self._checks_history = True
+        try:
+            yield
+        finally:
+            self._checks_history = False
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -154,7 +164,7 @@ class Watchdog:
         scheduler = self._scheduler
         cpu = cpu_time_of(self._thread)
         moves = self._progress.is_new(scheduler.steps if scheduler.is_running else -1, cpu)
-        if not scheduler.is_running:
+        if not scheduler.is_running and not self._checks_history:
             return None, True
         if self._interrupt is not None:
             return self._interrupt, moves
@@ -162,7 +172,7 @@ class Watchdog:
             return scheduler.raised, moves
         if self.deadline is not None and time.monotonic() >= self.deadline:
             return OutOfTime(), moves
-        if self._progress.is_stuck(cpu):
+        if not self._checks_history and self._progress.is_stuck(cpu):
             return self._report(frame), False
         return None, moves
 
@@ -176,6 +186,8 @@ class Watchdog:
         scheduler = self._scheduler
         error = error or self._interrupt
         assert error is not None
+        if self._checks_history:
+            raise error
         scheduler.stop(error)
         if not scheduler.in_thread or (moves and is_own(frame)):
             return
@@ -211,6 +223,9 @@ class Watchdog:
             error, moves = self._verdict(sys._current_frames().get(self._thread))
             if error is None:
                 return False
+            if self._checks_history:
+                self._scheduler.raised = error
+                return True
             self._scheduler.stop(error)
             if moves:
                 return False

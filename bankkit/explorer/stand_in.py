@@ -8,8 +8,15 @@ from typing import Any, TypeVar, cast
 
 from bankkit.explorer import primitives, queues, threads
 from bankkit.explorer.local import Local
+from bankkit.explorer.recorded_calls import (
+    OperationHistory,
+    RecordedHistories,
+    RecordedObject,
+    methods_of,
+)
 from bankkit.explorer.scheduler import Scheduler, Task
 from bankkit.explorer.tracking import Shared, Tracker
+from bankkit.histories.operation import Operation
 
 T = TypeVar("T")
 
@@ -32,6 +39,7 @@ class Threading:
         self.tracker = Tracker(scheduler)
         scheduler.tracker = self.tracker
         scheduler.at_close.append(self.tracker.begin)
+        self._histories = RecordedHistories(scheduler)
         family = scheduler.family
         for base in (*threads.FAMILY, queues.SimpleQueue):
             parents = [
@@ -195,6 +203,28 @@ class Threading:
             if not callable(getattr(thing, method)):
                 raise TypeError(f"{method!r} is not a method of {thing!r}.")
         return cast(T, PointProxy(self._scheduler, thing, frozenset(methods)))
+
+    def recorded(self, thing: T, *methods: str, unknown: tuple[type[BaseException], ...] = ()) -> T:
+        """A proxy for an object that records each call of these methods, for `explore(check=)`.
+
+        By default it records all public methods. Each call begins with a step of its own. After an
+        exception of the types `unknown`, such as a timeout, nobody knows whether the call took
+        effect; another exception is a response. Raises TypeError for a name that is not a method.
+        """
+        target = thing.explorer_thing() if isinstance(thing, RecordedObject) else thing
+        names = methods_of(target, methods)
+        return cast(T, RecordedObject(self._histories.of(target), target, names, unknown))
+
+    def history(self) -> OperationHistory:
+        """A history in which a scenario records calls itself, for `explore(check=)`.
+
+        One object needs one history: a check looks at each history apart.
+        """
+        return self._histories.add("")
+
+    def explorer_operations(self) -> tuple[Operation, ...]:
+        """The calls that this schedule has recorded."""
+        return self._histories.operations()
 
 
 class PointProxy:

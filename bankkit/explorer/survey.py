@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
-from bankkit.explorer import threads
+from bankkit.explorer import primitives, threads
 from bankkit.explorer.certificate import OPTIMISED, Certificate, nothing_in_common
 from bankkit.explorer.errors import ScenarioError
 from bankkit.explorer.laboratory import Found, Limits
@@ -139,7 +139,7 @@ class SurveyScheduler(NamingScheduler):
         option = super().point(op, target, arg, other)
         self._count[me.index] = self._count.get(me.index, 0) + 1
         used = target if not option or other is None else other
-        if target is not None:
+        if target is not None and op is not primitives.INVOKE:  # no thread sees a recorded call
             self._use(me, used, op.mode(option))
         self._tick(me)
         self._watch.step(me)
@@ -273,4 +273,7 @@ def survey(
                 found = laboratory.find(Sample(scheduler, bound), Limits(SCHEDULES + 1, until))
         except ScenarioError as error:
             scheduler.doubt(f"a schedule that was run again to see its steps failed: {error}")
+        else:
+            if laboratory.check is not None:
+                laboratory.check.require_calls()
         return scheduler.certificate(earlier), found

@@ -14,7 +14,7 @@ PAGE = (ROOT / "EXPLORER.md").read_text(encoding="utf-8")
 
 
 def test_the_first_test_fails_as_the_page_says(tmp_path: Path) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    code, _ = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     file = tmp_path / "test_counter.py"
     file.write_text(code)  # the explorer takes names from the source
     space = runpy.run_path(str(file))
@@ -31,6 +31,18 @@ def test_the_first_test_fails_as_the_page_says(tmp_path: Path) -> None:
     correct = code.replace("        value = self.value\n        with", "        with")
     file.write_text(correct.replace("= value + 1", "+= 1"))
     runpy.run_path(str(file))["test_two_additions"]()
+
+
+def test_the_cache_is_not_linearizable_as_the_page_says(tmp_path: Path) -> None:
+    _, code = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    file = tmp_path / "test_cache.py"
+    file.write_text(code)
+    with pytest.raises(BrokenSchedule) as caught:
+        runpy.run_path(str(file))["test_cache"]()
+    told, calls = re.findall(r"```\n(bug after.*?)\n\n(.*?)```", PAGE, re.DOTALL)[1]
+    sentence, history, _ = str(caught.value).split("\n\n")
+    assert sentence == told.replace("\n", " ")
+    assert history == calls.rstrip()
 
 
 def test_each_way_to_the_code_exists() -> None:

@@ -139,6 +139,13 @@ def test_the_explorer_imports_only_greenlet_anywhere() -> None:
     assert names - sys.stdlib_module_names == {"bankkit", "greenlet"}
 
 
+def test_the_room_of_histories_imports_only_the_standard_library() -> None:
+    names = {name for path in (PACKAGE / "histories").glob("*.py") for name in imported(path)}
+    others = {name for name in names if not name.startswith("bankkit.histories")}
+    assert others
+    assert others <= sys.stdlib_module_names | {"collections.abc"}
+
+
 def names_of_modules() -> set[str]:
     """The names of all modules and folders."""
     parts = {part for path in SOURCES for part in path.relative_to(PACKAGE).with_suffix("").parts}

@@ -317,8 +317,10 @@ class BoundedSearch(DepthFirst):
             state = self._objects.get(key)
             step.undo.insert(0, (key, state))
             wrote, have_read = state or (0, 0)
+            # Steps that write beside their target do not see each other: the next step that reads
+            # here must see all of them, in whichever order they came.
             reads = wrote, have_read + step.number
-            self._objects[key] = reads if mode == READ else (step.number, 0)
+            self._objects[key] = reads if mode == READ else (wrote + step.number, 0)
 
     def _undo(self, step: Step) -> None:
         *objects, thread = step.undo

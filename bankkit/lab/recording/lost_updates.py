@@ -16,7 +16,7 @@ from math import inf
 from bankkit.accounts import StoreUnavailable
 from bankkit.lab.recording.events import Call, RecordedEvent, client_of
 from bankkit.lab.recording.history import History
-from bankkit.lab.recording.linearization import Operation, linearize
+from bankkit.lab.recording.linearization import RegisterOperation, linearize
 
 BEFORE = -1
 """The place of the balance before the first write."""
@@ -78,7 +78,7 @@ def writes(history: History, account: str) -> tuple[Write, ...]:
     final = history.final.get(account)
     if final is not None:  # read after everything else
         end = history.events[-1].at if history.events else 0
-        operations.append(Operation("read", final, end + 1, end + 1))
+        operations.append(RegisterOperation("read", final, end + 1, end + 1))
     order = linearize(operations)
     if order is None:
         raise ValueError(f"{account} was also changed by something that was not recorded.")
@@ -141,7 +141,7 @@ def dollars(cents: int) -> str:
     return f"{sign}${whole:,}.{rest:02}" if rest else f"{sign}${whole:,}"
 
 
-def _moments(order: list[Operation]) -> list[int]:
+def _moments(order: list[RegisterOperation]) -> list[int]:
     """The moment of each operation: halfway between its earliest and its latest possible moment."""
     earliest = list(accumulate((operation.start for operation in order), max))
     latest = list(accumulate((operation.end for operation in reversed(order)), min))[::-1]
@@ -154,7 +154,7 @@ def _moments(order: list[Operation]) -> list[int]:
 @dataclass(frozen=True, slots=True)
 class _RegisterStep:
     call: Call
-    operation: Operation
+    operation: RegisterOperation
     blind: bool = False  # the commit did not depend on the balance at that time
 
 
@@ -167,7 +167,9 @@ def _steps(history: History, account: str) -> Iterator[_RegisterStep]:
             if event.kind in ("reading", "committing"):
                 asked = event
             elif event.kind == "read" and asked is not None:
-                yield _RegisterStep(call, Operation("read", event.value, asked.at, event.at))
+                yield _RegisterStep(
+                    call, RegisterOperation("read", event.value, asked.at, event.at)
+                )
                 asked = None
             elif event.kind == "committed" and asked is not None:
                 # If the call did not write this balance, it is the stored reply of a retry.
@@ -187,7 +189,7 @@ def _change(call: Call, asked: RecordedEvent, answer: RecordedEvent | None) -> _
     end = inf if answer is None else answer.at
     if asked.note == "add":
         left = None if answer is None else answer.value
-        return _RegisterStep(call, Operation("add", left, asked.at, end, asked.value or 0))
+        return _RegisterStep(call, RegisterOperation("add", left, asked.at, end, asked.value or 0))
     return _RegisterStep(
-        call, Operation("write", asked.value, asked.at, end), asked.note == "commit"
+        call, RegisterOperation("write", asked.value, asked.at, end), asked.note == "commit"
     )

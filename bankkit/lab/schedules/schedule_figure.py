@@ -118,6 +118,7 @@ def _finding(replayed: _Replayed) -> str:
         "deadlock": "a deadlock",
         "lost wakeup": "a lost wakeup",
         "failed assertion": "a failed assertion",
+        "failed check": "a failed check",
         "exception": "an exception",
     }[replayed.outcome.kind]
     return f"After {count}: {end}"

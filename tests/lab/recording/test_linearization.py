@@ -8,7 +8,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bankkit.lab.recording.linearization import Operation, linearize
+from bankkit.lab.recording.linearization import RegisterOperation as Operation
+from bankkit.lab.recording.linearization import linearize
 
 
 def read(value: int, start: int, end: float) -> Operation:

@@ -1,0 +1,614 @@
+"""`explore(check=)` checks the history of every schedule, and no reduction loses a history."""
+
+from __future__ import annotations
+
+import random
+import signal
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from bankkit.explorer import (
+    BrokenSchedule,
+    FailedCheck,
+    ScenarioError,
+    Schedule,
+    Unsupported,
+    explore,
+    explored,
+    linearizable,
+    replay,
+    sequentially_consistent,
+)
+from bankkit.histories import (
+    CounterModel,
+    Operation,
+    QueueModel,
+    Raised,
+    RegisterModel,
+    UnknownOperation,
+)
+from tests.explorer.specimens import together
+from tests.explorer.specimens.histories import SPECIMENS, HistorySpecimen
+
+Scenario = Callable[[Any], object]
+
+SEARCHES: dict[str, dict[str, Any]] = {
+    "reduced, no bound": {},
+    "reduced, 0 preemptions": {"preemptions": 0},
+    "reduced, 2 preemptions": {"preemptions": 2},
+    "every schedule": {"reduction": False},
+    "pct": {"strategy": "pct", "schedules": 300},
+}
+BOUNDED = ("reduced, no bound", "reduced, 2 preemptions")
+
+
+@pytest.fixture
+def no_whole_schedules(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small search, too, cuts schedules short that reach nothing new."""
+    monkeypatch.setattr("bankkit.explorer.strategies.bounded.WHOLE", 0)
+
+
+in_every_search = pytest.mark.parametrize("search", SEARCHES)
+REGISTER = linearizable(RegisterModel(0))
+
+
+# What is found.
+
+
+@pytest.mark.parametrize("search", BOUNDED)
+@pytest.mark.parametrize("specimen", SPECIMENS, ids=lambda specimen: str(specimen.name))
+def test_the_mistake_is_found_and_its_correction_is_not(
+    specimen: HistorySpecimen, search: str
+) -> None:
+    """With the fewest preemptions possible, and without a check all is well."""
+    settings = SEARCHES[search]
+    broken, check = specimen.scenario(right=False), linearizable(specimen.model)
+    found = explore(broken, check=check, **settings)
+    assert found.bug is not None, found
+    assert found.bug.kind == "failed check"
+    assert specimen.says in found.bug.text
+    assert found.bug.schedule.preemptions == specimen.preemptions
+    assert explore(broken, **settings).bug is None
+    assert explore(specimen.scenario(right=True), check=check, **settings).verdict == "ok"
+
+
+def test_a_bug_shows_the_history_and_the_schedule_and_can_be_replayed() -> None:
+    (specimen,) = (each for each in SPECIMENS if each.name == "transfer in two halves")
+    broken, check = specimen.scenario(right=False), linearizable(specimen.model)
+    bug = explore(broken, check=check).bug
+    assert bug is not None
+    sentence, calls, table, _why = str(bug).split("\n\n")
+    assert sentence == f"failed check: {bug.text}"
+    assert calls == bug.history
+    assert len(calls.splitlines()) == 5
+    assert "call Accounts.transfer('alice', 'bob', 5)" in " ".join(table.split())
+    assert isinstance(bug.error, FailedCheck)
+    assert bug.history in str(bug.error)
+    schedule = Schedule.from_json(bug.schedule.to_json())
+    again = replay(broken, schedule, check=check)
+    assert (again.kind, again.text, again.schedule) == (bug.kind, bug.text, schedule)
+    assert replay(broken, schedule).kind == "ended"
+
+
+def test_an_explored_test_can_have_a_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    @explored(check=REGISTER)
+    def test(threading: Any) -> None:
+        stale(threading)
+
+    with pytest.raises(BrokenSchedule, match=r"no order explains it: .* returned 0") as caught:
+        test()
+    monkeypatch.setattr(
+        "bankkit.explorer.decorator.schedule_to_replay", caught.value.outcome.schedule
+    )
+    with pytest.raises(BrokenSchedule, match="no order explains it"):
+        test()
+
+
+# Two schedules of one trace may have different histories.
+
+
+class Stale:
+    """A register whose reads and writes have nothing in common."""
+
+    def __init__(self, threading: Any) -> None:
+        self._cells = threading.shared(written=0, read=0)
+
+    def write(self, value: int) -> None:
+        self._cells.written = value
+
+    def read(self) -> int:
+        return int(self._cells.read)
+
+
+def stale(threading: Any, reader_first: bool = False) -> None:
+    """No order of unrelated steps matters here, except to the history."""
+    register = threading.recorded(Stale(threading))
+    threads = [lambda: register.write(1), register.read]
+    together(threading, *(threads[::-1] if reader_first else threads))
+
+
+@in_every_search
+@pytest.mark.parametrize("reader_first", [False, True])
+def test_the_order_of_unrelated_calls_is_part_of_the_history(
+    search: str, reader_first: bool
+) -> None:
+    """The trap: both schedules are one trace, and only one of them is linearizable."""
+
+    def scenario(threading: Any) -> None:
+        stale(threading, reader_first)
+
+    assert explore(scenario, check=REGISTER, **SEARCHES[search]).verdict == "bug"
+    late = explore(scenario, check=sequentially_consistent(RegisterModel(0)), **SEARCHES[search])
+    assert late.verdict in ("ok", "unknown"), late
+
+
+@in_every_search
+def test_a_call_without_steps_can_come_late(search: str) -> None:
+    """The second read comes from the thread's own copy, and between the reads there is a write."""
+
+    class Copying(Stale):
+        def __init__(self, threading: Any) -> None:
+            super().__init__(threading)
+            self._copy = threading.local()
+
+        def read(self) -> int:
+            if not hasattr(self._copy, "value"):
+                self._copy.value = self._cells.written
+            return int(self._copy.value)
+
+    def scenario(threading: Any) -> None:
+        register = threading.recorded(Copying(threading))
+
+        def read_twice() -> None:
+            register.read()
+            register.read()
+
+        together(threading, lambda: register.write(1), read_twice)
+
+    settings = SEARCHES[search]
+    if settings.get("preemptions") == 0:  # it takes one to come between
+        settings = {"preemptions": 1}
+    assert explore(scenario, check=REGISTER, **settings).verdict == "bug"
+
+
+@in_every_search
+def test_a_call_returns_when_what_it_waited_for_has_happened(search: str) -> None:
+    """The write has returned when its helper has ended, before the thread makes another step."""
+
+    class Helped(Stale):
+        def __init__(self, threading: Any) -> None:
+            super().__init__(threading)
+            self._threading = threading
+
+        def write(self, value: int) -> None:
+            together(self._threading, lambda: setattr(self._cells, "written", value))
+
+    def scenario(threading: Any) -> None:
+        register = threading.recorded(Helped(threading))
+        together(threading, lambda: register.write(1), register.read)
+
+    assert explore(scenario, check=REGISTER, **SEARCHES[search]).verdict == "bug"
+
+
+@pytest.mark.usefixtures("no_whole_schedules")
+def test_each_reader_sees_all_returns_before_it_not_only_the_last() -> None:
+    """Two writers that share nothing; the reader may begin after either, after both or first."""
+
+    def scenario(threading: Any) -> None:
+        history = threading.history()
+        cells = threading.shared(a=0, b=0, c=0)
+
+        def call(name: str) -> None:
+            with history.call(name):
+                setattr(cells, name, 1)
+
+        threads = [threading.Thread(target=call, args=(name,), name=name) for name in "abc"]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    every = histories(scenario, reduction=False, preemptions=2)[0]
+    assert histories(scenario, preemptions=2)[0] == every
+    assert histories(scenario)[0] >= every
+    before_c = {
+        frozenset(each.client for each in history if each.end < c.start)
+        for history in every
+        for c in history
+        if c.client == "c"
+    }
+    assert before_c == {frozenset(names) for names in ("", "a", "b", "ab")}
+
+
+Plan = tuple[tuple[str, ...], ...]
+"""The operations of each thread."""
+
+KINDS = (
+    "read x", "write x", "read y", "write y", "both", "nothing", "locked", "helped", "refused",
+    "timed", "set", "chosen", "in doubt y",
+)  # fmt: skip
+
+
+def planned(plan: Plan) -> Scenario:
+    """Threads that make these calls of one object, or of two."""
+
+    def scenario(threading: Any) -> None:
+        cells = threading.shared(x=0, y=0)
+        lock, event = threading.Lock(), threading.Event()
+        histories = threading.history(), threading.history()
+
+        def add(name: str) -> int:
+            setattr(cells, name, getattr(cells, name) + 1)
+            return int(getattr(cells, name))
+
+        def work(kind: str) -> Any:
+            match kind.split():
+                case ["read", name]:
+                    return getattr(cells, name)
+                case ["write", name]:
+                    return add(name)
+                case ["both"]:
+                    return add("x"), cells.y
+                case ["locked"]:
+                    with lock:
+                        return cells.x
+                case ["helped"]:
+                    return together(threading, lambda: add("y"))
+                case ["timed"]:
+                    return event.wait(1.0), cells.x
+                case ["set"]:
+                    return event.set()
+                case ["chosen"]:
+                    return threading.choose(2), cells.x
+                case ["refused"]:
+                    raise KeyError(cells.y)
+            return None
+
+        def run(kinds: Sequence[str]) -> None:
+            for kind in kinds:
+                try:
+                    with histories[kind.endswith("y")].call(kind) as call:
+                        if kind.startswith("in doubt"):
+                            call.unknown()
+                        else:
+                            call.returned(work(kind))
+                except KeyError:
+                    pass
+
+        threads = [threading.Thread(target=run, args=(kinds,)) for kinds in plan]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    return scenario
+
+
+def histories(scenario: Scenario, **settings: Any) -> tuple[set[Sequence[Operation]], int, bool]:
+    """The histories that a search finds, how many schedules it ran, and whether it ran all."""
+    found: set[Sequence[Operation]] = set()
+    result = explore(scenario, check=found.add, seconds=300, **settings)
+    assert result.bug is None
+    return found, result.schedules, result.verdict == "ok"
+
+
+def compare(seed: int, most: int) -> int:
+    """Compare the searches on a random plan; return how many complete ones were compared."""
+    rng = random.Random(seed)
+    threads = rng.randrange(2, 4)
+    plan = tuple(
+        tuple(rng.choice(KINDS) for _ in range(rng.randrange(1, 3 if threads == 2 else 2)))
+        for _ in range(threads)
+    )
+    scenario = planned(plan)
+    compared = 0
+    for bound in ({}, {"preemptions": 0}, {"preemptions": 1}, {"preemptions": 2}):
+        every, ran, complete = histories(scenario, reduction=False, schedules=most, **bound)
+        if complete:
+            compared += 1
+            reduced, fewer, is_complete = histories(scenario, schedules=most, **bound)
+            assert (reduced, is_complete) == (every, True), (plan, bound)
+            assert fewer <= ran, (plan, bound)
+    return compared
+
+
+@pytest.mark.usefixtures("no_whole_schedules")
+def test_every_search_finds_the_same_histories() -> None:
+    """Random plans; the unreduced search is the truth."""
+    assert sum(compare(seed, most=150) for seed in range(8)) >= 16
+
+
+@pytest.mark.elsewhere
+@pytest.mark.usefixtures("no_whole_schedules")
+def test_every_search_finds_the_same_histories_of_many_plans() -> None:
+    assert sum(compare(seed, most=1500) for seed in range(8, 300)) >= 1000
+
+
+def test_the_search_stays_small() -> None:
+    """Beginnings do not conflict with each other, so threads that only begin need one schedule."""
+
+    def scenario(threading: Any) -> None:
+        history = threading.history()
+
+        def begin() -> None:
+            with history.call("begin") as call:
+                call.unknown()
+
+        together(threading, begin, begin, begin)
+
+    assert explore(scenario, check=lambda history: None).schedules == 1
+
+
+# What a history contains.
+
+
+def history_of(scenario: Scenario, **settings: Any) -> Sequence[Operation]:
+    """The history of the first schedule, which has no preemption."""
+    found: list[Sequence[Operation]] = []
+    explore(scenario, check=found.append, schedules=1, preemptions=0, **settings)
+    return found[0]
+
+
+def test_what_each_call_was_and_how_it_ended() -> None:
+    class Till:
+        def __init__(self) -> None:
+            self.opened = 0
+
+        def pay(self, amount: int, *, tip: int = 0) -> int:
+            if amount == 0:
+                raise ValueError("nothing")
+            if amount < 0:
+                raise TimeoutError
+            return amount + tip
+
+        def _hidden(self) -> None: ...
+
+    def scenario(threading: Any) -> None:
+        till = threading.recorded(Till(), unknown=(TimeoutError,))
+        till.opened = 3
+        assert till.opened == 3
+        till._hidden()
+        till.pay(5, tip=1)
+        for amount, error in ((0, ValueError), (-1, TimeoutError)):
+            with pytest.raises(error):
+                till.pay(amount)
+        other = threading.history()
+        with other.call("wave"):
+            pass
+
+    paid, refused, in_doubt, wave = history_of(scenario)
+    assert (str(paid), paid.result, paid.client) == ("Till.pay(5, tip=1)", 6, "main")
+    assert (refused.result, refused.is_pending) == (Raised("ValueError"), False)
+    assert in_doubt.is_pending
+    assert (str(wave), wave.result) == ("wave()", None)
+    assert paid.end < refused.start < in_doubt.start
+
+
+def test_what_a_thread_changes_later_is_recorded_as_it_was() -> None:
+    class Box:
+        def __init__(self) -> None:
+            self.items: list[int] = []
+
+        def put(self, items: list[int]) -> dict[str, list[int]]:
+            self.items += items
+            return {"all": self.items}
+
+    def scenario(threading: Any) -> None:
+        box = threading.recorded(Box(), "put")
+        items = [1]
+        box.put(items)
+        items.append(2)
+        box.put(items)
+
+    first, second = history_of(scenario)
+    assert (first.arguments, first.result) == (([1],), {"all": [1]})
+    assert (second.arguments, second.result) == (([1, 2],), {"all": [1, 1, 2]})
+
+
+def test_a_thread_that_never_ends_has_a_call_without_a_response() -> None:
+    """It is unwound at the end, and what it returns then is no response."""
+
+    def scenario(threading: Any) -> None:
+        never = threading.Event()
+        history = threading.history()
+
+        def wait() -> None:
+            with history.call("write", 1) as call:
+                try:
+                    never.wait()
+                except BaseException:
+                    call.returned(None)
+
+        threading.Thread(target=wait, daemon=True).start()
+        with history.call("read") as call:
+            call.returned(0)
+
+    assert explore(scenario, check=REGISTER).verdict == "ok"
+    assert [each.is_pending for each in history_of(scenario)] == [False, True]
+
+
+def test_two_objects_have_two_histories() -> None:
+    def scenario(threading: Any) -> None:
+        for _ in range(2):
+            register = threading.recorded(Stale(threading))
+            register._cells.read = 1
+            register.write(1)
+            register.read()
+
+    assert explore(scenario, check=REGISTER).verdict == "ok"
+    assert [each.object for each in history_of(scenario)] == ["Stale"] * 2 + ["Stale 2"] * 2
+
+
+def test_an_object_that_is_recorded_twice_has_one_history() -> None:
+    """Otherwise each thread's own history would be in order, whatever the other has seen."""
+
+    def scenario(threading: Any) -> None:
+        register = Stale(threading)
+
+        def work() -> None:
+            own = threading.recorded(threading.recorded(register))
+            own.write(1)
+            own.read()
+
+        together(threading, work, work)
+
+    assert {each.object for each in history_of(scenario)} == {"Stale"}
+    assert len(history_of(scenario)) == 4
+
+
+@pytest.mark.parametrize("times", [0, 2])
+def test_a_call_that_is_not_recorded_once_is_an_error(times: int) -> None:
+    def scenario(threading: Any) -> None:
+        call = threading.history().call("read")
+        for _ in range(times):
+            with call:
+                call.returned(0)
+
+    if times:
+        bug = explore(scenario, check=REGISTER).bug
+        assert bug is not None
+        assert "The call read() was recorded before. Make another one." in bug.text
+    else:
+        with pytest.raises(ScenarioError, match=r"call read\(\) of a history is never entered"):
+            explore(scenario, check=REGISTER)
+
+
+def test_a_call_ends_once() -> None:
+    def scenario(threading: Any) -> None:
+        with threading.history().call("read") as call:
+            call.returned(0)
+            with pytest.raises(RuntimeError, match=r"The call read\(\) has ended already"):
+                call.returned(1)
+
+    assert explore(scenario, check=REGISTER).verdict == "ok"
+
+
+# What a check may be, and what it may not.
+
+
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [(None, ""), (True, ""), (False, "the check returned False."), ("too few", "too few")],
+)
+def test_a_check_is_any_function_of_the_history(answer: object, text: str) -> None:
+    result = explore(stale, check=lambda history: answer)
+    assert (result.bug.text if result.bug else "") == text
+
+
+def test_a_check_may_assert() -> None:
+    def check(history: Sequence[Operation]) -> None:
+        assert len(history) == 3, "there are not three calls"
+
+    bug = explore(stale, check=check).bug
+    assert bug is not None
+    assert (bug.kind, bug.text) == ("failed check", "there are not three calls")
+
+
+def test_a_check_that_is_wrong_is_no_bug_of_the_program() -> None:
+    with pytest.raises(UnknownOperation, match=r"CounterModel does not describe Stale\.write"):
+        explore(stale, check=linearizable(CounterModel()))
+    with pytest.raises(ZeroDivisionError):
+        explore(stale, check=lambda history: 1 / 0)
+    with pytest.raises(TypeError, match="not 5"):
+        explore(stale, check=lambda history: 5)
+    with pytest.raises(TypeError, match=r"check= must be a function of a history"):
+        explore(stale, check=RegisterModel(0))  # type: ignore[arg-type]
+
+
+def test_a_check_of_nothing_is_an_error() -> None:
+    """A history without a call would pass every check."""
+
+    def scenario(threading: Any) -> None:
+        together(threading, threading.Lock().acquire)
+
+    for settings in ({}, {"strategy": "pct", "schedules": 2}):
+        with pytest.raises(ScenarioError, match="the scenario recorded no call"):
+            explore(scenario, check=REGISTER, **settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("no_whole_schedules")
+def test_schedules_that_fail_or_were_cut_short_are_not_checked() -> None:
+    """A bug in a thread is told as such, and the check sees only whole histories."""
+    lengths = set()
+
+    def scenario(threading: Any) -> None:
+        register = threading.recorded(Stale(threading))
+        cells = threading.shared(x=0)
+
+        def write() -> None:
+            cells.x = 1
+            register.write(1)
+
+        together(threading, write, write, lambda: cells.x)
+
+    assert explore(scenario, check=lambda history: lengths.add(len(history)), preemptions=2)
+    assert lengths == {2}
+
+    def failing(threading: Any) -> None:
+        stale(threading)
+        raise ValueError("first")
+
+    bug = explore(failing, check=REGISTER).bug
+    assert bug is not None
+    assert bug.kind == "exception"
+
+
+@pytest.mark.parametrize("lazy", ["coroutine", "generator"])
+def test_a_call_that_does_its_work_later_is_refused(lazy: str) -> None:
+    class Lazy:
+        async def coroutine(self) -> int:
+            return 0
+
+        def generator(self) -> Any:
+            yield 0
+
+    def scenario(threading: Any) -> None:
+        result = getattr(threading.recorded(Lazy()), lazy)()
+        result.close()
+
+    with pytest.raises(Unsupported, match=rf"{lazy}\(\) returned .* does its work only later"):
+        explore(scenario, check=REGISTER)
+
+
+def test_what_cannot_be_recorded_is_refused() -> None:
+    def scenario(threading: Any) -> None:
+        with pytest.raises(TypeError, match="'x' is not a method"):
+            threading.recorded(threading.shared(x=0), "x")
+        with pytest.raises(TypeError, match="has no public method"):
+            threading.recorded(object())
+        with pytest.raises(AttributeError, match="stand"):
+            threading.recorded(stand := Stale(threading), "stand")
+        assert stand.read() == 0
+
+    explore(scenario)
+
+
+@pytest.mark.parametrize("ends", ["by the time limit", "by Ctrl-C"])
+def test_a_check_that_does_not_end_is_ended(ends: str) -> None:
+    def check(history: Sequence[Operation]) -> None:
+        while True:
+            if ends == "by Ctrl-C":
+                signal.raise_signal(signal.SIGINT)
+
+    if ends == "by Ctrl-C":
+        with pytest.raises(KeyboardInterrupt):
+            explore(stale, check=check)
+    else:
+        result = explore(stale, check=check, seconds=0.3)
+        assert (result.verdict, result.limit) == ("unknown", "the time limit was reached")
+
+
+def test_a_queue_of_the_standard_library_is_linearizable() -> None:
+    """Its own code runs; `get` waits for an item."""
+    import queue
+
+    def scenario(threading: Any) -> None:
+        items = threading.recorded(queue.Queue(), "put", "get", "empty")
+        together(threading, lambda: items.put("a"), lambda: items.put("b"), items.get)
+        items.get()
+        items.empty()
+
+    result = explore(scenario, patch=[queue], preemptions=1, check=linearizable(QueueModel()))
+    assert result.verdict == "ok", result
