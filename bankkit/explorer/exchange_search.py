@@ -138,7 +138,7 @@ class ExchangeSearch(Recorder):
         yield from self._near([*other_options(failing), *conflicting(failing)])
         for exchange, plan in self._near(unfinished(failing, self._unfinished)):
             yield exchange, plan
-            if self._is_good:  # perhaps fewer steps of the other thread are enough
+            if self._is_good and self._turns:  # perhaps fewer steps of that thread are enough
                 for turns in range(1, self._turns):
                     yield Exchange(exchange.later, thread=exchange.thread, turns=turns), plan
                     if self._is_good:

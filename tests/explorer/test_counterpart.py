@@ -501,8 +501,8 @@ def test_the_explanations_of_random_programs_are_true() -> None:
 
 @pytest.mark.elsewhere
 def test_the_explanations_of_many_random_programs_are_true() -> None:
-    kinds = explained(range(1000, 2000))
-    assert kinds["2 steps"] > 50, kinds
+    kinds = explained(range(1000, 1500))
+    assert kinds["2 steps"] > 40, kinds
     assert {"0 steps", "1 steps", "always"} <= kinds.keys(), kinds
 
 
