@@ -143,7 +143,7 @@ def _patch(value: Any) -> Any:
         raise TypeError(wanted)
     modules = tuple(value)
     for each in modules:
-        if not isinstance(each, ModuleType):
+        if not hasattr(each, "__dict__"):  # what has names like a module will do
             raise TypeError(f"patch= takes modules or 'all', not a list with {_shown(each)}.")
     return modules
 

@@ -48,7 +48,10 @@ def test_the_cache_is_not_linearizable_as_the_page_says(tmp_path: Path) -> None:
 def test_each_way_to_the_code_exists() -> None:
     values: dict[str, Any] = {"strategy": "pct", "reduction": False, "patch": [re], "lines": [re]}
     for option in re.findall(r"`(\w+)=", PAGE):
-        explored(**{option: values.get(option, 1)})
+        options = {option: values.get(option, 1)}
+        if option in ("delays", "depth"):
+            options["strategy"] = "delay" if option == "delays" else "pct"
+        explored(**options)
     threading = "threading.(track|shared|points|choose|together)"
     used = set(re.findall(threading, PAGE))
 
