@@ -12,6 +12,7 @@ import re
 import sys
 import traceback
 import warnings
+from typing import Any, NoReturn
 
 from bankkit import explorer
 
@@ -19,7 +20,10 @@ from bankkit import explorer
 def main(name: str, fault: str, seconds: str) -> None:
     """Explore the scenario of this name. The fault is a regular expression."""
     warnings.simplefilter("ignore")  # old releases use what is deprecated now
-    module = importlib.import_module(f"tests.benchmarks.library_bugs.scenarios.{name}")
+    try:
+        module = importlib.import_module(f"tests.benchmarks.library_bugs.scenarios.{name}")
+    except (AttributeError, ImportError) as error:  # a release that is older than this Python
+        tell({"verdict": "not imported", "told": f"{type(error).__name__}: {error}"})
     result = explorer.explore(module.scenario, seconds=float(seconds), **module.SETTINGS)
     shown = ""
     if result.bug is not None:
@@ -33,8 +37,13 @@ def main(name: str, fault: str, seconds: str) -> None:
         "is_the_fault": bool(re.search(fault, shown)),
         "shown": shown,
     }
+    tell(answer)
+
+
+def tell(answer: dict[str, Any]) -> NoReturn:
+    """Print the answer and end. What libraries do at exit would use locks of a past schedule."""
     print(json.dumps(answer), flush=True)
-    os._exit(0)  # what a library does at exit would use locks of a schedule that is over
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -15,14 +15,14 @@ library: Any = import_module("multimethod")
 def scenario(_: Any) -> None:
     """Each call looks at all signatures, and then adds its own."""
 
-    @library.multimethod
-    def name(value: object) -> str:
+    def name_object(value: object) -> str:
         return "object"
 
-    @name.register
-    def _number(value: int) -> str:
+    def name_number(value: int) -> str:
         return "number"
 
+    name = library.multimethod(name_object)
+    name.register(name_number)
     together(threading, lambda: name(True), lambda: name("text"))
 
 
