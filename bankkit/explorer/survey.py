@@ -1,6 +1,7 @@
 """Runs a few schedules again to see what threads have in common, for the certificate.
 
-The first schedule has no preemptions; the others are random ones within the bound. Two operations
+The first schedule has no preemptions, the second switches to the thread that has waited longest
+whenever it may, and the others are random. Two operations
 are *concurrent* if neither happens before the other (Lamport, "Time, clocks, and the ordering of
 events in a distributed system", CACM 21, 1978). Vector clocks tell: Mattern, "Virtual time and
 global states of distributed systems", 1989. One kind of clock knows only the starts and ends of
@@ -25,7 +26,7 @@ from bankkit.explorer.scheduler import READ, Op, Task
 from bankkit.explorer.settings import Subject
 from bankkit.explorer.strategies.strategy import Bound, Step, Strategy
 
-SCHEDULES = 2
+SCHEDULES = 4
 """How many schedules a survey runs."""
 
 SECONDS = 5.0
@@ -39,11 +40,15 @@ Clock = dict[int, int]
 
 
 class Sample(Strategy):
-    """Runs the schedule without preemptions first, and then random ones within the bound."""
+    """Runs a schedule without preemptions, one that switches whenever it may, and random ones."""
 
     def choose(self, choices: list[Step]) -> Step:
-        """The last choice in the first schedule, and any in the others."""
-        return choices[-1] if self.number == 1 else self.random.choice(choices)
+        """The last choice, the one of the thread that made no step for longest, or any."""
+        if self.number == 2:
+            return min(choices, key=lambda choice: choice.task.last)
+        if self.number > 2 and self.random.random() < 0.5:
+            return self.random.choice(choices)
+        return choices[-1]
 
     def advance(self) -> bool:
         """Whether another schedule belongs to the survey."""
@@ -270,7 +275,17 @@ def survey(
         try:
             with code.laboratory(scheduler) as laboratory:
                 until = min(time.monotonic() + SECONDS, deadline + AFTER_DEADLINE)
-                found = laboratory.find(Sample(scheduler, bound), Limits(SCHEDULES + 1, until))
+                limits = Limits(SCHEDULES + 1, until)
+                # Preemptions do not count here: the accesses that race need not be steps.
+                sample = Sample(scheduler, Bound(None, bound.timeouts))
+                while (found := laboratory.find(sample, limits)) is not None:
+                    if bound.preemptions is None or (
+                        found.schedule.preemptions <= bound.preemptions
+                    ):
+                        break
+                    if not sample.advance():
+                        found = None
+                        break
         except ScenarioError as error:
             scheduler.doubt(f"a schedule that was run again to see its steps failed: {error}")
         else:
