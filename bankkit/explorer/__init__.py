@@ -26,8 +26,10 @@ from bankkit.explorer.decorator import BrokenSchedule, NotExplored, explored
 from bankkit.explorer.errors import ScenarioError, Unsupported
 from bankkit.explorer.exploration import Result, explore
 from bankkit.explorer.laboratory import Diverged, Stuck
+from bankkit.explorer.overtaking import Overtaken
 from bankkit.explorer.replay_run import Run, replay
 from bankkit.explorer.schedule import Move, Outcome, Schedule
+from bankkit.explorer.starvation import Starvation, explore_starvation
 from bankkit.explorer.strategies.depth_first import Bound
 
 __all__ = [
@@ -37,13 +39,16 @@ __all__ = [
     "Move",
     "NotExplored",
     "Outcome",
+    "Overtaken",
     "Result",
     "Run",
     "ScenarioError",
     "Schedule",
+    "Starvation",
     "Stuck",
     "Unsupported",
     "explore",
+    "explore_starvation",
     "explored",
     "replay",
 ]

@@ -33,16 +33,19 @@ notices such sharing if it meets it, says so, and runs every schedule; one witho
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Literal
 
-from bankkit.explorer.laboratory import Found, Laboratory, Limits, Scenario, Timing
+from bankkit.explorer.laboratory import Found, Laboratory, Limits, Observer, Scenario, Timing
+from bankkit.explorer.locations import NamingScheduler
+from bankkit.explorer.overtaking import Key, Overtaken, Overtaking, show
 from bankkit.explorer.patching import Patch
-from bankkit.explorer.replay_run import replay
+from bankkit.explorer.replay_run import Given, replay
 from bankkit.explorer.schedule import Outcome, Schedule
 from bankkit.explorer.scheduler import Scheduler
+from bankkit.explorer.spinning import Spinning
 from bankkit.explorer.strategies.bounded import BoundedSearch
 from bankkit.explorer.strategies.depth_first import Bound, DepthFirst
 from bankkit.explorer.strategies.dpor import SourceDpor
@@ -51,6 +54,8 @@ from bankkit.explorer.text import counted
 
 MINIMISING_SECONDS = 5.0
 """The longest time spent on shortening a failing schedule."""
+SUSPICIOUS = 100
+"""After so many steps in one schedule, we look whether threads wait in loops."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +76,9 @@ class Result:
     """Why the search stopped using `reduction`: which state threads share unseen. Usually empty."""
     timing: Timing = "any"
     """Which timeouts could fire: any, or always the one that is due first."""
+    overtaken: tuple[Overtaken, ...] = ()
+    """If it was asked for: for each lock, the schedule in which a thread that waits for it is
+    overtaken most often, the worst first."""
 
     def __str__(self) -> str:
         ran = counted(self.schedules, "schedule")
@@ -79,7 +87,8 @@ class Result:
         if self.verdict == "ok":
             note = f" Run without reduction: {self.unreduced}." if self.unreduced else ""
             ok = f"ok: every schedule with {self.bound} ends well ({ran}, {self.seconds:.1f} s)."
-            return ok + note
+            worst = f" In the worst of them, {self.overtaken[0]}." if self.overtaken else ""
+            return ok + note + worst
         return f"unknown: {self.limit} ({ran} with {self.bound} ended well)."
 
 
@@ -98,6 +107,7 @@ def explore(
     patch: Patch = (),
     lines: Iterable[object] = (),
     timing: Timing = "any",
+    overtaken: bool = False,
 ) -> Result:
     """Run the scenario under every schedule within the bound, until one fails.
 
@@ -121,6 +131,11 @@ def explore(
     be slow. With `timing="ordered"` those fire first that are due first; this search uses no
     reduction. `timeouts=0` also excludes that one fires while a thread can still run.
 
+    `overtaken=True` also measures how often, in the worst schedule, a waiting thread is overtaken:
+    another asks later for the same lock or condition and gets it first. For a lock of your own, say
+    where threads wait for it, with `threading.waiting`. This search uses no reduction, because that
+    drops schedules which differ in who asked first.
+
     A bug comes with its schedule, which is shortened for at most five seconds, or half a second
     after the limit: to the fewest preemptions first, then to the fewest steps. Raises `Stuck` or
     `Diverged` for a scenario that cannot be explored, ValueError for another strategy, and
@@ -136,24 +151,39 @@ def explore(
         closing(Scheduler(limit=steps)) as scheduler,
         Laboratory(scenario, patch, lines, scheduler=scheduler, timing=timing) as laboratory,
     ):
+        scheduler.limit = min(steps, SUSPICIOUS)
+        reduction = reduction and timing == "any" and not overtaken
+        observe = Overtaking(scheduler).observe if overtaken else None
         if strategy == "pct":
-            found = laboratory.find(Pct(scheduler, bound, depth, seed), limits)
+            found, _ = _find(
+                laboratory, lambda: Pct(scheduler, bound, depth, seed), limits, observe
+            )
         elif strategy == "exhaustive":
-            search = _search(scheduler, bound, reduction and timing == "any")
-            found = laboratory.find(search, limits)
+            found, search = _find(
+                laboratory, lambda: _search(scheduler, bound, reduction), limits, observe
+            )
             if isinstance(search, BoundedSearch):
                 unreduced = search.unseen
             if type(search) is not DepthFirst and found is None and scheduler.unreducible:
                 unreduced, limits.reached = scheduler.unreducible, ""
-                found = laboratory.find(DepthFirst(scheduler, bound), limits)
+                found, _ = _find(laboratory, lambda: DepthFirst(scheduler, bound), limits, observe)
         else:
             raise ValueError(f"strategy must be 'exhaustive' or 'pct', not {strategy!r}.")
         if found is not None:
             until = min(time.monotonic() + MINIMISING_SECONDS, limits.deadline + 0.5)
             shortest = _shortened(laboratory, found, timeouts, until)
+        elif scheduler.spinning is not None:
+            limits.reached = limits.reached or scheduler.spinning.hidden or scheduler.spinning.timed
     bug = None
     if shortest is not None:
         bug = replay(scenario, shortest, patch=patch, lines=lines, steps=steps, timing=timing)
+    worst: list[Overtaken] = []
+    if overtaken:
+        worst = [
+            _overtaken(scenario, schedule, key, patch, lines, steps, timing)
+            for key, (_, schedule) in scheduler.overtaking.worst.items()
+        ]
+        worst.sort(key=lambda each: -each.times)
     verdict: Literal["ok", "bug", "unknown"] = "ok"
     if bug is not None:
         verdict = "bug"
@@ -168,7 +198,50 @@ def explore(
         limits.reached,
         unreduced,
         timing,
+        tuple(worst),
     )
+
+
+def _find(
+    laboratory: Laboratory,
+    make: Callable[[], DepthFirst],
+    limits: Limits,
+    observe: Observer | None,
+) -> tuple[Found | None, DepthFirst]:
+    """What a search finds, and the search.
+
+    It begins again if its schedules become long because threads wait in loops.
+    """
+    scheduler = laboratory.scheduler
+    search = make()
+    found = laboratory.find(search, limits, observe=observe)
+    if search.over and scheduler.spins and scheduler.spinning is None:
+        Spinning(scheduler)
+        limits.reached = ""
+        search = make()
+        found = laboratory.find(search, limits, observe=observe)
+    return found, search
+
+
+def _overtaken(
+    scenario: Scenario,
+    schedule: Schedule,
+    key: Key,
+    patch: Patch,
+    lines: Iterable[object],
+    steps: int,
+    timing: Timing,
+) -> Overtaken:
+    """What a schedule shows, with the names of the program."""
+    with (
+        closing(NamingScheduler(limit=steps)) as scheduler,
+        Laboratory(scenario, patch, lines, scheduler=scheduler, timing=timing) as laboratory,
+    ):
+        Spinning(scheduler)
+        Overtaking(scheduler)
+        given = Given(scheduler, schedule.moves, schedule.threads)
+        laboratory.run(given)
+        return show(given, key)
 
 
 def _search(scheduler: Scheduler, bound: Bound, reduction: bool) -> DepthFirst:

@@ -19,6 +19,7 @@ from bankkit.explorer.outcomes import Ending, waits
 from bankkit.explorer.patching import Patch
 from bankkit.explorer.schedule import Move, Outcome, Schedule
 from bankkit.explorer.scheduler import Scheduler, Task
+from bankkit.explorer.spinning import Spinning
 from bankkit.explorer.strategies.depth_first import Bound, DepthFirst, Step
 
 
@@ -42,6 +43,7 @@ def replay(
         Laboratory(scenario, patch, lines, scheduler=scheduler, timing=timing) as laboratory,
     ):
         given = Given(scheduler, schedule.moves, schedule.threads)
+        Spinning(scheduler)
         laboratory.run(given)
         return _outcome(given)
 
@@ -67,8 +69,9 @@ class Given(DepthFirst):
         """The moves of this run so far."""
 
     def _new_step(self) -> Step | None:
-        choices = self.choices()
         number = self.scheduler.depth
+        self.scheduler.spinning.is_lenient = number < len(self._moves)
+        choices = self.choices()
         if number < len(self._moves):
             move = self._moves[number]
             found = [
@@ -187,6 +190,7 @@ class Run:
     def _open(self, moves: Sequence[Move]) -> None:
         scenario, patch, lines, steps, timing = self._settings
         scheduler = NamingScheduler(limit=steps)
+        Spinning(scheduler)
         self._laboratory = Laboratory(scenario, patch, lines, scheduler=scheduler, timing=timing)
         self._driven = _Driven(scheduler, moves)
         self._outcome: Outcome | None = None

@@ -7,7 +7,7 @@ import textwrap
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
-End = Literal["ended", "deadlock", "lost wakeup", "failed assertion", "exception"]
+End = Literal["ended", "deadlock", "livelock", "lost wakeup", "failed assertion", "exception"]
 
 
 @dataclass(frozen=True, slots=True)

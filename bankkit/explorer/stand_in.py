@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast
 from bankkit.explorer import primitives, queues, threads
 from bankkit.explorer.local import Local
 from bankkit.explorer.scheduler import Scheduler, Task
+from bankkit.explorer.waiting import Waiting
 
 T = TypeVar("T")
 
@@ -170,6 +171,14 @@ class Threading:
                 f"class of your own."
             ) from None
         return thing
+
+    def waiting(self, what: str) -> Waiting:
+        """A block in which a thread asks for a lock of your own: `with threading.waiting("lock"):`.
+
+        `explore(..., overtaken=True)` then counts how often another thread that asks later gets it
+        first. Threads that ask for the same thing use the same name. It is not a step.
+        """
+        return Waiting(self._scheduler, what)
 
     def together(self, *targets: Callable[[], object]) -> None:
         """Run each target in its own thread, and wait until all have ended."""
