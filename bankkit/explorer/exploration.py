@@ -131,6 +131,9 @@ def explore(
     be slow. With `timing="ordered"` those fire first that are due first; this search uses no
     reduction. `timeouts=0` also excludes that one fires while a thread can still run.
 
+    A thread in a loop that only looks goes round again after a change of what it sees. How often it
+    goes round, and how long that takes, is not explored.
+
     `overtaken=True` also measures how often, in the worst schedule, a waiting thread is overtaken:
     another asks later for the same lock or condition and gets it first. For a lock of your own, say
     where threads wait for it, with `threading.waiting`. This search uses no reduction, because that

@@ -32,11 +32,11 @@ def test_the_first_test_fails_as_the_page_says(tmp_path: Path) -> None:
 def test_each_way_to_the_code_exists() -> None:
     for option in re.findall(r"`(\w+)=", PAGE):
         explored(**{option: "pct" if option == "strategy" else 1})
-    threading = "threading.(track|shared|points|choose|together)"
+    threading = "threading.(track|shared|points|choose|together|waiting)"
     used = set(re.findall(threading, PAGE))
 
     def scenario(module: Any) -> None:
         assert all(callable(getattr(module, name)) for name in used)
 
-    assert len(used) == 5
+    assert len(used) == 6
     assert explore(scenario).bug is None
