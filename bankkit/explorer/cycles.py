@@ -73,7 +73,8 @@ class Cycles:
         moments = self._moments.setdefault(state, [])
         if not moments or moments[-1] != depth:
             moments.append(depth)
-        del self._enabled[depth:]
+        while len(self._enabled) < depth:  # there was a choice of one thread only
+            self._enabled.append(frozenset())
         self._enabled.append(frozenset(index for index, _, can_run in places if can_run))
         return moments[:-1]
 

@@ -221,6 +221,7 @@ def _find(
     if search.over and scheduler.spins and scheduler.spinning is None:
         Spinning(scheduler)
         limits.reached = ""
+        limits.ran -= 1  # the schedule that became long is run again
         search = make()
         found = laboratory.find(search, limits, observe=observe)
     return found, search

@@ -20,7 +20,7 @@ from typing import Any
 from bankkit.explorer.lookups import (
     SCALARS,
     Changes,
-    Names,
+    Variables,
     is_comparable,
     is_step,
     looked_up,
@@ -74,7 +74,7 @@ def loop_that_looks(frame: FrameType, seen: Sequence[Place] | None) -> Looking |
     for number, node in enumerate(around):
         if not isinstance(node, _LOOPS) or not number or around[number - 1] in node.orelse:
             continue
-        scope = Names(variables, frame.f_globals, assigned_in(node))
+        scope = Variables(variables, frame.f_globals, assigned_in(node))
         if seen is None and loop is not None:
             break
         if seen is not None and _makes_other_steps(around[: number + 1], scope, seen):
@@ -93,7 +93,7 @@ def loop_that_looks(frame: FrameType, seen: Sequence[Place] | None) -> Looking |
     )
     if isinstance(statement, ast.With):
         parts = tuple(item.context_expr for item in statement.items)
-    scope = Names(variables, frame.f_globals, assigned_in(loop))
+    scope = Variables(variables, frame.f_globals, assigned_in(loop))
     scope.scalars = {name for name in scope.changing if type(variables.get(name)) in SCALARS}
     try:
         Reader(scope, loop, shared_names(frame.f_code)).loop(loop)
@@ -106,7 +106,7 @@ def loop_that_looks(frame: FrameType, seen: Sequence[Place] | None) -> Looking |
     return Looking(loop, (*first[:2], *last[2:]))
 
 
-def _makes_other_steps(around: list[ast.AST], scope: Names, seen: Sequence[Place]) -> bool:
+def _makes_other_steps(around: list[ast.AST], scope: Variables, seen: Sequence[Place]) -> bool:
     """Whether each round of a loop, the last of these nodes, makes a step outside of the first.
 
     The steps that were `seen` in the last round are not such steps.
@@ -131,7 +131,7 @@ def _makes_other_steps(around: list[ast.AST], scope: Names, seen: Sequence[Place
     )
 
 
-def _counts(loop: ast.For, scope: Names) -> bool:
+def _counts(loop: ast.For, scope: Variables) -> bool:
     """Whether a loop gives its variable another value in each round."""
     if not isinstance(loop.target, ast.Name):
         return False
@@ -154,7 +154,7 @@ def _counts(loop: ast.For, scope: Names) -> bool:
     return all(one != other for number, one in enumerate(items) for other in items[:number])
 
 
-def _steps(node: ast.AST, scope: Names) -> bool:
+def _steps(node: ast.AST, scope: Variables) -> bool:
     """Whether to execute a statement, or evaluate an expression, certainly makes a step."""
     if isinstance(node, ast.With):
         return any(

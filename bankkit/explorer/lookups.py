@@ -34,7 +34,7 @@ class Changes(Exception):
     """The code may change something, or that is not known."""
 
 
-class Names:
+class Variables:
     """The variables of a function, of which some may change."""
 
     def __init__(
@@ -130,7 +130,7 @@ def is_step(function: Any) -> bool:
     return method_of_primitive(function) in STEPS or bool(method_of_queue(function))
 
 
-def looked_up(node: ast.expr, scope: Names) -> Any:
+def looked_up(node: ast.expr, scope: Variables) -> Any:
     """The value of a name or of an attribute; unknown if there may be more to it."""
     try:
         if isinstance(node, ast.Name):

@@ -16,7 +16,7 @@ from bankkit.explorer.lookups import (
     STEPS,
     UNKNOWN,
     Changes,
-    Names,
+    Variables,
     attribute_of,
     either,
     has_plain_truth,
@@ -49,7 +49,7 @@ class Reader:
     """
 
     def __init__(
-        self, scope: Names, loop: ast.While | None, shared: frozenset[str], depth: int = 0
+        self, scope: Variables, loop: ast.While | None, shared: frozenset[str], depth: int = 0
     ) -> None:
         self._scope = scope
         self._loop = loop
@@ -87,7 +87,7 @@ class Reader:
                 raise Changes from None
         body = [ast.Return(node.body)] if isinstance(node, ast.Lambda) else node.body
         changing = frozenset().union(*map(assigned_in, body))
-        scope = Names(known, function.__globals__, changing)
+        scope = Variables(known, function.__globals__, changing)
         reader = cls(scope, None, shared_names(code), depth + 1)
         reader._block(body, in_try=False, depth=1)
         returns = returned_by(node)

@@ -70,7 +70,8 @@ class Given(DepthFirst):
 
     def _new_step(self) -> Step | None:
         number = self.scheduler.depth
-        self.scheduler.spinning.is_lenient = number < len(self._moves)
+        if self.scheduler.spinning is not None:
+            self.scheduler.spinning.is_lenient = number < len(self._moves)
         choices = self.choices()
         if number < len(self._moves):
             move = self._moves[number]

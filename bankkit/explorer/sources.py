@@ -17,7 +17,12 @@ RESUMES = 0x20 | 0x80 | 0x100 | 0x200
 
 def place_of(frame: FrameType) -> Place | None:
     """The expression that a frame is evaluating; None if Python does not know it."""
-    return _places(frame.f_code).get(frame.f_lasti)
+    return place_at(frame.f_code, frame.f_lasti)
+
+
+def place_at(code: CodeType, instruction: int) -> Place | None:
+    """The expression that an instruction evaluates; None if Python does not know it."""
+    return _places(code).get(instruction)
 
 
 def is_within(place: Place | None, other: Place) -> bool:

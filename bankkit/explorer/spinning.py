@@ -71,8 +71,8 @@ class Spinning:
         """The steps of each thread since it last changed something."""
         self._steps: dict[int, list[Visit]] = {}
         """All steps of each thread."""
-        self._arrived: dict[int, tuple[int, Visit]] = {}
-        """The next step of each thread, and the number of the step before it."""
+        self._arrived: dict[int, dict[int, Visit]] = {}
+        """The next step of each thread, by option."""
         self._rounds: dict[tuple[int, int], Round | None] = {}
         """The round that each thread has made when it is about to take an option."""
         self._writes: dict[int, dict[int, int]] = {}
@@ -80,8 +80,8 @@ class Spinning:
         self._looks: dict[int, dict[int, int]] = {}
         """When each thread last found each lock taken or free."""
         self._locked: dict[int, list[int]] = {}
-        """The locks that a thread has taken and released in a loop that only looks. If it leaves
-        the loop there, it has changed something."""
+        """What a thread has used in a loop that only looks, such as locks. If it leaves the loop
+        before it comes round, it has changed something."""
         self._noted = 0
         self._changed = 0
         """The number of steps before the latest one of a thread that was not sent round again."""
@@ -173,9 +173,10 @@ class Spinning:
                 due = self.due(task)
                 task.now += due - task.due
                 task.due = due
-        for option in range(len(visit.op.words)):
+        for option in (0, 1):
             its_round = self._round(task, option)
             self._took_time |= its_round is not None and its_round.period > 0
+        del self._arrived[index]
         sent = self._sent_round(index)
         if sent is None:
             self._changed = depth
@@ -185,7 +186,7 @@ class Spinning:
         key = getattr(used, "explorer_key", 0) if used is not None else 0
         if key and visit.op.mode(visit.option) == READ:
             self._looks.setdefault(key, {})[index] = depth
-        elif key and round_ is not None and visit.lock is not None:
+        elif key and round_ is not None:
             self._locked.setdefault(index, []).append(key)
         elif key:
             self._writes.setdefault(key, {})[index] = depth
@@ -195,15 +196,13 @@ class Spinning:
             self._forget(index)
         else:
             self._visits.setdefault(index, []).append(visit)
-        self._arrived.pop(index, None)
 
     def _visit(self, task: Task, option: int) -> Visit:
         """The step that a thread is about to make, with the place where it is."""
-        known = self._arrived.get(task.index)
-        if known is not None and known[0] == task.last:
-            visit = known[1]
-            if visit.option == option and visit.op is task.op and visit.target is task.target:
-                return visit
+        arrived = self._arrived.setdefault(task.index, {})
+        known = arrived.get(option)
+        if known is not None and known.op is task.op and known.target is task.target:
+            return known
         assert task.greenlet is not None
         running = task.greenlet is getcurrent()
         frame: FrameType | None = sys._getframe(1) if running else task.greenlet.gr_frame
@@ -213,7 +212,7 @@ class Spinning:
                 frames.append(frame)
             frame = frame.f_back
         visit = Visit(task, option, -1, tuple(frames[::-1]))
-        self._arrived[task.index] = task.last, visit
+        arrived[option] = visit
         self._rounds.pop((task.index, option), None)
         return visit
 
@@ -246,7 +245,7 @@ class Spinning:
                 continue
             if not same_variables(its_round[0].variables[level], visit.variables[level]):
                 continue
-            places = [each.places[level][1] for each in its_round]
+            places = [each.place(level) for each in its_round]
             looking = loop_that_looks(frame, [each for each in places if each is not None])
             if looking is None:
                 continue
@@ -266,9 +265,9 @@ class Spinning:
     def sleeps(self, task: Task, option: int) -> bool:
         """Whether the thread would go round once more, and see and do the same."""
         round_ = self._round(task, option)
-        return round_ is not None and self._sees_thesame_variables(task, round_)
+        return round_ is not None and self._sees_the_same(task, round_)
 
-    def _sees_thesame_variables(self, task: Task, round_: Round) -> bool:
+    def _sees_the_same(self, task: Task, round_: Round) -> bool:
         index, start = task.index, round_.start
         for visit in round_.visits:
             lock = visit.lock
@@ -304,7 +303,7 @@ class Spinning:
         due = task.due
         if round_ is not None and round_.period > 0:
             until = self._scheduler.clock
-            if self._sees_thesame_variables(task, round_):
+            if self._sees_the_same(task, round_):
                 until = self._next_due()
                 if until == math.inf:
                     return due
@@ -368,7 +367,7 @@ class Spinning:
         for level in range(len(visit.frames) - 1, -1, -1):
             frame = visit.frames[level]
             if all(len(each.frames) > level and each.frames[level] is frame for each in visits):
-                places = [each.places[level][1] for each in visits]
+                places = [each.place(level) for each in visits]
                 looking = loop_that_looks(frame, [each for each in places if each is not None])
                 if looking is not None:
                     return looking

@@ -9,7 +9,7 @@ from typing import Any
 from bankkit.explorer import primitives
 from bankkit.explorer.looking import Looking
 from bankkit.explorer.scheduler import WRITE, Op, Task
-from bankkit.explorer.sources import Place, place_of
+from bankkit.explorer.sources import Place, place_at
 
 _LOCKS = primitives.Lock | primitives.RLock
 _SCALARS = (type(None), bool, int, float, complex, str, bytes)
@@ -35,12 +35,17 @@ class Visit:
         self.now = task.now
         self.frames = frames
         """The program's calls, the outermost first."""
-        self.places = tuple([(each.f_code, place_of(each)) for each in frames])
+        self.places = tuple([(each.f_code, each.f_lasti) for each in frames])
+        """The instruction of each call. Several may have the same place in the source."""
         self.variables = tuple([dict(each.f_locals) for each in frames])
 
-    def calls(self) -> Iterator[tuple[tuple[CodeType, Place | None], dict[str, Any]]]:
+    def calls(self) -> Iterator[tuple[tuple[CodeType, int], dict[str, Any]]]:
         """Each call's code, place and variables, the outermost first."""
         return zip(self.places, self.variables, strict=True)
+
+    def place(self, level: int) -> Place | None:
+        """The place of one of the calls in the source."""
+        return place_at(*self.places[level])
 
     @property
     def used(self) -> Any:
