@@ -29,9 +29,11 @@ from bankkit.explorer.errors import ScenarioError, Unsupported
 from bankkit.explorer.exploration import explore
 from bankkit.explorer.history_check import FailedCheck
 from bankkit.explorer.laboratory import Diverged, Stuck
+from bankkit.explorer.overtaking import Overtaken
 from bankkit.explorer.replay_run import Run, replay
 from bankkit.explorer.result import Result
 from bankkit.explorer.schedule import Explanation, Move, Outcome, Schedule
+from bankkit.explorer.starvation import Starvation, explore_starvation
 from bankkit.explorer.strategies.strategy import Bound, Step, Strategy
 from bankkit.histories import linearizable, sequentially_consistent
 
@@ -45,15 +47,18 @@ __all__ = [
     "Move",
     "NotExplored",
     "Outcome",
+    "Overtaken",
     "Result",
     "Run",
     "ScenarioError",
     "Schedule",
+    "Starvation",
     "Step",
     "Strategy",
     "Stuck",
     "Unsupported",
     "explore",
+    "explore_starvation",
     "explored",
     "linearizable",
     "replay",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 import math
 import operator
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -104,9 +105,9 @@ def _seconds(value: Any) -> float:
     return seconds
 
 
-def _reduction(value: Any) -> bool:
+def _yes_or_no(name: str, value: Any) -> bool:
     if not isinstance(value, bool):
-        raise TypeError(f"reduction must be True or False, not {_shown(value)}.")
+        raise TypeError(f"{name} must be True or False, not {_shown(value)}.")
     return value
 
 
@@ -165,10 +166,11 @@ def _check(value: Any) -> Any:
     return value
 
 
-_CHECKS = {
+_CHECKS: dict[str, Callable[[Any], Any]] = {
     "check": _check,
     "seconds": _seconds,
-    "reduction": _reduction,
+    "reduction": partial(_yes_or_no, "reduction"),
+    "overtaken": partial(_yes_or_no, "overtaken"),
     "strategy": _strategy,
     "timing": _timing,
     "patch": _patch,
@@ -186,6 +188,8 @@ def _check_together(settings: Settings) -> None:
         raise ValueError("delays is an option of strategy='delay' only.")
     if not settings.reduction and strategy not in (None, "exhaustive"):
         raise ValueError(f"reduction=False belongs to an exhaustive search; {named} never reduces.")
+    if settings.workers > 1 and settings.overtaken:
+        raise ValueError("overtaken=True needs workers=1.")
     if settings.workers > 1 and strategy == "delay" and settings.delays is None:
         raise ValueError("workers > 1 needs a number of delays for strategy='delay'.")
     if settings.workers > 1 and callable(strategy) and not is_random(strategy):

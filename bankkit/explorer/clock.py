@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time as real
 from typing import Any
 
@@ -18,6 +19,8 @@ class Time:
     def monotonic(self) -> float:
         """The present thread's virtual time, in seconds."""
         scheduler = self._scheduler
+        if scheduler.spinning is not None:
+            scheduler.spinning.clock_is_read(sys._getframe(1))
         now = scheduler.current.now
         return max(now, scheduler.clock) if scheduler.ordered else now
 

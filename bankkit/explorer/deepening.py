@@ -179,7 +179,8 @@ class Deepening:
     def _is_over(self, search: Strategy, reached: str) -> bool:
         """Whether all searching is over, after a turn that reached this limit."""
         done = self._done
-        if done.found is not None or (self._part and done.unreduced):
+        must_sleep = self._laboratory.scheduler.spins
+        if done.found is not None or must_sleep or (self._part and done.unreduced):
             return True
         if reached:
             done.limit = reached
@@ -202,7 +203,10 @@ class Deepening:
         is_over = is_paused = False
         while not (is_over or is_paused):
             reached = self._run(search, before + number - limits.ran, limits.deadline)
-            if reached and reached == search.over:  # a schedule that is too long is left out
+            too_long = reached and reached == search.over
+            if (
+                too_long and not self._laboratory.scheduler.spins
+            ):  # a schedule that is too long is left out
                 is_paused = (
                     limits.ran >= before + number or self._laboratory.scheduler.steps >= most_steps
                 )

@@ -50,6 +50,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from contextlib import closing
+from dataclasses import replace
 from typing import Literal
 
 from bankkit.explorer.arguments import checked_code, checked_settings
@@ -57,15 +58,19 @@ from bankkit.explorer.certificate import Certificate
 from bankkit.explorer.explanation import explained
 from bankkit.explorer.history_check import Check
 from bankkit.explorer.laboratory import Diverged, Limits, Scenario, Timing
+from bankkit.explorer.overtaking import Overtaking
 from bankkit.explorer.parallel.together import search_together
 from bankkit.explorer.patching import Patch
 from bankkit.explorer.replay_run import replay
 from bankkit.explorer.result import Result, Verdict
 from bankkit.explorer.scheduler import Scheduler
-from bankkit.explorer.searching import search
+from bankkit.explorer.searched import Searched
+from bankkit.explorer.searching import finished, search
+from bankkit.explorer.settings import Settings, Subject
 from bankkit.explorer.shortening import shortened
 from bankkit.explorer.strategies.named import Factory
 from bankkit.explorer.survey import survey
+from bankkit.explorer.worst_waits import worst_waits
 
 StrategyName = Literal["exhaustive", "delay", "pct", "pos", "surw", "random"]
 
@@ -88,6 +93,7 @@ def explore(
     timing: Timing = "any",
     workers: int = 1,
     check: Check | None = None,
+    overtaken: bool = False,
 ) -> Result:
     """Run the scenario under every schedule within the bound, until one fails.
 
@@ -126,6 +132,14 @@ def explore(
     returns an explanation or False, or raises AssertionError. The times of the calls say only which
     calls of an object returned before which others began.
 
+    A thread in a loop that only looks goes round again after a change of what it sees. How often it
+    goes round, and how long that takes, is not explored.
+
+    `overtaken=True` also measures how often, in the worst schedule, a waiting thread is overtaken:
+    another asks later for the same lock or condition and gets it first. For a lock of your own, say
+    where threads wait for it, with `threading.waiting`. This search uses no reduction, because that
+    drops schedules which differ in who asked first.
+
     A bug comes with its schedule, which is shortened for at most five seconds, or half a second
     after the limit: to the fewest preemptions first, then to the fewest steps. Its `why` names the
     two steps whose order decides; that search has the same limits. Raises `Stuck` or `Diverged` for
@@ -139,15 +153,12 @@ def explore(
     started = time.monotonic()
     limits = Limits(settings.schedules, started + settings.seconds)
     certificate: Certificate | None = None
-    if settings.workers > 1:
-        done = search_together(code, settings, limits)
-    else:
-        with (
-            closing(Scheduler(limit=code.steps)) as scheduler,
-            code.laboratory(scheduler) as laboratory,
-        ):
-            done = search(laboratory, settings, limits)
-            done.doubts = scheduler.doubts
+    done = _searched(code, settings, limits)
+    if done.sleeps:
+        code = replace(code, sleeps=True)
+        limits.reached = ""
+        limits.ran -= 1  # the schedule that became long is run again
+        done = _searched(code, settings, limits)
     found = done.found
     if found is None:
         certificate, found = survey(code, settings.bound, done.doubts, limits.deadline)
@@ -182,4 +193,18 @@ def explore(
         done.begun,
         done.random,
         certificate,
+        worst_waits(code, done.overtaken),
     )
+
+
+def _searched(code: Subject, settings: Settings, limits: Limits) -> Searched:
+    """What a search has found; it ends early if threads wait in loops and do not sleep there."""
+    if settings.workers > 1:
+        return search_together(code, settings, limits)
+    with (
+        closing(Scheduler(limit=code.steps)) as scheduler,
+        code.laboratory(scheduler, searches=True) as laboratory,
+    ):
+        if settings.overtaken:
+            laboratory.observe = Overtaking(scheduler).observe
+        return finished(search(laboratory, settings, limits), scheduler)

@@ -115,6 +115,8 @@ class Laboratory:
         self._watched = Endable(Abandoned)
         self._watchdog = Watchdog(scheduler, self._stuck, self._watched)
         self._garbage = Garbage(scheduler)
+        self.observe: Observer | None = None
+        """What is called after each schedule of every search that finds nothing in it."""
         self.check = HistoryCheck(check) if check is not None else None
 
     def __enter__(self) -> Laboratory:
@@ -240,8 +242,8 @@ class Laboratory:
                 ]
                 threads = tuple(task.label for task in self.scheduler.tasks)
                 return Found(Schedule(tuple(moves), threads), failure)
-            if observe is not None:
-                observe(search)
+            for look in filter(None, (observe, self.observe)):
+                look(search)
             if not search.advance():
                 search.exhausted = True
                 return None

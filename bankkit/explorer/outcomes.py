@@ -32,10 +32,17 @@ class Ending:
         blocked = [task for task in scheduler.tasks if not task.done]
         if all(task.daemon for task in blocked):
             return
-        self.waiting = {task.label: waits(task) for task in blocked}
-        deadlock = _deadlock(scheduler)
-        self.kind = "deadlock" if deadlock else "lost wakeup"
-        self.text = deadlock or _lost_wakeup(blocked)
+        spinning = scheduler.spinning
+        repeat = {task: spinning.repeats(task) for task in blocked} if spinning is not None else {}
+        repeat = {task: words for task, words in repeat.items() if words}
+        self.waiting = {task.label: repeat.get(task) or waits(task) for task in blocked}
+        still = [task for task in blocked if task not in repeat]
+        self.text = _deadlock(still) or _lost_wakeup(still)
+        if self.text or not repeat:
+            self.kind = "deadlock" if _deadlock(still) else "lost wakeup"
+        else:
+            self.kind = "livelock"
+            self.text = _livelock(repeat)
 
     def outcome(self, schedule: Schedule) -> Outcome:
         """This ending together with the schedule that led to it."""
@@ -71,15 +78,15 @@ def _holder(task: Task) -> Task | None:
     return task.target.owner
 
 
-def _deadlock(scheduler: Scheduler) -> str:
+def _deadlock(blocked: list[Task]) -> str:
     """The cycle of threads that wait for each other, or the lock that no thread will release."""
-    for task in scheduler.tasks:
+    for task in blocked:
         chain: list[Task] = []
         each: Task | None = task
-        while each is not None and not each.done and each not in chain:
+        while each in blocked and each not in chain:
             chain.append(each)
             each = _holder(each)
-        if each is None or not chain:
+        if each is None or not chain or not (each.done or each in chain):
             continue
         if each.done:
             if each is _holder(chain[-1]) and isinstance(
@@ -103,8 +110,17 @@ def _deadlock(scheduler: Scheduler) -> str:
     return ""
 
 
+def _livelock(repeat: dict[Task, str]) -> str:
+    """A sentence about the threads that run forever."""
+    parts = [f"{task.label} {words}" for task, words in repeat.items()]
+    whom = "no other thread" if len(parts) == 1 else "none of them"
+    return f"{'; '.join(parts)}. That goes on forever: {whom} changes what it waits for."
+
+
 def _lost_wakeup(blocked: list[Task]) -> str:
     """A sentence about the tasks that wait to be woken. Tasks that wait for a task are left out."""
+    if all(_holder(task) is not None for task in blocked):
+        return ""
     waiters = [task for task in blocked if _holder(task) is None]
     parts = [f"{task.label} {waits(task)}" for task in waiters]
     whom = "it" if len(waiters) == 1 else "them"

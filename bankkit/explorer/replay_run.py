@@ -6,7 +6,7 @@ import sys
 import threading
 from collections.abc import Iterable, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
@@ -44,7 +44,7 @@ def replay(
     """
     checked_schedule(schedule)
     options = {"patch": patch, "lines": lines, "steps": steps, "timing": timing, "check": check}
-    code = checked_code(scenario, options)
+    code = replace(checked_code(scenario, options), sleeps=True)
     with (
         closing(NamingScheduler(limit=code.steps)) as scheduler,
         code.laboratory(scheduler) as laboratory,
@@ -88,8 +88,10 @@ class Given(DepthFirst):
         """The files in which the threads were when one of them did not follow the schedule."""
 
     def _new_step(self) -> Step | None:
-        choices = self.choices()
         number = self.scheduler.depth
+        if self.scheduler.spinning is not None:
+            self.scheduler.spinning.is_lenient = number < len(self._moves)
+        choices = self.choices()
         if number < len(self._moves):
             move = self._moves[number]
             found = [
@@ -204,7 +206,7 @@ class Run:
         if schedule is not None:
             checked_schedule(schedule)
         options = {"patch": patch, "lines": lines, "steps": steps, "timing": timing}
-        self._code = checked_code(scenario, options)
+        self._code = replace(checked_code(scenario, options), sleeps=True)
         self._open(schedule.moves if schedule else ())
 
     def _open(self, moves: Sequence[Move]) -> None:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from bankkit.explorer.certificate import Certificate
 from bankkit.explorer.laboratory import Timing
+from bankkit.explorer.overtaking import Overtaken
 from bankkit.explorer.schedule import Outcome
 from bankkit.explorer.strategies.strategy import Bound
 from bankkit.explorer.text import counted
@@ -42,6 +43,10 @@ class Result:
     certificate: Certificate | None = None
     """What the threads had in common, and what was not looked at; None with a bug."""
 
+    overtaken: tuple[Overtaken, ...] = ()
+    """If it was asked for: for each lock, the schedule in which a thread that waits for it is
+    overtaken most often, the worst first."""
+
     @property
     def doubts(self) -> tuple[str, ...]:
         """What was not looked at, and how to look. If there is any, the verdict is not `ok`."""
@@ -75,7 +80,8 @@ class Result:
         if self.verdict == "ok":
             note = f" Run without reduction: {self.unreduced}." if self.unreduced else ""
             ok = f"ok: every schedule with {self.bound} ends well ({ran}, {self.seconds:.1f} s)."
-            return f"{ok}{note} {self.certificate}."
+            worst = f" In the worst of them, {self.overtaken[0]}." if self.overtaken else ""
+            return f"{ok}{note}{worst} {self.certificate}."
         why = [self.limit] if self.limit else []
         why += [f"not everything was looked at: {doubt}" for doubt in self.doubts]
         told = self.coverage and f" {self.coverage[0].upper()}{self.coverage[1:]}."

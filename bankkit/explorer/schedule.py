@@ -9,7 +9,9 @@ from typing import Literal
 
 from bankkit.explorer.origin import Origin
 
-End = Literal["ended", "deadlock", "lost wakeup", "failed assertion", "failed check", "exception"]
+End = Literal[
+    "ended", "deadlock", "livelock", "lost wakeup", "failed assertion", "failed check", "exception"
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,6 +153,13 @@ class Decider(Protocol):
         """The next task, with its `option` and the scheduler's `depth` set; None ends the run."""
 
 
+class Watcher(Protocol):
+    """Watches the decisions of a schedule."""
+
+    def begin(self, decide: Callable[[], Task | None]) -> Callable[[], Task | None]:
+        """A new schedule begins. Return what decides in it, which calls `decide`."""
+
+
 class Scheduler:
     """The state of one schedule while it runs, and the operations that change it.
 
@@ -161,8 +168,18 @@ class Scheduler:
     """
 
     def __init__(self, *, limit: int) -> None:
+        self.most = limit
+        """The most steps of one schedule."""
         self.limit = limit
-        """The most steps of one schedule; the strategy enforces it."""
+        """The number of steps after which the strategy asks whether the schedule may go on."""
+        self.spins = False
+        """Whether a thread was found in a loop that only looks, when a schedule became long."""
+        self.spinning: Any = None
+        """What puts threads in such loops to sleep, a `Spinning`, if that is asked for."""
+        self.overtaking: Any = None
+        """What counts how often waiting threads are overtaken, if that is asked for."""
+        self.watchers: list[Watcher] = []
+        """What else watches the decisions."""
         self.steps = 0
         """Counts the operations of all schedules, so that the watchdog sees progress."""
         self.schedule = 0
@@ -276,6 +293,8 @@ class Scheduler:
         self._hub.greenlet = getcurrent()
         self._os_thread = get_ident()
         self.decide = strategy.decide
+        for watcher in self.watchers:
+            self.decide = watcher.begin(self.decide)
         main = self.admit(work, None, "main", False)
         main.greenlet = self._idle.pop() if self._idle else greenlet(self._work)
         main.greenlet.gr_context = copy_context()  # the other threads start with an empty one
@@ -291,6 +310,8 @@ class Scheduler:
                 task.greenlet.switch()
         finally:
             self.abandon()
+            for watcher in self.watchers:
+                watcher.begin(_outside)  # it keeps nothing of the schedule
         if self.raised is not None:
             raise self.raised
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from bankkit.explorer.laboratory import Found
+from bankkit.explorer.overtaking import Key
+from bankkit.explorer.schedule import Schedule
 from bankkit.explorer.strategies.strategy import Bound
 
 
@@ -24,5 +26,9 @@ class Searched:
     """How many schedules were run of those with one preemption more, or one delay more."""
     random: int = 0
     """How many schedules were drawn at random."""
+    sleeps: bool = False
+    """Whether threads wait in loops, so that the search must begin again and let them sleep."""
+    overtaken: dict[Key, tuple[int, Schedule]] = field(default_factory=dict)
+    """For each lock, how often a thread that waits for it is overtaken at most, and where."""
     doubts: dict[str, None] = field(default_factory=dict)
     """What was not looked at, as sentences."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bankkit.explorer.deepening import Deepening
 from bankkit.explorer.laboratory import Laboratory, Limits
+from bankkit.explorer.scheduler import Scheduler
 from bankkit.explorer.searched import Searched
 from bankkit.explorer.settings import Settings
 from bankkit.explorer.strategies.bounded import BoundedSearch
@@ -24,6 +25,16 @@ def search(laboratory: Laboratory, settings: Settings, limits: Limits) -> Search
     if settings.strategy in (None, "exhaustive"):
         return _exhausted(laboratory, settings, limits)
     return drawn(laboratory, settings, limits)
+
+
+def finished(done: Searched, scheduler: Scheduler) -> Searched:
+    """What a search has done, with what its scheduler has noticed meanwhile."""
+    done.doubts, done.sleeps = scheduler.doubts, scheduler.spins
+    if done.found is None and scheduler.spinning is not None:
+        done.limit = done.limit or scheduler.spinning.hidden or scheduler.spinning.timed
+    if scheduler.overtaking is not None:
+        done.overtaken = scheduler.overtaking.worst
+    return done
 
 
 def _exhausted(laboratory: Laboratory, settings: Settings, limits: Limits) -> Searched:

@@ -7,8 +7,10 @@ from typing import Any
 
 from bankkit.explorer.history_check import Check
 from bankkit.explorer.laboratory import Laboratory, Scenario, Timing
+from bankkit.explorer.long_schedules import SUSPICIOUS
 from bankkit.explorer.patching import Patch
 from bankkit.explorer.scheduler import Scheduler
+from bankkit.explorer.spinning import Spinning
 from bankkit.explorer.strategies.named import Factory
 from bankkit.explorer.strategies.strategy import Bound
 
@@ -23,6 +25,8 @@ class Subject:
     steps: int = 10_000
     timing: Timing = "any"
     check: Check | None = None
+    sleeps: bool = False
+    """Whether a thread sleeps in a loop that only looks, until what it sees changes."""
 
     @property
     def options(self) -> dict[str, Any]:
@@ -35,8 +39,15 @@ class Subject:
             "check": self.check,
         }
 
-    def laboratory(self, scheduler: Scheduler) -> Laboratory:
-        """Everything that the scenario needs to run."""
+    def laboratory(self, scheduler: Scheduler, *, searches: bool = False) -> Laboratory:
+        """Everything that the scenario needs to run.
+
+        One that `searches` notices that threads seem to wait in loops; see `long_schedules`.
+        """
+        if self.sleeps:
+            Spinning(scheduler)
+        elif searches:
+            scheduler.limit = min(self.steps, SUSPICIOUS)
         return Laboratory(
             self.scenario,
             self.patch,
@@ -62,6 +73,7 @@ class Settings:
     seconds: float = 60.0
     workers: int = 1
     timing: Timing = "any"
+    overtaken: bool = False
 
     @property
     def bound(self) -> Bound:
@@ -71,7 +83,7 @@ class Settings:
     @property
     def reduces(self) -> bool:
         """Whether the search runs one of several equivalent schedules."""
-        return self.reduction and self.timing == "any"
+        return self.reduction and self.timing == "any" and not self.overtaken
 
     @property
     def deepens(self) -> bool:

@@ -16,6 +16,7 @@ from bankkit.explorer.recorded_calls import (
 )
 from bankkit.explorer.scheduler import Scheduler, Task
 from bankkit.explorer.tracking import Shared, Tracker
+from bankkit.explorer.waiting import Waiting
 from bankkit.histories.operation import Operation
 
 T = TypeVar("T")
@@ -174,6 +175,14 @@ class Threading:
         does not exist cannot be tracked, which ends the search with ScenarioError.
         """
         return self.tracker.track(thing, attributes)
+
+    def waiting(self, what: str) -> Waiting:
+        """A block in which a thread asks for a lock of your own: `with threading.waiting("lock"):`.
+
+        `explore(..., overtaken=True)` then counts how often another thread that asks later gets it
+        first. Threads that ask for the same thing use the same name. It is not a step.
+        """
+        return Waiting(self._scheduler, what)
 
     def together(self, *targets: Callable[[], object]) -> None:
         """Run each target in its own thread, and wait until all have ended."""

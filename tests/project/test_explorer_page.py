@@ -52,11 +52,11 @@ def test_each_way_to_the_code_exists() -> None:
         if option in ("delays", "depth"):
             options["strategy"] = "delay" if option == "delays" else "pct"
         explored(**options)
-    threading = "threading.(track|shared|points|choose|together)"
+    threading = "threading.(track|shared|points|choose|together|waiting)"
     used = set(re.findall(threading, PAGE))
 
     def scenario(module: Any) -> None:
         assert all(callable(getattr(module, name)) for name in used)
 
-    assert len(used) == 5
+    assert len(used) == 6
     assert explore(scenario).bug is None

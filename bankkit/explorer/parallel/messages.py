@@ -47,6 +47,8 @@ class Report:
     """Whether it waits for another prefix."""
     seen: dict[int, int] = field(default_factory=dict)
     """The trace prefixes that a reduction has seen, to be compared with those of the others."""
+    sleeps: bool = False
+    """Whether the search must begin again, and let threads sleep in loops that only look."""
     doubts: dict[str, None] = field(default_factory=dict)
     """What it has not looked at, as sentences."""
     error: BaseException | None = None

@@ -20,6 +20,7 @@ from bankkit.explorer.replay_run import Given
 from bankkit.explorer.schedule import Schedule
 from bankkit.explorer.scheduler import Scheduler
 from bankkit.explorer.searched import Searched
+from bankkit.explorer.searching import finished
 from bankkit.explorer.settings import Settings, Subject
 from bankkit.explorer.strategies.bounded import BoundedSearch
 from bankkit.explorer.strategies.named import RANDOM
@@ -41,7 +42,7 @@ DISAGREE = (
 def search_together(code: Subject, settings: Settings, limits: Limits) -> Searched:
     """Search with `settings.workers` processes until one has found a bug, or all are done."""
     done = _Joint(code, settings, limits).run()
-    if done.unreduced and done.found is None and settings.reduces:
+    if done.unreduced and done.found is None and settings.reduces and not done.sleeps:
         again = _Joint(code, replace(settings, reduction=False), limits).run()
         again.unreduced = done.unreduced
         again.doubts |= done.doubts
@@ -107,14 +108,14 @@ class _Joint:
         settings, limits, done = self._settings, self._limits, self._done
         with (
             closing(Scheduler(limit=self._code.steps)) as scheduler,
-            self._code.laboratory(scheduler) as laboratory,
+            self._code.laboratory(scheduler, searches=True) as laboratory,
         ):
             for depth in range(2, DEEPEST, 2):
                 limits.ran = self._before
                 search = prefixes(scheduler, settings.bound, depth, reduces=settings.reduces)
                 done.found = laboratory.find(search, limits)
                 done.limit = limits.reached
-                done.doubts |= scheduler.doubts
+                finished(done, scheduler)
                 if settings.reduces and isinstance(search, BoundedSearch):
                     done.unreduced = scheduler.unreducible or search.unseen
                 self._waiting = search.found[::-1]
@@ -125,7 +126,7 @@ class _Joint:
     @property
     def _is_settled(self) -> bool:
         done = self._done
-        return done.found is not None or bool(done.limit or done.unreduced)
+        return done.found is not None or bool(done.limit or done.unreduced or done.sleeps)
 
     def _join(self, team: Team, parts: list[str]) -> None:
         """Take reports until all have sent their last, or the search is over."""
@@ -168,6 +169,9 @@ class _Joint:
         """Add a report to what is known; whether it settles the search."""
         done = self._done
         done.doubts |= report.doubts
+        if report.sleeps:
+            done.sleeps = True
+            return True
         if report.found is not None:
             done.found = self._checked(report.found)
             return True

@@ -22,7 +22,7 @@ from bankkit.explorer.parallel.messages import ELSEWHERE, Job, Report, Task, por
 from bankkit.explorer.schedule import Schedule
 from bankkit.explorer.scheduler import Scheduler
 from bankkit.explorer.searched import Searched
-from bankkit.explorer.searching import drawn
+from bankkit.explorer.searching import drawn, finished
 from bankkit.explorer.strategies.bounded import BoundedSearch
 from bankkit.explorer.strategies.prefixes import below_prefixes
 
@@ -65,23 +65,21 @@ def _work(job: Job, inbox: queue.SimpleQueue[Task], send: Any) -> Report:
     limits = Limits(job.settings.schedules, time.monotonic() + job.seconds)
     with (
         closing(Scheduler(limit=job.code.steps)) as scheduler,
-        job.code.laboratory(scheduler) as laboratory,
+        job.code.laboratory(scheduler, searches=True) as laboratory,
     ):
         if job.part == "prefixes":
-            report = _below_prefixes(job, laboratory, limits, inbox, send)
-        elif job.part == "drawn":
+            return _below_prefixes(job, laboratory, limits, inbox, send)
+        if job.part == "drawn":
             done = drawn(laboratory, job.settings, limits, job.number, job.settings.workers)
-            report = _report(done, limits)
         else:
             done = Deepening(laboratory, job.settings, limits, job.part, job.number).run()
-            report = _report(done, limits)
-        return replace(report, doubts=scheduler.doubts)
+        return _report(finished(done, scheduler), limits)
 
 
 def _report(done: Searched, limits: Limits) -> Report:
     return Report(
         limits.ran, _schedule(done.found), done.limit, done.unreduced,
-        done.exhausted, done.begun, done.random,
+        done.exhausted, done.begun, done.random, sleeps=done.sleeps, doubts=done.doubts,
     )  # fmt: skip
 
 
@@ -108,7 +106,15 @@ def _below_prefixes(
         )
         report.unreduced = report.unreduced or unseen
     seen = search.prefixes_seen if isinstance(search, BoundedSearch) else {}
-    return replace(report, wants_more=False, seen=seen)
+    done = finished(Searched(limit=report.limit), laboratory.scheduler)
+    return replace(
+        report,
+        limit="" if report.found else done.limit,
+        wants_more=False,
+        seen=seen,
+        sleeps=done.sleeps,
+        doubts=done.doubts,
+    )
 
 
 def _schedule(found: Found | None) -> Schedule | None:

@@ -17,6 +17,7 @@ from typing import Any
 
 from bankkit.explorer import primitives
 from bankkit.explorer.locations import described, here
+from bankkit.explorer.long_schedules import busiest, limit_reached
 from bankkit.explorer.outcomes import Ending
 from bankkit.explorer.scheduler import Op, Scheduler, Task
 from bankkit.explorer.text import counted
@@ -235,11 +236,8 @@ class Strategy(ABC):
         """All choices within the bound; the one to try first comes last."""
         scheduler = self.scheduler
         depth = scheduler.depth
-        if depth >= scheduler.limit:
-            self.over = (
-                f"after {depth:,} steps {here(scheduler.current)} is still running, perhaps in a "
-                f"loop"
-            )
+        if depth >= scheduler.limit and (over := limit_reached(scheduler, self.path)):
+            self.over = f"{over}. Steps by thread: {busiest(scheduler, self.path)}"
             return []
         if not scheduler.living and depth >= scheduler.end + AFTERLIFE:
             return []
@@ -263,10 +261,12 @@ class Strategy(ABC):
                         mine.append(choice)
                     else:
                         others.append(choice)
+        if scheduler.spinning is not None and scheduler.spinning.awake(mine, others, timeouts):
+            self.ending = Ending(scheduler)
+            return []
         if timeouts and scheduler.living:
             if scheduler.ordered:
-                first = min(choice.task.due for choice in timeouts)
-                timeouts = [choice for choice in timeouts if choice.task.due == first]
+                timeouts = _first(scheduler, timeouts)
             others = self._with_timeouts(timeouts, others, bool(mine or others))
         if mine:
             if not others:
@@ -307,6 +307,16 @@ def of_one_thread(choices: list[Step], task: Task) -> list[Step]:
 def tasks_of(choices: list[Step]) -> list[Task]:
     """The threads that have a choice, each once, in order of the choices."""
     return list(dict.fromkeys(choice.task for choice in choices))
+
+
+def _first(scheduler: Scheduler, timeouts: list[Step]) -> list[Step]:
+    """Those timeouts that are due first."""
+    if scheduler.spinning is None:
+        due = [choice.task.due for choice in timeouts]
+    else:
+        due = [scheduler.spinning.due(choice.task) for choice in timeouts]
+    first = min(due)
+    return [choice for choice, when in zip(timeouts, due, strict=True) if when == first]
 
 
 def _divergence(task: Task, choice: Step) -> str:

@@ -116,6 +116,7 @@ def _finding(replayed: _Replayed) -> str:
     end = {
         "ended": "every thread ends",
         "deadlock": "a deadlock",
+        "livelock": "a livelock",
         "lost wakeup": "a lost wakeup",
         "failed assertion": "a failed assertion",
         "failed check": "a failed check",

@@ -82,7 +82,7 @@ def _both_wait() -> Puzzle:
         # `release_write` is not shown: its comment gives the answer away.
         code=(TellerAndAuditor.__call__, FirstDraftLock.acquire_read, FirstDraftLock.acquire_write),
         look=pair.look,
-        wanted=frozenset({"deadlock", "lost wakeup"}),
+        wanted=frozenset({"deadlock", "livelock", "lost wakeup"}),
     )
 
 
