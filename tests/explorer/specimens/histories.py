@@ -272,6 +272,26 @@ def lock_that_locks_nothing(threading: Any, right: bool) -> None:
     together(threading, partial(use, "read"), partial(use, "write"))
 
 
+class Stale:
+    """A register whose reads and writes have nothing in common."""
+
+    def __init__(self, threading: Any) -> None:
+        self._cells = threading.shared(written=0, read=0)
+
+    def write(self, value: int) -> None:
+        self._cells.written = value
+
+    def read(self) -> int:
+        return int(self._cells.read)
+
+
+def stale(threading: Any, reader_first: bool = False) -> None:
+    """No order of unrelated steps matters here, except to the history."""
+    register = threading.recorded(Stale(threading))
+    threads = [lambda: register.write(1), register.read]
+    together(threading, *(threads[::-1] if reader_first else threads))
+
+
 SPECIMENS = (
     HistorySpecimen(
         "check, then get", check_then_get, QueueModel(), 1,
