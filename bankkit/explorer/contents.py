@@ -274,7 +274,7 @@ class Contents:
     def _add_class(self, cls: Any) -> None:
         if _is_looked_into(cls) and not is_stand_in(cls):
             name = cls.__name__
-            self._watch(cls, name, _attribute, partial(_of_class, cls), _changed_keys)
+            self._watch(cls, name, _attribute, vars(cls).copy, _changed_keys, _is_internal)
             self._to_add += [(each, f"{name}.{key}") for key, each in _of_class(cls).items()]
             self._to_add += [(base, base.__name__) for base in cls.__bases__]
 
@@ -317,6 +317,10 @@ def _is_looked_into(cls: Any) -> bool:
 
 
 _LIBRARY = sys.stdlib_module_names - {"__main__"}
+
+
+def _is_internal(name: Any) -> bool:
+    return str(name).startswith(("__", "_abc_"))
 
 
 def _is_tracked(thing: Any, name: Any) -> bool:

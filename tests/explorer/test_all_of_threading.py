@@ -332,7 +332,7 @@ def test_an_earlier_deadline_fires_first() -> None:
         together(
             threading,
             wait("event", lambda: never.wait(3.0)),
-            wait("queue", get),
+            wait("queue", never.is_set, get),
             wait("sleeps", lambda: time.sleep(0.5), lambda: time.sleep(0.75)),
             wait("semaphore", lambda: taken.acquire(timeout=2.5)),
         )

@@ -68,7 +68,8 @@ def read_write_lock(policy: str = "fair") -> Callable[[Any], ReadWriteLock]:
     def make(threading: Any) -> ReadWriteLock:
         lock = ReadWriteLock(policy, threading=threading)
         # The lock reads only this attribute outside of its mutex.
-        return threading.track(lock, "_phase_open") if policy == "fair" else lock
+        threading.track(lock, "_phase_open")
+        return lock
 
     return make
 
