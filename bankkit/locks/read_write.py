@@ -141,10 +141,8 @@ class ReadWriteLock(Unique):
                 return entered
             if not waiter[1].acquire(True, limit):
                 return not self._withdraw(waiter, self._waiting_readers)
-            # The phase was opened before this gate. If it is closed now, another reader closed it.
-            if self._phase_open:
-                with mutex:
-                    self._phase_open = False
+            with mutex:  # the phase was opened before this gate; the first reader closes it
+                self._phase_open = False
             return True
         except BaseException:
             # This is most likely a KeyboardInterrupt. The gate may have been opened just before.
