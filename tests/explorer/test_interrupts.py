@@ -21,6 +21,7 @@ from bankkit.explorer.strategies.bounded import BoundedSearch
 from bankkit.explorer.strategies.depth_first import DepthFirst
 from bankkit.explorer.strategies.strategy import Bound, Step
 from tests.explorer.specimens import together
+from tests.support.shares import in_turn
 
 Scenario = Callable[[Any], object]
 
@@ -440,8 +441,7 @@ DEADLOCKS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("scenario", DEADLOCKS)
-@pytest.mark.parametrize("preemptions", [None, 1])
+@pytest.mark.parametrize(("scenario", "preemptions"), in_turn(DEADLOCKS, [None, 1]))
 def test_a_deadlock_is_found_whatever_the_code_catches(
     scenario: Scenario, preemptions: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -488,8 +488,11 @@ def test_the_explorers_trace_function_is_gone_afterwards() -> None:
     assert found is trace
 
 
-def test_off_the_main_thread_a_loop_that_catches_everything_ends() -> None:
+def test_off_the_main_thread_a_loop_that_catches_everything_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """There the watchdog is a thread instead of a timer."""
+    monkeypatch.setattr(patience, "LOOP_PATIENCE", 0.25)
     errors: list[BaseException] = []
 
     def forever(_: Any) -> None:

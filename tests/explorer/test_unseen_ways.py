@@ -86,6 +86,7 @@ def test_a_lock_under_patch_guards_the_data() -> None:
     assert result.verdict == "ok", result
 
 
+@pytest.mark.elsewhere
 def test_all_modules_are_patched_at_once() -> None:
     """Also with `patch="all"`, what is unseen is told."""
     assert explorer.explore(in_threads, patch="all", preemptions=1).verdict == "unknown"
