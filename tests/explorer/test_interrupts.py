@@ -112,14 +112,23 @@ PLACES: list[tuple[type, str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("place", PLACES, ids=lambda place: f"{place[0].__name__}.{place[1]}")
-@pytest.mark.parametrize("after", [False, True])
-@pytest.mark.parametrize("scenario", [three_threads, three_careless_threads])
+WAYS = [
+    (after, scenario)
+    for scenario in (three_threads, three_careless_threads)
+    for after in (False, True)
+]
+
+
+@pytest.mark.parametrize(
+    ("place", "way"),
+    in_turn(PLACES, WAYS),
+    ids=lambda pair: "-".join(getattr(each, "__name__", str(each)) for each in pair),
+)
 def test_ctrl_c_in_the_explorer(
-    place: tuple[type, str], after: bool, scenario: Scenario, monkeypatch: pytest.MonkeyPatch
+    place: tuple[type, str], way: tuple[bool, Scenario], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It never cuts a change of the explorer's state in two, and it is never lost."""
-    cls, name = place
+    (cls, name), (after, scenario) = place, way
     original = getattr(cls, name)
     for number in (1, 2, 30):
         if name in ("__enter__", "__exit__") and number > 1:
