@@ -148,7 +148,7 @@ def exclusion(make: Callable[[Any], Any]) -> Scenario:
     return scenario
 
 
-@pytest.mark.parametrize("make", [mutex, *map(read_write_lock, ("fair", "readers", "writers"))])
+@pytest.mark.parametrize("make", one_in(3, [mutex, *map(read_write_lock, reversed(POLICIES))]))
 def test_a_lock_excludes(make: Callable[[Any], Any]) -> None:
     """No schedule lets a writer in beside another thread."""
     result = lab.explore(exclusion(make), preemptions=1)
@@ -295,7 +295,7 @@ def test_a_reduction_keeps_every_trace_of_the_corpus(specimen: Any) -> None:
     assert every <= unbounded
 
 
-@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("policy", one_in(3, POLICIES))
 def test_a_reduction_keeps_every_trace_of_the_lock(policy: str) -> None:
     """Both reductions find the same traces of the bank's lock as all schedules do."""
     scenario = readers_and_writers(read_write_lock(policy), 1, 1, timeout=1.0)

@@ -19,6 +19,7 @@ from tests.explorer import patched_at_once
 from tests.explorer.modules import PLACES, module
 from tests.explorer.specimens import together
 from tests.support.paths import ROOT
+from tests.support.shares import one_in
 
 SYNCHRONIZED = """
 import threading
@@ -29,7 +30,7 @@ def add(hold, data):
 """
 
 
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("place", one_in(2, PLACES))
 def test_a_lock_is_replaced_wherever_the_module_keeps_it(place: str) -> None:
     """It excludes, it is the real one again afterwards, and it can be used again."""
     with module(PLACES[place]) as kept, module(SYNCHRONIZED, "adding") as adding:

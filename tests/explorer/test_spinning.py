@@ -24,7 +24,7 @@ from bankkit.explorer.strategies.bounded import BoundedSearch
 from bankkit.explorer.strategies.depth_first import DepthFirst
 from bankkit.explorer.strategies.dpor import SourceDpor
 from bankkit.explorer.strategies.strategy import Bound, Strategy
-from tests.support.shares import one_in
+from tests.support.shares import in_turn, one_in
 from tests.support.traces import NOTHING
 
 HERE = sys.modules[__name__]
@@ -219,10 +219,11 @@ def test_a_loop_that_waits_is_explored_to_the_end(scenario: Scenario) -> None:
     assert result.schedules < 150
 
 
-@pytest.mark.parametrize("options", SEARCHES.values(), ids=SEARCHES)
-@pytest.mark.parametrize("scenario", [flag, try_lock, look_under_a_lock])
-def test_each_search_puts_loops_to_sleep(scenario: Scenario, options: dict[str, Any]) -> None:
-    assert explored(scenario, **options).verdict == "ok"
+@pytest.mark.parametrize(
+    ("search", "scenario"), in_turn(SEARCHES, [flag, try_lock, look_under_a_lock])
+)
+def test_each_search_puts_loops_to_sleep(search: str, scenario: Scenario) -> None:
+    assert explored(scenario, **SEARCHES[search]).verdict == "ok"
 
 
 def test_random_schedules_put_loops_to_sleep() -> None:
