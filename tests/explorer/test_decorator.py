@@ -129,11 +129,19 @@ def test_a_failure_says_how_to_replay_it_and_the_replay_fails_in_the_same_way(
     assert fixed.returncode == 1
     assert "The scenario does not follow the schedule" in fixed.stdout
 
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("bad.json", "is not a saved schedule"),
+        pytest.param("gone.json", "No such file", marks=pytest.mark.elsewhere),
+    ],
+)
+def test_a_file_without_a_schedule_is_refused(tmp_path: Path, path: str, reason: str) -> None:
     (tmp_path / "bad.json").write_text("{}")
-    for path, reason in (("bad.json", "is not a saved schedule"), ("gone.json", "No such file")):
-        refused = run(tmp_path, option, path)
-        assert refused.returncode == pytest.ExitCode.USAGE_ERROR
-        assert reason in refused.stderr
+    refused = run(tmp_path, "--replay", path)
+    assert refused.returncode == pytest.ExitCode.USAGE_ERROR
+    assert reason in refused.stderr
 
 
 def test_the_plugin_loads_nothing_of_bankkit(tmp_path: Path) -> None:

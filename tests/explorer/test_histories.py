@@ -29,6 +29,7 @@ from bankkit.histories import (
 )
 from tests.explorer.specimens import together
 from tests.explorer.specimens.histories import SPECIMENS, HistorySpecimen, Stale, stale
+from tests.support.shares import in_turn
 
 Scenario = Callable[[Any], object]
 
@@ -55,8 +56,11 @@ REGISTER = linearizable(RegisterModel(0))
 # What is found.
 
 
-@pytest.mark.parametrize("search", BOUNDED)
-@pytest.mark.parametrize("specimen", SPECIMENS, ids=lambda specimen: str(specimen.name))
+@pytest.mark.parametrize(
+    ("specimen", "search"),
+    in_turn(SPECIMENS, BOUNDED),
+    ids=lambda each: each if isinstance(each, str) else each.name,
+)
 def test_the_mistake_is_found_and_its_correction_is_not(
     specimen: HistorySpecimen, search: str
 ) -> None:

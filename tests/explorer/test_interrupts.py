@@ -21,6 +21,7 @@ from bankkit.explorer.strategies.bounded import BoundedSearch
 from bankkit.explorer.strategies.depth_first import DepthFirst
 from bankkit.explorer.strategies.strategy import Bound, Step
 from tests.explorer.specimens import together
+from tests.support.shares import in_turn
 
 Scenario = Callable[[Any], object]
 
@@ -111,14 +112,23 @@ PLACES: list[tuple[type, str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("place", PLACES, ids=lambda place: f"{place[0].__name__}.{place[1]}")
-@pytest.mark.parametrize("after", [False, True])
-@pytest.mark.parametrize("scenario", [three_threads, three_careless_threads])
+WAYS = [
+    (after, scenario)
+    for scenario in (three_threads, three_careless_threads)
+    for after in (False, True)
+]
+
+
+@pytest.mark.parametrize(
+    ("place", "way"),
+    in_turn(PLACES, WAYS),
+    ids=lambda pair: "-".join(getattr(each, "__name__", str(each)) for each in pair),
+)
 def test_ctrl_c_in_the_explorer(
-    place: tuple[type, str], after: bool, scenario: Scenario, monkeypatch: pytest.MonkeyPatch
+    place: tuple[type, str], way: tuple[bool, Scenario], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It never cuts a change of the explorer's state in two, and it is never lost."""
-    cls, name = place
+    (cls, name), (after, scenario) = place, way
     original = getattr(cls, name)
     for number in (1, 2, 30):
         if name in ("__enter__", "__exit__") and number > 1:
@@ -440,8 +450,7 @@ DEADLOCKS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("scenario", DEADLOCKS)
-@pytest.mark.parametrize("preemptions", [None, 1])
+@pytest.mark.parametrize(("scenario", "preemptions"), in_turn(DEADLOCKS, [None, 1]))
 def test_a_deadlock_is_found_whatever_the_code_catches(
     scenario: Scenario, preemptions: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -488,8 +497,11 @@ def test_the_explorers_trace_function_is_gone_afterwards() -> None:
     assert found is trace
 
 
-def test_off_the_main_thread_a_loop_that_catches_everything_ends() -> None:
+def test_off_the_main_thread_a_loop_that_catches_everything_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """There the watchdog is a thread instead of a timer."""
+    monkeypatch.setattr(patience, "LOOP_PATIENCE", 0.25)
     errors: list[BaseException] = []
 
     def forever(_: Any) -> None:

@@ -19,6 +19,7 @@ from bankkit.explorer.instrument import Instrumentation
 from bankkit.explorer.named_code import functions_of
 from bankkit.explorer.scheduler import Scheduler
 from tests.explorer.specimens import together
+from tests.support.shares import in_turn, one_in
 
 Scenario = Callable[[Any], None]
 THIS = sys.modules[__name__]
@@ -327,8 +328,7 @@ def add_in_two_threads(way: str) -> Scenario:
     return scenario
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("bound", [None, 1])
+@pytest.mark.parametrize(("way", "bound"), in_turn(WAYS, [None, 1]))
 def test_an_addition_is_lost(way: str, bound: int | None) -> None:
     """It is lost however the class writes it, with and without a bound."""
     found = lab.explore(add_in_two_threads(way), lines=[Box], preemptions=bound)
@@ -338,7 +338,7 @@ def test_an_addition_is_lost(way: str, bound: int | None) -> None:
     assert again.kind == "failed assertion"
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", one_in(5, WAYS))
 def test_no_addition_is_lost_under_a_lock(way: str) -> None:
     """The corrected twin is ok: the steps change nothing that the code does."""
 
@@ -442,8 +442,7 @@ OF_GLOBALS: dict[str, Callable[[], object]] = {
 }
 
 
-@pytest.mark.parametrize("name", OF_GLOBALS)
-@pytest.mark.parametrize("lines", ["the module", "the function"])
+@pytest.mark.parametrize(("name", "lines"), in_turn(OF_GLOBALS, ["the module", "the function"]))
 def test_a_global_is_shared(name: str, lines: str) -> None:
     """The module or the function alone is named; the module's other functions are found, too."""
     add = OF_GLOBALS[name]

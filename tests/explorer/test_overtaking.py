@@ -8,6 +8,7 @@ import pytest
 
 from bankkit.explorer import Overtaken, explore, explore_starvation, replay
 from bankkit.locks import ReadWriteLock
+from tests.support.shares import one_in
 
 HERE = sys.modules[__name__]
 """Its `time` is virtual while the explorer runs."""
@@ -245,7 +246,7 @@ def readers_and_a_writer(policy: str) -> Any:
     return scenario
 
 
-@pytest.mark.parametrize("policy", ["readers", "writers"])
+@pytest.mark.parametrize("policy", one_in(2, ["readers", "writers"]))
 def test_a_policy_that_prefers_one_side_starves_the_other(policy: str) -> None:
     """Each round more lets the others overtake carl twice more."""
     answer = explore_starvation(readers_and_a_writer(policy), patch=[HERE])

@@ -4,25 +4,22 @@ A real lock never blocks a virtual thread of the same OS thread. So each program
 verdict while one of its locks was real: a correct one a bug, or a deadlock "ok".
 """
 
-import concurrent.futures.thread
 import contextvars
 import functools
-import gc
-import logging
-import multiprocessing.dummy
-import multiprocessing.pool
-import queue
+import subprocess
 import sys
 import threading
-import time
 from typing import Any
 
 import pytest
 
 from bankkit import explorer
 from bankkit.explorer import Unsupported
+from tests.explorer import patched_at_once
 from tests.explorer.modules import PLACES, module
 from tests.explorer.specimens import together
+from tests.support.paths import ROOT
+from tests.support.shares import one_in
 
 SYNCHRONIZED = """
 import threading
@@ -33,7 +30,7 @@ def add(hold, data):
 """
 
 
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("place", one_in(2, PLACES))
 def test_a_lock_is_replaced_wherever_the_module_keeps_it(place: str) -> None:
     """It excludes, it is the real one again afterwards, and it can be used again."""
     with module(PLACES[place]) as kept, module(SYNCHRONIZED, "adding") as adding:
@@ -618,22 +615,13 @@ def start(target):
 
 
 def test_patching_leaves_no_stand_in_behind() -> None:
-    """After an exploration with `patch="all"`, no module has one."""
-    things = [
-        multiprocessing.pool, multiprocessing.pool.Pool, multiprocessing.pool.ThreadPool, logging,
-        logging.Logger, concurrent.futures._base, concurrent.futures.thread, queue, functools,
-    ]  # fmt: skip
-    before = [dict(vars(thing)) for thing in things]
-    explorer.explore(lambda threading: None, patch="all")
-    assert [dict(vars(thing)) for thing in things] == before
-    gc.collect()
-    for name, each in list(sys.modules.items()):
-        for attribute, value in list(getattr(each, "__dict__", {}).items()):
-            kind = value if isinstance(value, type) else type(value)
-            assert "_explorer" not in dir(kind) or name.startswith("bankkit.explorer"), (
-                name,
-                attribute,
-            )
-    assert queue.SimpleQueue.__module__ == "_queue"
-    assert queue.Queue().mutex.acquire(timeout=0)
-    assert isinstance(time.time(), float)
+    """After an exploration with `patch="all"`, no module of a small process has one."""
+    command = [sys.executable, "-m", patched_at_once.__name__]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.elsewhere
+def test_patching_leaves_no_stand_in_behind_among_all_tests() -> None:
+    """Nor does a module of pytest, or of a library that other tests use."""
+    patched_at_once.check()

@@ -508,8 +508,9 @@ def test_a_scenario_that_is_stuck_ends_with_its_line(
     assert signal.getitimer(signal.ITIMER_REAL) == timer
 
 
-def test_a_loop_is_noticed_off_the_main_thread_too() -> None:
+def test_a_loop_is_noticed_off_the_main_thread_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """There the watchdog is a thread instead of a timer."""
+    monkeypatch.setattr(patience, "LOOP_PATIENCE", 0.25)
     errors: list[BaseException] = []
 
     def explore() -> None:

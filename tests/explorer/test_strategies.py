@@ -15,6 +15,7 @@ from bankkit.explorer import Strategy
 from bankkit.explorer.strategies.named import RANDOM
 from bankkit.explorer.strategies.strategy import Step
 from tests.explorer.specimens import data, together, waiting
+from tests.support.shares import in_turn
 
 Seen = Counter[tuple[str, ...]]
 
@@ -146,8 +147,11 @@ def test_delays_grow_until_every_schedule_has_run() -> None:
 SPECIMENS = (*data.SPECIMENS[:2], *waiting.SPECIMENS[:2])
 
 
-@pytest.mark.parametrize("strategy", ["pos", "surw", "random", "delay"])
-@pytest.mark.parametrize("specimen", SPECIMENS, ids=lambda specimen: str(specimen.name))
+@pytest.mark.parametrize(
+    ("specimen", "strategy"),
+    in_turn(SPECIMENS, ["pos", "surw", "random", "delay"]),
+    ids=lambda each: each if isinstance(each, str) else each.name,
+)
 def test_every_strategy_tells_a_mistake_from_its_correction(specimen: Any, strategy: Any) -> None:
     found = explorer.explore(specimen.broken, strategy=strategy, schedules=1000)
     assert found.verdict == "bug", found

@@ -17,6 +17,7 @@ import pytest
 
 from bankkit import lab
 from tests.explorer.specimens import together
+from tests.support.shares import in_turn
 
 Scenario = Callable[[Any], Any]
 TRAPS: dict[str, tuple[Scenario, str]] = {}
@@ -717,8 +718,11 @@ def tracked_twice(threading: Any) -> None:
     assert a.balance == 2
 
 
-@pytest.mark.parametrize("settings", SEARCHES, ids=str)
-@pytest.mark.parametrize("name", TRAPS)
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [*in_turn(TRAPS, SEARCHES[:1]), *in_turn(TRAPS, SEARCHES[1:])],
+    ids=str,
+)
 def test_every_trap_gets_its_verdict(name: str, settings: dict[str, Any]) -> None:
     """The accesses of all this data are steps; what is not followed is never `ok`."""
     scenario, verdict = TRAPS[name]

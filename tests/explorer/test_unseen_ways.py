@@ -86,11 +86,6 @@ def test_a_lock_under_patch_guards_the_data() -> None:
     assert result.verdict == "ok", result
 
 
-def test_all_modules_are_patched_at_once() -> None:
-    """Also with `patch="all"`, what is unseen is told."""
-    assert explorer.explore(in_threads, patch="all", preemptions=1).verdict == "unknown"
-
-
 def test_one_function_that_is_not_named_is_told() -> None:
     """Its accesses are not steps, although those of the other function are."""
 
