@@ -230,10 +230,10 @@ class Spinning:
         return self._rounds[key]
 
     def _find_round(self, visits: list[Visit], visit: Visit) -> Round | None:
-        before = [number for number, each in enumerate(visits) if each.is_like(visit)]
-        if not before:
+        alike = (number for number in reversed(range(len(visits))) if visits[number].is_like(visit))
+        last, last_but_one = next(alike, -1), next(alike, -1)
+        if last < 0:
             return None
-        last = before[-1]
         its_round = visits[last:]
         if its_round[0].frames[:1] != visit.frames[:1]:
             return None
@@ -252,9 +252,9 @@ class Spinning:
             # What an expression has read before this step is on the interpreter's stack, where
             # it cannot be compared. After two rounds it has been read again in the same state.
             if any(is_within(each, looking.statement) for each in places[1:]):
-                if len(before) < 2:
+                if last_but_one < 0:
                     return None
-                its_round = visits[before[-2] :]
+                its_round = visits[last_but_one:]
             if self._scheduler.ordered:
                 timers = [each for each in visits[last:] if each.op.fires and each.option]
                 if timers and (len(timers) > 1 or timers[0].op is not visit.op):
