@@ -37,7 +37,7 @@ BUFFERS = (bytearray, array.array, memoryview)
 CONTAINERS = (dict, list, deque, set, *BUFFERS)
 """The classes of containers that code in C changes."""
 
-_HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: a class made by a class statement
+_HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: all classes made by class statements, and some others
 _CODE = (type, ModuleType, FunctionType, MethodType, BuiltinMethodType)
 
 
@@ -307,8 +307,10 @@ def is_of_the_program(file: str) -> bool:
 @lru_cache(maxsize=4096)
 def _is_looked_into(cls: Any) -> bool:
     """Whether the objects of the class have attributes that the program may change."""
+    if cls is SimpleNamespace:
+        return True
     if not cls.__flags__ & _HEAP_TYPE:
-        return cls is SimpleNamespace
+        return False
     name = str(cls.__module__)
     if name in _COLLECTIONS:
         return True

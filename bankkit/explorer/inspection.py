@@ -21,6 +21,7 @@ from bankkit.explorer.locations import Location, locations_of, name
 from bankkit.explorer.outcomes import waits
 from bankkit.explorer.replay_run import Run
 from bankkit.explorer.scheduler import Task
+from bankkit.explorer.sources import parsed
 from bankkit.explorer.tracking import Shared, tracked_attributes
 
 LONGEST = 90
@@ -241,7 +242,7 @@ def code_at(file: str, line: int) -> Code:
 def _functions(source: str) -> tuple[tuple[int, int], ...]:
     """The first and the last line of every function."""
     try:
-        tree = ast.parse(source)
+        tree = parsed(source)
     except SyntaxError:  # a notebook's cell may contain more than Python
         return ()
     return tuple(

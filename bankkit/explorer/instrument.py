@@ -19,6 +19,7 @@ from bankkit.explorer.expression_rewriting import HOOK
 from bankkit.explorer.named_code import functions_of
 from bankkit.explorer.rewriting import Rewriter
 from bankkit.explorer.scheduler import Scheduler
+from bankkit.explorer.sources import parsed, without_warnings
 
 _MISSING = object()
 
@@ -117,16 +118,14 @@ class _File:
 def _file(name: str, source: str) -> _File:
     # A notebook's cell may have an `await` outside of functions.
     flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-    original = compile(source, name, "exec", flags, dont_inherit=True)
-    tree = ast.parse(source)
+    tree = parsed(source)
     rebound = frozenset(_rebound(tree))
     changed: ast.Module = ast.fix_missing_locations(Rewriter(tree, source.splitlines()).visit(tree))
-    return _File(
-        name,
-        _by_place(original),
-        _by_place(compile(changed, name, "exec", flags, dont_inherit=True)),
-        rebound,
-    )
+    with without_warnings():
+        original, rewritten = (
+            compile(each, name, "exec", flags, dont_inherit=True) for each in (source, changed)
+        )
+    return _File(name, _by_place(original), _by_place(rewritten), rebound)
 
 
 def _rebound(tree: ast.Module) -> Iterator[str]:

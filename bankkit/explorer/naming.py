@@ -8,6 +8,8 @@ from functools import lru_cache
 from itertools import islice
 from types import CodeType, FrameType
 
+from bankkit.explorer.sources import parsed
+
 _Place = tuple[int | None, int | None]
 """The line and column where a call ends; no other call ends there."""
 
@@ -36,7 +38,7 @@ def _end(code: CodeType, instruction: int) -> _Place:
 @lru_cache(maxsize=64)
 def _names(source: str) -> dict[_Place, tuple[str, str]]:
     try:
-        tree = ast.parse(source)
+        tree = parsed(source)
     except SyntaxError:  # a notebook's cell may contain more than Python
         return {}
     found: dict[_Place, tuple[str, str]] = {}

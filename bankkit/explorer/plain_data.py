@@ -25,10 +25,12 @@ from pathlib import Path
 from types import (
     BuiltinMethodType,
     FrameType,
+    FunctionType,
     GeneratorType,
     MemberDescriptorType,
     MethodDescriptorType,
     ModuleType,
+    WrapperDescriptorType,
 )
 from typing import Any, Protocol
 
@@ -103,6 +105,8 @@ class Watch:
         """Watch all code that runs in the block, unless a debugger traces it already."""
         traces = sys.gettrace() is None
         if traces:
+            # Until some frame asks for them, Python 3.12 makes no events of instructions at all.
+            sys._getframe().f_trace_opcodes = True
             sys.settrace(self._enter)
         try:
             yield
@@ -197,6 +201,7 @@ class Watch:
             return None
         self.cells.enter(frame)
         self._at[task.index] = _at(frame)
+        frame.f_trace = self._look  # without it, Python 3.13 first traces a function's next call
         frame.f_trace_opcodes = True
         frame.f_trace_lines = False
         return self._look
@@ -232,9 +237,9 @@ class Watch:
 
     def _look(self, frame: FrameType, event: str, _: object) -> Any:
         if event == "opcode":
-            access = accesses(frame.f_code).get(frame.f_lasti)
-            if access is not None and self._scheduler.is_running:
-                self._access(frame, access)
+            for access in accesses(frame.f_code).get(frame.f_lasti, ()):
+                if self._scheduler.is_running:
+                    self._access(frame, access)
         return self._look
 
     def _access(self, frame: FrameType, access: Access) -> None:
@@ -333,7 +338,7 @@ class Watch:
             if _is_iterator(arguments[0]) and not self._is_ignored(arguments[0]):
                 self._use(task, arguments[0], EVERY, Usage.WRITE, texts[0])
         elif isinstance(function, BuiltinMethodType) or (
-            isinstance(function, type) and not function.__flags__ & _HEAP_TYPE
+            isinstance(function, type) and _is_made_in_c(function)
         ):
             if any(function is each for each in _BLIND):
                 return
@@ -420,7 +425,6 @@ class Watch:
             self._scheduler.doubt(sentence)
 
 
-_HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: a class made by a class statement
 _ATTRIBUTES = (
     getattr, hasattr, setattr, delattr, object.__setattr__, object.__delattr__,
     object.__getattribute__,
@@ -443,7 +447,15 @@ def _is_iterator(value: Any) -> bool:
     return (
         kind is GeneratorType
         or isinstance(value, io.IOBase)
-        or (hasattr(kind, "__next__") and not kind.__flags__ & _HEAP_TYPE)
+        or isinstance(getattr(kind, "__next__", None), WrapperDescriptorType)
+    )
+
+
+def _is_made_in_c(cls: type[Any]) -> bool:
+    """Whether code in C looks into the arguments of a call of the class."""
+    makers: tuple[Any, ...] = cls.__new__, cls.__init__
+    return not issubclass(cls, BaseException) and not any(
+        isinstance(each, FunctionType) for each in makers
     )
 
 

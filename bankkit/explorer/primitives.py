@@ -276,6 +276,13 @@ class RLock(Held):
         self.count = 0
         self.owner = None
 
+    if hasattr(real.RLock(), "locked"):  # from Python 3.14 on
+
+        def locked(self) -> bool:
+            """Whether a thread owns the lock. To ask is a step, even for the owner."""
+            self._explorer.point(LOCKED, self)
+            return self.owner is not None
+
     def __enter__(self) -> bool:
         return self.acquire()
 
@@ -330,6 +337,8 @@ class Condition(Held):
         self._waiters: list[Task] = []
         self.acquire = lock.acquire
         self.release = lock.release
+        if hasattr(real.Condition(), "locked"):  # from Python 3.14 on
+            self.locked = lock.locked
         scheduler.register(self)
 
     def __enter__(self) -> bool:

@@ -68,7 +68,8 @@ class Replacing:
         self._queue: deque[tuple[Any, str]] = deque()
         self._kinds: dict[type[Any], tuple[bool, Any, list[MemberDescriptorType]]] = {}
         """Whether to look at a type's objects, what container it is, and its slots."""
-        self._entered: set[type[Any]] = set()
+        self._entered: dict[int, type[Any]] = {}
+        """By id, because a metaclass may define what is equal."""
         self.namespaces: list[tuple[Any, dict[str, Any]]] = []
         """Each module and class that was looked at, with what its attributes were."""
 
@@ -199,9 +200,9 @@ class Replacing:
                 )
 
     def _class(self, cls: type[Any], place: str) -> None:
-        if cls in self._entered or not self._enters_class(cls, place):
+        if id(cls) in self._entered or not self._enters_class(cls, place):
             return
-        self._entered.add(cls)
+        self._entered[id(cls)] = cls
         self._namespace(cls, dict(vars(cls)), place)
         for base in type.mro(cls)[1:]:
             self._class(base, f"{base.__module__}.{base.__qualname__}")

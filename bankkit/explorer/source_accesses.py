@@ -10,11 +10,14 @@ import ast
 import dis
 import inspect
 import linecache
+from collections import defaultdict
 from collections.abc import Iterator
 from enum import Enum
 from functools import lru_cache
 from types import CodeType
 from typing import NamedTuple
+
+from bankkit.explorer.sources import parsed
 
 Span = tuple[int | None, int | None, int | None, int | None]
 
@@ -41,24 +44,53 @@ class Access(NamedTuple):
 
 
 @lru_cache(maxsize=4096)
-def accesses(code: CodeType) -> dict[int, Access]:
-    """By offset: the instructions that use a name, an attribute or an item, or call something."""
-    nodes = nodes_of(code.co_filename)
+def accesses(code: CodeType) -> dict[int, list[Access]]:
+    """What instructions do with names, attributes and items, and what they call.
+
+    The key is the offset where an instruction begins: that of its first EXTENDED_ARG, if it has
+    any. Python 3.11 traces the instruction there only.
+    """
+    file = code.co_filename
+    nodes = nodes_of(file)
     is_class_body = not code.co_flags & inspect.CO_OPTIMIZED and code.co_name != "<module>"
-    found = {}
-    for instruction in dis.get_instructions(code) if nodes else ():
+    found: dict[int, list[Access]] = defaultdict(list)
+    second: ast.Name | None = None
+    for offset, instruction in _instructions(code) if nodes else ():
+        if second is not None:
+            found[offset].append(Access(second, False, True, nodes[_span(second)][1]))
+            second = None
         operation, place = instruction.opname, instruction.positions
-        if place is None or not operation.startswith(_OPERATIONS):
-            continue
+        if place is None or not operation.startswith(_OPERATIONS) or "CONST" in operation:
+            continue  # the None that a function returns at its end has its last expression's place
         span = place.lineno, place.col_offset, place.end_lineno, place.end_col_offset
+        variable = instruction.argval
+        if "FAST" in operation and isinstance(variable, tuple):
+            # One instruction does what two did, and has the place of the first. The second is seen
+            # at the next instruction, because the first may store what the second loads.
+            variable, next_variable = variable
+            if "LOAD_FAST" in operation[1:]:
+                second = _next_name(file, span, next_variable)
         node, look = nodes.get(span, (None, Look.NOTHING))
         if node is None or isinstance(node, ast.Call) != operation.startswith("CALL"):
             continue
         stores = operation.startswith(("STORE_", "DELETE_"))
-        is_local = "FAST" in operation or (is_class_body and operation == "STORE_NAME")
-        if not (is_local and stores):
-            found[instruction.offset] = Access(node, stores, is_local, look)
-    return found
+        if "FAST" in operation:
+            # A generator loads its hidden iterator at the place of the iterable.
+            if not stores and isinstance(node, ast.Name) and node.id == variable:
+                found[offset].append(Access(node, stores, True, look))
+        elif not (is_class_body and operation == "STORE_NAME"):
+            found[offset].append(Access(node, stores, False, look))
+    return dict(found)
+
+
+def _instructions(code: CodeType) -> Iterator[tuple[int, dis.Instruction]]:
+    """The instructions, and where each begins."""
+    begins: int | None = None
+    for instruction in dis.get_instructions(code):
+        begins = instruction.offset if begins is None else begins
+        if instruction.opname != "EXTENDED_ARG":
+            yield begins, instruction
+            begins = None
 
 
 _OPERATIONS = ("LOAD_", "STORE_", "DELETE_", "BINARY_", "CALL")
@@ -67,20 +99,75 @@ _OPERATIONS = ("LOAD_", "STORE_", "DELETE_", "BINARY_", "CALL")
 @lru_cache(maxsize=256)
 def nodes_of(file: str) -> dict[Span, tuple[ast.expr, Look]]:
     """The names, attributes, items and calls in a file, by where they begin and end."""
-    source = "".join(linecache.getlines(file))
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError):
+    tree = _tree(file)
+    if tree is None:
         return {}
     looks = {id(node): look for parent in ast.walk(tree) for node, look in _looks(parent)}
     return {
-        (node.lineno, node.col_offset, node.end_lineno, node.end_col_offset): (
-            node,
-            looks.get(id(node), Look.NOTHING),
-        )
+        _span(node): (node, looks.get(id(node), Look.NOTHING))
         for node in ast.walk(tree)
         if isinstance(node, ast.Name | ast.Attribute | ast.Subscript | ast.Call)
     }
+
+
+@lru_cache(maxsize=256)
+def _tree(file: str) -> ast.Module | None:
+    try:
+        return parsed("".join(linecache.getlines(file)))
+    except (SyntaxError, ValueError):
+        return None
+
+
+def _span(node: ast.expr) -> Span:
+    return node.lineno, node.col_offset, node.end_lineno, node.end_col_offset
+
+
+def _next_name(file: str, span: Span, variable: str) -> ast.Name | None:
+    """The variable that is loaded next after what is at this place."""
+    line, column = span[:2]
+    names = _names_of_line(file).get(line, [])
+    spans = [_span(each) for each in names]
+    if span in spans:
+        later = names[spans.index(span) + 1 :]
+    else:  # a pattern or a handler of exceptions has stored a variable
+        later = [each for each in names if each.col_offset > (column or 0)]
+    loads = (each for each in later if each.id == variable and isinstance(each.ctx, ast.Load))
+    return next(loads, None)
+
+
+@lru_cache(maxsize=256)
+def _names_of_line(file: str) -> dict[int | None, list[ast.Name]]:
+    """By line: the names, in the order in which they are evaluated."""
+    tree = _tree(file)
+    names: dict[int | None, list[ast.Name]] = defaultdict(list)
+    todo: list[ast.AST] = [] if tree is None else [tree]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.Name):
+            names[node.lineno].append(node)
+        todo += reversed(_parts(node))
+    return names
+
+
+def _parts(node: ast.AST) -> list[ast.AST]:
+    """The parts of a node in the order in which they are evaluated."""
+    match node:
+        case ast.Assign(targets=targets, value=value):
+            return [value, *targets]
+        case ast.NamedExpr(target=target, value=value) | ast.AnnAssign(target=target, value=value):
+            return [target] if value is None else [value, target]
+        case ast.For(target=target, iter=iterable, body=body, orelse=orelse):
+            return [iterable, target, *body, *orelse]
+        case ast.comprehension(target=target, iter=iterable, ifs=tests):
+            return [iterable, target, *tests]
+        case ast.ListComp() | ast.SetComp() | ast.GeneratorExp():
+            return [*node.generators, node.elt]
+        case ast.DictComp(key=key, value=value, generators=generators):
+            return [*generators, key, value]
+        case ast.Dict(keys=keys, values=values):
+            pairs = zip(keys, values, strict=True)
+            return [each for pair in pairs for each in pair if each is not None]
+    return list(ast.iter_child_nodes(node))
 
 
 def _looks(node: ast.AST) -> Iterator[tuple[ast.expr, Look]]:

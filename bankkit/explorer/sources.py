@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ast
 import linecache
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from types import CodeType, FrameType
 from typing import Any
@@ -13,6 +16,23 @@ Place = tuple[int, int, int, int]
 
 RESUMES = 0x20 | 0x80 | 0x100 | 0x200
 """The flags of the code of generators and coroutines."""
+
+
+@contextmanager
+def without_warnings() -> Iterator[None]:
+    """A block that compiles source of which Python has warned already, when it was imported.
+
+    A warning that counts as an error would make the source one that cannot be read.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def parsed(source: str) -> ast.Module:
+    """The tree of a source. Raises SyntaxError if it is not Python."""
+    with without_warnings():
+        return ast.parse(source)
 
 
 def place_of(frame: FrameType) -> Place | None:
@@ -49,7 +69,7 @@ def source_place(node: Any) -> Place:
 def _functions(source: str) -> dict[tuple[str, int], list[Any]]:
     """All functions of a file by name and first line, and the file itself."""
     try:
-        tree = ast.parse(source)
+        tree = parsed(source)
     except SyntaxError:  # a notebook's cell may contain more than Python
         return {}
     found: dict[tuple[str, int], list[Any]] = {("<module>", 1): [tree]}

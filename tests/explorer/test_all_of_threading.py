@@ -629,3 +629,21 @@ def test_a_queue_handler_and_its_listener_pass_records_on() -> None:
         return tuple(collector.lines)
 
     assert outcomes(scenario, patch=THIS, preemptions=1) == {("a",)}
+
+
+@pytest.mark.skipif(
+    not hasattr(threading.RLock(), "locked"), reason="real ones have it from Python 3.14 on"
+)
+def test_reentrant_locks_and_conditions_say_whether_they_are_locked() -> None:
+    def scenario(threading: Any) -> tuple[bool, ...]:
+        lock = threading.RLock()
+        condition = threading.Condition(lock)
+        seen = []
+        thread = threading.Thread(target=lambda: seen.append(condition.locked()))
+        thread.start()
+        with lock:
+            mine = lock.locked()
+        thread.join()
+        return mine, *seen, lock.locked()
+
+    assert outcomes(scenario) == {(True, True, False), (True, False, False)}

@@ -1,6 +1,7 @@
 """An exploration ends when it must: by Ctrl-C, at its deadline, and whatever a scenario catches."""
 
 import gc
+import re
 import signal
 import sys
 import threading
@@ -522,7 +523,8 @@ def test_off_the_main_thread_a_loop_that_catches_everything_ends(
     thread.start()
     thread.join(30)
     assert not thread.is_alive()
-    assert "(while True:) makes no step" in str(errors[0])
+    # Python 3.14 is interrupted where the loop jumps back.
+    assert re.search(r"\((while True:|pass)\) makes no step", str(errors[0]))
 
 
 # The deadline.

@@ -442,6 +442,36 @@ def count(_: Any) -> Work:
 
 
 @trap("unknown")
+def second_of_two(_: Any) -> tuple[Work, Work]:
+    """From Python 3.13 on, one instruction loads both variables."""
+    seen = [1]
+
+    def look(x: int, seen: list[int]) -> bool:
+        return x in seen
+
+    return (lambda: look(1, seen) and None), (lambda: seen.append(2))
+
+
+@trap("unknown")
+def nested_items(_: Any) -> tuple[Work, Work]:
+    """From Python 3.13 on, one instruction stores a row and loads it."""
+    row = [1]
+    rows = [row]
+
+    def look(rows: list[list[int]]) -> list[int]:
+        return [x for row in rows for x in row]
+
+    return (lambda: look(rows) and None), (lambda: row.append(2))
+
+
+@trap("unknown")
+def copied_in_c(_: Any) -> tuple[Work, Work]:
+    """From Python 3.12 on, more classes of the library are heap types."""
+    items = [1]
+    return (lambda: itertools.chain(items) and None), (lambda: items.append(2))
+
+
+@trap("unknown")
 def iterator(_: Any) -> Work:
     items = iter([1, 2])
     return lambda: next(items)
