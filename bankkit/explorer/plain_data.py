@@ -63,6 +63,9 @@ _BLIND = (isinstance, issubclass, callable, id, type, super, object)
 
 _APPEND = frozenset({"append", "extend"})
 
+_UNTRACES = sys.version_info < (3, 12)
+"""Whether to stop and start tracing is cheap. Newer Pythons change all code for it."""
+
 _Trace = Callable[[FrameType, str, Any], Any]
 """A function that Python calls before each instruction."""
 
@@ -142,6 +145,17 @@ class Watch:
 
     def turn(self, task: Task) -> None:
         """This thread has the turn, and its next changes are later than those so far."""
+        if self._runs is None or not _UNTRACES:
+            self._begin_turn(task)
+            return
+        trace = sys.gettrace()
+        sys.settrace(None)  # no call below is one of the program
+        try:
+            self._begin_turn(task)
+        finally:
+            sys.settrace(trace)
+
+    def _begin_turn(self, task: Task) -> None:
         if self._runs is not None:
             self._find_changes()
         self._runs = task
@@ -185,7 +199,7 @@ class Watch:
         if kind is _Kind.EXPLORER:
             if code is threads.Thread.run.__code__:
                 if task is not self._runs:
-                    self.turn(task)
+                    self._begin_turn(task)
                 self._run_target(frame)
             return None
         if kind is _Kind.LIBRARY:
@@ -195,7 +209,7 @@ class Watch:
                 )
             return None
         if task is not self._runs:
-            self.turn(task)
+            self._begin_turn(task)
         if kind is _Kind.PACKAGE:
             if task.index and not self._in_a_call(frame):
                 self._look_at_owner(frame)
