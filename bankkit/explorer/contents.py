@@ -175,7 +175,8 @@ class _Slots(_Watched):
 
     def __init__(self, thing: Any, name: str, names: tuple[str, ...]) -> None:
         self._names = names
-        self._is_plain = _has_plain_slots(type(thing), names)
+        cls: Any = type(thing)
+        self._is_plain = _has_plain_slots(cls, names)
         super().__init__(thing, name, _attribute)
 
     def _now(self) -> list[Any]:
