@@ -22,11 +22,14 @@ from bankkit.explorer.strategies.bounded import BoundedSearch
 from bankkit.explorer.strategies.depth_first import DepthFirst
 from bankkit.explorer.strategies.dpor import SourceDpor
 from bankkit.explorer.strategies.named import RANDOM
+from bankkit.explorer.strategies.one_deviation import OneDeviation
 from bankkit.explorer.strategies.strategy import Bound, Strategy
 
 WHOLE, BOUNDED, DRAWN = 1000, 500, 250
 """The first turns are so many schedules: without a bound, with bounds, and at random. Later turns
 are twice as long each time, so the search without a bound gets more than half of them."""
+NEAR = 100
+"""After so many schedules without a bound come as many that deviate once from the first one."""
 LONG = 200
 """A turn ends early if its schedules have more steps than this on average."""
 SHARE = 0.2
@@ -66,6 +69,7 @@ class Deepening:
         draws = [RANDOM[name](scheduler, bound, settings.seed or 0) for name in RANDOM_TURNS]
         for search in draws:
             search.number, search.stride = number, settings.workers
+        self._near: Strategy | None = OneDeviation(scheduler, bound) if not number else None
         self._draws = cycle(draws)
         self._whole: DepthFirst | None
         self._bounded: DepthFirst | None
@@ -92,7 +96,10 @@ class Deepening:
 
     def run(self) -> Searched:
         """Search until a schedule fails, all have run, or a limit is reached."""
-        is_over = self._search_whole(WHOLE)
+        is_over = self._search_whole(NEAR)
+        if not is_over and self._near is not None:
+            is_over = self._is_over(self._near, self._turn(self._near, NEAR))
+        is_over = is_over or self._search_whole(WHOLE)
         size = 1
         while not is_over and self._goes_on:
             is_over = self._search_bounded(BOUNDED * size)

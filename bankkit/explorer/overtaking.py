@@ -137,7 +137,7 @@ class Overtaking:
         """The worst wait for each thing in the schedule that has just ended."""
         self._in_schedule: dict[Key, _Wait] = {}
         self._waits: dict[Key, dict[int, _Wait]] = {}
-        """Who asks for each thing."""
+        """By thing and thread: the waits of the threads that ask for it."""
         self.begin(scheduler.decide)
 
     def begin(self, decide: Callable[[], Task | None]) -> Callable[[], Task | None]:

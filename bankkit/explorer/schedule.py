@@ -135,12 +135,12 @@ class Outcome:
         parts = [f"{self.kind}: {self.text}", self.history, self.table(), why]
         return "\n\n".join(filter(None, parts))
 
-    def table(self, width: int = 100) -> str:
+    def table(self, width: int = 100, *, why: bool = True) -> str:
         """The table of the schedule, with `∞` where a thread waits forever.
 
-        `>` marks the steps whose order decides, which `why` explains.
+        With `why`, `>` marks the steps whose order decides, which the attribute `why` explains.
         """
-        return _table(self.schedule, self.waiting, width, self.why)
+        return _table(self.schedule, self.waiting, width, self.why if why else None)
 
 
 def _table(

@@ -42,6 +42,7 @@ from bankkit.explorer.laboratory import Diverged, Stuck
 from bankkit.explorer.replay_run import Run, replay
 from bankkit.explorer.result import Result
 from bankkit.explorer.schedule import Outcome, Schedule
+from bankkit.explorer.starvation import Starvation, explore_starvation
 from bankkit.lab.course.course import Course, Record
 from bankkit.lab.course.exercises import Exercise, Prediction, Registry, Wrong
 from bankkit.lab.course.progress_file import ProgressFile
@@ -105,6 +106,7 @@ __all__ = [
     "Run",
     "ScenarioError",
     "Schedule",
+    "Starvation",
     "Stepper",
     "Stuck",
     "Unsupported",
@@ -116,6 +118,7 @@ __all__ = [
     "chrome_trace",
     "exercise",
     "explore",
+    "explore_starvation",
     "explored_tree",
     "hint",
     "holder_killed",

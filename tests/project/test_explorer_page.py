@@ -40,7 +40,7 @@ def test_the_cache_is_not_linearizable_as_the_page_says(tmp_path: Path) -> None:
     with pytest.raises(BrokenSchedule) as caught:
         runpy.run_path(str(file))["test_cache"]()
     told, calls = re.findall(r"```\n(bug after.*?)\n\n(.*?)```", PAGE, re.DOTALL)[1]
-    sentence, history, _ = str(caught.value).split("\n\n")
+    sentence, history, _table, _why = str(caught.value).split("\n\n")
     assert sentence == told.replace("\n", " ")
     assert history == calls.rstrip()
 
