@@ -175,12 +175,11 @@ class _Slots(_Watched):
 
     def __init__(self, thing: Any, name: str, names: tuple[str, ...]) -> None:
         self._names = names
-        cls: Any = type(thing)
-        self._is_plain = _has_plain_slots(cls, names)
         super().__init__(thing, name, _attribute)
 
     def _now(self) -> list[Any]:
-        if self._is_plain:
+        cls: Any = type(self.thing)  # tracking gives it another one
+        if _has_plain_slots(cls, self._names):
             return list(map(getattr, repeat(self.thing), self._names, repeat(MISSING)))
         return [attribute_of(self.thing, name) for name in self._names]
 
