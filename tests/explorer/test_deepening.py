@@ -124,7 +124,7 @@ def test_a_search_that_does_not_end_says_how_far_it_came() -> None:
     assert one.verdict == "unknown"
     assert one.exhausted == Bound(1)
     assert one.begun > 10
-    assert one.random == 2 * deepening.DRAWN
+    assert one.random > deepening.DRAWN
     told = f"Every schedule with at most 1 preemption ends well; 2 was begun: {one.begun:,} sched"
     assert told in str(one)
     assert str(one).startswith("unknown: the limit of 500 schedules was reached (500 schedules ")
