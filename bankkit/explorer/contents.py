@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import array
 import sys
+from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache, partial
-from operator import is_
+from itertools import chain, repeat
+from operator import eq, is_
 from types import (
     BuiltinMethodType,
     CellType,
     CodeType,
     FunctionType,
+    MemberDescriptorType,
     MethodType,
     ModuleType,
     SimpleNamespace,
 )
-from typing import Any, NamedTuple
+from typing import Any
 
 from bankkit.explorer.closure_cells import EMPTY, contents_of
 from bankkit.explorer.frame_values import MISSING, SCALARS, attribute_of, dict_of, is_scalar
@@ -79,15 +82,193 @@ _COLLECTIONS = ("collections", "weakref", "_weakrefset")
 """The modules whose classes are collections that Python code implements."""
 
 
-class _Watched(NamedTuple):
-    thing: Any
-    name: str
-    part: Callable[[str, Any], str]
-    """What the program calls a part of it, by its own name and the part's key."""
-    read: Callable[[], Any]
-    compare: Callable[[Any, Any], Iterator[tuple[Any, Usage]]]
-    skips: Callable[[Any], bool]
-    """Whether changes of a part are no matter, because they are steps already."""
+class _Watched(ABC):
+    """What an object held when it was looked at last."""
+
+    def __init__(self, thing: Any, name: str, part: Callable[[str, Any], str]) -> None:
+        self.thing = thing
+        self.name = name
+        self._part = part
+        """What the program calls a part of it, by its own name and the part's key."""
+        self.keep()
+
+    @abstractmethod
+    def keep(self) -> None:
+        """Remember what the object holds now."""
+
+    @abstractmethod
+    def is_same(self) -> bool:
+        """Whether it still holds that."""
+
+    @abstractmethod
+    def compared(self) -> Iterator[tuple[Any, Usage]]:
+        """The keys of the parts that are not the same, and how they were changed."""
+
+    def changes(self) -> Iterator[Change]:
+        """What has changed since `keep` was called."""
+        for key, usage in self.compared():
+            yield self.thing, key, usage, self.name if key is EVERY else self._part(self.name, key)
+
+
+class _Mapping(_Watched):
+    """A dictionary, or the attributes of a class."""
+
+    def __init__(
+        self,
+        thing: Any,
+        name: str,
+        part: Callable[[str, Any], str],
+        mapping: Any,
+        skips: Callable[[Any], bool] = lambda key: False,
+    ) -> None:
+        kind = dict if isinstance(mapping, dict) else type(mapping)
+        self.keys, self.values = kind.keys(mapping), kind.values(mapping)  # these are views
+        self._skips = skips
+        """Whether changes of a part are no matter, because they are steps already."""
+        super().__init__(thing, name, part)
+
+    def keep(self) -> None:
+        self.old_keys, self.old_values = tuple(self.keys), tuple(self.values)
+
+    def is_same(self) -> bool:
+        return (
+            len(self.keys) == len(self.old_keys)
+            and all(map(is_, self.values, self.old_values))
+            and all(map(is_, self.keys, self.old_keys))
+        )
+
+    def compared(self) -> Iterator[tuple[Any, Usage]]:
+        before = zip(self.old_keys, self.old_values, strict=True)
+        for key in _differing(before, zip(self.keys, self.values, strict=True)):
+            if not self._skips(key):
+                yield key if is_scalar(key) else Same(key), Usage.WRITE
+
+
+class _Globals(_Watched):
+    """Those globals of a module that the code names."""
+
+    def __init__(self, names: dict[str, Any]) -> None:
+        self.before: dict[str, Any] = {}
+        super().__init__(names, "", _itself)
+
+    def add(self, used: Iterable[str]) -> list[str]:
+        """Also watch these; return those that are new and exist."""
+        new = [each for each in used if each not in self.before]
+        self.before.update((each, self.thing.get(each, EMPTY)) for each in new)
+        return [each for each in new if each in self.thing]
+
+    def keep(self) -> None:
+        self.before = {each: self.thing.get(each, EMPTY) for each in self.before}
+
+    def is_same(self) -> bool:
+        now = map(self.thing.get, self.before, repeat(EMPTY))
+        return all(map(is_, now, self.before.values()))
+
+    def compared(self) -> Iterator[tuple[Any, Usage]]:
+        for name, value in self.before.items():
+            if self.thing.get(name, EMPTY) is not value:
+                yield name, Usage.WRITE
+
+
+class _Slots(_Watched):
+    """The attributes that an object has in slots."""
+
+    def __init__(self, thing: Any, name: str, names: tuple[str, ...]) -> None:
+        self._names = names
+        super().__init__(thing, name, _attribute)
+
+    def _now(self) -> list[Any]:
+        cls: Any = type(self.thing)  # tracking gives it another one
+        if _has_plain_slots(cls, self._names):
+            return list(map(getattr, repeat(self.thing), self._names, repeat(MISSING)))
+        return [attribute_of(self.thing, name) for name in self._names]
+
+    def keep(self) -> None:
+        self._before = self._now()
+
+    def is_same(self) -> bool:
+        return all(map(is_, self._before, self._now()))
+
+    def compared(self) -> Iterator[tuple[Any, Usage]]:
+        for name, before, now in zip(self._names, self._before, self._now(), strict=True):
+            if before is not now and not _is_tracked(self.thing, name):
+                yield name, Usage.WRITE
+
+
+class _Items(_Watched):
+    """A list or a deque."""
+
+    def __init__(self, thing: Any, name: str) -> None:
+        self._kind: Any = list if isinstance(thing, list) else deque
+        super().__init__(thing, name, _item)
+
+    def keep(self) -> None:
+        self._before = list(self._kind.__iter__(self.thing))
+
+    def is_same(self) -> bool:
+        return self._kind.__len__(self.thing) == len(self._before) and self._begins_as_before()
+
+    def _begins_as_before(self) -> bool:
+        return all(map(is_, self._before, self._kind.__iter__(self.thing)))
+
+    def compared(self) -> Iterator[tuple[Any, Usage]]:
+        longer = self._kind.__len__(self.thing) - len(self._before)
+        if longer > 0 and self._begins_as_before():
+            yield EVERY, Usage.APPEND
+        elif longer:
+            yield EVERY, Usage.WRITE
+        else:
+            for number, now in enumerate(self._kind.__iter__(self.thing)):
+                if self._before[number] is not now:
+                    yield number, Usage.WRITE
+
+
+class _Members(_Watched):
+    """A set."""
+
+    def keep(self) -> None:
+        self._before = {id(each): each for each in set.__iter__(self.thing)}
+
+    def is_same(self) -> bool:
+        return self._before.keys() == set(map(id, set.__iter__(self.thing)))
+
+    def compared(self) -> Iterator[tuple[Any, Usage]]:
+        before = ((each, each) for each in self._before.values())
+        for each in _differing(before, ((each, each) for each in set.__iter__(self.thing))):
+            yield each if is_scalar(each) else Same(each), Usage.WRITE
+
+
+class _Whole(_Watched):
+    """What has no parts: the bytes of a buffer, or the value of a closure's variable."""
+
+    def __init__(
+        self,
+        thing: Any,
+        name: str,
+        read: Callable[[Any], Any],
+        is_equal: Callable[[Any, Any], bool],
+    ) -> None:
+        self._read = read
+        self._is_equal = is_equal
+        super().__init__(thing, name, _itself)
+
+    def keep(self) -> None:
+        self._before = self._read(self.thing)
+
+    def is_same(self) -> bool:
+        return self._is_equal(self._before, self._read(self.thing))
+
+    def compared(self) -> Iterator[tuple[Any, Usage]]:
+        yield EVERY, Usage.WRITE
+
+
+def _differing(before: Iterable[tuple[Any, Any]], now: Iterable[tuple[Any, Any]]) -> Iterator[Any]:
+    """The keys, told apart by identity, whose values differ."""
+    old = {id(key): (key, value) for key, value in before}
+    new = {id(key): (key, value) for key, value in now}
+    for number, (key, value) in (new | old).items():
+        if number not in new or number not in old or new[number][1] is not value:
+            yield key
 
 
 class Contents:
@@ -101,7 +282,11 @@ class Contents:
         self._known: dict[int, Any] = {}
         self._ignored: dict[int, Any] = {}
         self._watched: list[_Watched] = []
-        self._before: list[Any] = []
+        self._still: list[_Mapping] = []
+        """Mappings that have not changed so far. They are compared all at once."""
+        self._views: tuple[list[Any], ...] = ()
+        """Their keys and values and how many, and what these were; empty if one was added."""
+        self._globals: dict[int, _Globals] = {}
         self._to_add: list[tuple[Any, str]] = []
 
     def clear(self) -> None:
@@ -109,7 +294,9 @@ class Contents:
         self._known.clear()
         self._ignored.clear()
         self._watched.clear()
-        self._before.clear()
+        self._still.clear()
+        self._views = ()
+        self._globals.clear()
 
     def add(self, value: Any, name: str) -> None:
         """Compare this object from now on, and all that it holds. The program calls it `name`."""
@@ -142,43 +329,55 @@ class Contents:
                 todo.append(own)
             todo += [attribute_of(each, name) for name in slots_of(kind)]
         self._known |= self._ignored
-        kept = [number for number, each in enumerate(self._watched)
-                if id(each.thing) not in self._ignored]  # fmt: skip
-        self._watched = [self._watched[number] for number in kept]
-        self._before = [self._before[number] for number in kept]
+        ignored = self._ignored
+        self._watched = [each for each in self._watched if id(each.thing) not in ignored]
+        self._still = [each for each in self._still if id(each.thing) not in ignored]
+        self._views = ()
 
     def add_globals(self, names: dict[str, Any], code: CodeType) -> None:
         """Compare the globals that the code names."""
         if id(code) in self._known:
             return
         self._known[id(code)] = code
-        used = tuple(_globals_of(code))
-        self._watch(names, "", _itself, partial(_some, names, used), _changed_keys)
-        for each in used:
-            if each in names:
-                self._to_add.append((names[each], each))
+        watched = self._globals.get(id(names))
+        if watched is None:
+            watched = self._globals[id(names)] = _Globals(names)
+            self._watched.append(watched)
+        self._to_add += [(names[each], each) for each in watched.add(_globals_of(code))]
 
     def changes(self) -> list[Change]:
         """What has changed since the last call of this method, or since it was added."""
+        changed = [each for each in self._watched if not each.is_same()]
+        if self._still and not self._are_still():
+            moved = [each for each in self._still if not each.is_same()]
+            self._still = [each for each in self._still if each not in moved]
+            self._views = ()
+            self._watched += moved
+            changed += moved
         found: list[Change] = []
-        for number, each in enumerate(self._watched):
-            now, before = each.read(), self._before[number]
-            if _is_same(before, now):
-                continue
-            self._before[number] = now
-            for key, kind in each.compare(before, now):
-                if not each.skips(key):
-                    found.append(
-                        (
-                            each.thing,
-                            key,
-                            kind,
-                            each.name if key is EVERY else each.part(each.name, key),
-                        )
-                    )
+        for each in changed:
+            found += each.changes()
+            each.keep()
         for thing, key, _, name in found:
             self._add_part(thing, key, name)
         return found
+
+    def _are_still(self) -> bool:
+        """Whether none of the mappings that have not changed so far has changed now."""
+        if not self._views:
+            still = self._still
+            self._views = (
+                [each.keys for each in still], [each.values for each in still],
+                [len(each.old_keys) for each in still],
+                [key for each in still for key in each.old_keys],
+                [value for each in still for value in each.old_values],
+            )  # fmt: skip
+        keys, values, lengths, old_keys, old_values = self._views
+        return (
+            list(map(len, keys)) == lengths
+            and all(map(is_, chain.from_iterable(values), old_values))
+            and all(map(is_, chain.from_iterable(keys), old_keys))
+        )
 
     def _add_part(self, thing: Any, key: Any, name: str) -> None:
         if isinstance(thing, CellType):
@@ -193,18 +392,6 @@ class Contents:
             for each in list(thing):
                 self.add(each, name)
 
-    def _watch(
-        self,
-        thing: Any,
-        name: str,
-        part: Callable[[str, Any], str],
-        read: Callable[[], Any],
-        compare: Callable[[Any, Any], Iterator[tuple[Any, Usage]]],
-        skips: Callable[[Any], bool] = lambda key: False,
-    ) -> None:
-        self._watched.append(_Watched(thing, name, part, read, compare, skips))
-        self._before.append(read())
-
     def _add(self, value: Any, name: str) -> None:
         kind = type(value)
         if kind is PointProxy:
@@ -214,7 +401,7 @@ class Contents:
         elif kind is FunctionType:
             self._add_function(value, name)
         elif kind is CellType:
-            self._watch(value, name, _itself, partial(contents_of, value), _changed)
+            self._watched.append(_Whole(value, name, contents_of, is_))
             self._to_add.append((contents_of(value), name))
         elif kind is MethodType:
             self._to_add += [(value.__self__, name.rpartition(".")[0]), (value.__func__, name)]
@@ -239,13 +426,12 @@ class Contents:
         if issubclass(kind, dict):
             self._add_dict(value, name, _item)
         elif issubclass(kind, list | deque):
-            copy = list if issubclass(kind, list) else deque
-            self._watch(value, name, _item, partial(copy, value), _changed_items)
+            self._watched.append(_Items(value, name))
             self._to_add += [(each, f"{name}[{number}]") for number, each in enumerate(value)]
         elif issubclass(kind, set):
-            self._watch(value, name, _member, partial(frozenset, value), _changed_members)
+            self._watched.append(_Members(value, name, _member))
         elif issubclass(kind, BUFFERS):
-            self._watch(value, name, _item, partial(bytes, value), _changed)
+            self._watched.append(_Whole(value, name, bytes, eq))
         if not _is_looked_into(kind):
             return
         self._to_add.append((kind, kind.__name__))
@@ -255,10 +441,7 @@ class Contents:
             self._add_dict(own, name, _attribute, partial(_is_tracked, value))
         slots = tuple(slots_of(kind))
         if slots:
-            self._watch(
-                value, name, _attribute, partial(_slots, value, slots), _changed_keys,
-                partial(_is_tracked, value),
-            )  # fmt: skip
+            self._watched.append(_Slots(value, name, slots))
             self._to_add += [(attribute_of(value, each), f"{name}.{each}") for each in slots]
 
     def _add_dict(
@@ -268,13 +451,15 @@ class Contents:
         part: Callable[[str, Any], str],
         skips: Callable[[Any], bool] = lambda key: False,
     ) -> None:
-        self._watch(value, name, part, partial(dict.copy, value), _changed_keys, skips)
+        self._still.append(_Mapping(value, name, part, value, skips))
+        self._views = ()
         self._to_add += [(each, part(name, key)) for key, each in dict.items(value)]
 
     def _add_class(self, cls: Any) -> None:
         if _is_looked_into(cls) and not is_stand_in(cls):
             name = cls.__name__
-            self._watch(cls, name, _attribute, vars(cls).copy, _changed_keys, _is_internal)
+            self._still.append(_Mapping(cls, name, _attribute, vars(cls), _is_internal))
+            self._views = ()
             self._to_add += [(each, f"{name}.{key}") for key, each in _of_class(cls).items()]
             self._to_add += [(base, base.__name__) for base in cls.__bases__]
 
@@ -321,6 +506,17 @@ def _is_looked_into(cls: Any) -> bool:
 _LIBRARY = sys.stdlib_module_names - {"__main__"}
 
 
+@lru_cache(maxsize=4096)
+def _has_plain_slots(cls: Any, names: tuple[str, ...]) -> bool:
+    """Whether to get these attributes of an object calls no code of the program."""
+    found = {name: value for base in reversed(cls.__mro__) for name, value in vars(base).items()}
+    return (
+        cls.__getattribute__ is object.__getattribute__
+        and "__getattr__" not in found
+        and all(isinstance(found[name], MemberDescriptorType) for name in names)
+    )
+
+
 def _is_internal(name: Any) -> bool:
     return str(name).startswith(("__", "_abc_"))
 
@@ -329,21 +525,18 @@ def _is_tracked(thing: Any, name: Any) -> bool:
     return isinstance(vars(type(thing)).get(name), TrackedAttribute)
 
 
-def _globals_of(code: CodeType) -> Iterator[str]:
+@lru_cache(maxsize=4096)
+def _globals_of(code: CodeType) -> tuple[str, ...]:
     todo = [code]
     found: dict[str, None] = {}
     while todo:
         each = todo.pop()
         found |= dict.fromkeys(each.co_names)
         todo += [part for part in each.co_consts if isinstance(part, CodeType)]
-    yield from found
+    return tuple(found)
 
 
 # How to read an object without calling the program's code.
-
-
-def _some(names: dict[str, Any], used: tuple[str, ...]) -> dict[str, Any]:
-    return {name: names[name] for name in used if name in names}
 
 
 def _of_class(cls: Any) -> dict[str, Any]:
@@ -352,64 +545,6 @@ def _of_class(cls: Any) -> dict[str, Any]:
         for name, value in vars(cls).items()
         if not name.startswith(("__", "_abc_")) and not isinstance(value, TrackedAttribute)
     }
-
-
-def _slots(thing: Any, names: tuple[str, ...]) -> dict[str, Any]:
-    found = {name: attribute_of(thing, name) for name in names}
-    return {name: value for name, value in found.items() if value is not MISSING}
-
-
-# How to compare two readings of an object.
-
-
-def _is_same(before: Any, now: Any) -> bool:
-    if before is now:
-        return True
-    kind = type(before)
-    if kind is not type(now):
-        return False
-    if kind is dict:
-        return (
-            len(before) == len(now)
-            and all(map(is_, before, now))
-            and all(map(is_, before.values(), now.values()))
-        )
-    if kind in (list, deque):
-        return len(before) == len(now) and all(map(is_, before, now))
-    if kind is frozenset:
-        return len(before) == len(now) and set(map(id, before)) == set(map(id, now))
-    return kind is bytes and bool(before == now)
-
-
-def _changed(before: Any, now: Any) -> Iterator[tuple[Any, Usage]]:
-    yield EVERY, Usage.WRITE
-
-
-def _changed_keys(before: Any, now: Any) -> Iterator[tuple[Any, Usage]]:
-    # A dict keeps the key that it got first, so keys can be told apart by identity.
-    old = {id(key): value for key, value in before.items()}
-    new = {id(key): value for key, value in now.items()}
-    for key in (*before, *(each for each in now if id(each) not in old)):
-        if old.get(id(key), EMPTY) is not new.get(id(key), EMPTY):
-            yield key if is_scalar(key) else Same(key), Usage.WRITE
-
-
-def _changed_items(before: Any, now: Any) -> Iterator[tuple[Any, Usage]]:
-    if len(now) > len(before) and all(map(is_, before, now)):
-        yield EVERY, Usage.APPEND
-    elif len(now) == len(before):
-        for number, (old, new) in enumerate(zip(before, now, strict=True)):
-            if old is not new:
-                yield number, Usage.WRITE
-    else:
-        yield EVERY, Usage.WRITE
-
-
-def _changed_members(before: Any, now: Any) -> Iterator[tuple[Any, Usage]]:
-    old, new = ({id(each): each for each in members} for members in (before, now))
-    for each in (*before, *now):
-        if id(each) not in old or id(each) not in new:
-            yield each if is_scalar(each) else Same(each), Usage.WRITE
 
 
 # What the program calls a part of an object.

@@ -42,6 +42,9 @@ class BrokenSchedule(AssertionError):
         self.outcome = outcome
         """How the schedule ended, with the schedule itself."""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.outcome), self.__dict__
+
 
 class NotExplored(AssertionError):
     """The explorer found no bug, but does not answer `ok` either. The text has the reason."""

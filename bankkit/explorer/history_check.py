@@ -19,8 +19,12 @@ class FailedCheck(AssertionError):
 
     def __init__(self, reason: str, history: tuple[Operation, ...]) -> None:
         self.reason = reason
+        self.history = history
         self.diagram = diagram(history)
         super().__init__(f"{reason}\n\n{self.diagram}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.reason, self.history), self.__dict__
 
 
 class HistoryCheck:

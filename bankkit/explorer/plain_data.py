@@ -19,11 +19,13 @@ import logging
 import operator
 import sys
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from enum import Enum
 from pathlib import Path
 from types import (
     BuiltinMethodType,
+    CodeType,
     FrameType,
     FunctionType,
     GeneratorType,
@@ -48,7 +50,7 @@ from bankkit.explorer.frame_values import (
 from bankkit.explorer.outsiders import is_of_a_package, is_of_the_explorer, is_of_the_library
 from bankkit.explorer.races import EVERY, Order, Races, Usage
 from bankkit.explorer.scheduler import Task
-from bankkit.explorer.source_accesses import Access, Look, accesses, nodes_of
+from bankkit.explorer.source_accesses import Access, Look, accesses, text_of
 from bankkit.explorer.stand_in import PointProxy
 from bankkit.explorer.tracking import TrackedAttribute, is_of_the_explorer_itself
 from bankkit.explorer.unscheduled import LOCKS, is_unscheduled
@@ -62,6 +64,12 @@ _BLIND = (isinstance, issubclass, callable, id, type, super, object)
 """Functions that do not look into their arguments."""
 
 _APPEND = frozenset({"append", "extend"})
+
+_UNTRACES = sys.version_info < (3, 12)
+"""Whether to stop and start tracing is cheap. Newer Pythons change all code for it."""
+
+_Trace = Callable[[FrameType, str, Any], Any]
+"""A function that Python calls before each instruction."""
 
 
 class Survey(Order, Protocol):
@@ -90,8 +98,10 @@ class Watch:
         self._contents = Contents(self._is_ignored)
         self._runs: Task | None = None
         """The thread whose changes have not been looked for yet."""
-        self._at: dict[int, str] = {}
-        """By thread: the last line of the program that is known."""
+        self._at: dict[int, tuple[str, int]] = {}
+        """By thread: the last line of the program that is known, in which file."""
+        self._looks: dict[int, tuple[CodeType, _Trace | None]] = {}
+        """By id of a code object: the function that looks at each instruction, if any matters."""
         self._in_line: set[int] = set()
         """The threads whose present step belongs to code that `lines=` names."""
         self._real: dict[int, tuple[Any, set[int]]] = {}
@@ -138,10 +148,26 @@ class Watch:
         self._contents.ignore(thing)
 
     def turn(self, task: Task) -> None:
-        """This thread has the turn, or has just had it."""
+        """This thread has the turn, and its next changes are later than those so far."""
+        if self._runs is None or not _UNTRACES:
+            self._begin_turn(task)
+            return
+        trace = sys.gettrace()
+        sys.settrace(None)  # no call below is one of the program
+        try:
+            self._begin_turn(task)
+        finally:
+            sys.settrace(trace)
+
+    def _begin_turn(self, task: Task) -> None:
         if self._runs is not None:
             self._find_changes()
         self._runs = task
+
+    def rest(self, task: Task) -> None:
+        """This thread had the turn. Nothing changes until the next call of `turn`."""
+        self.turn(self._runs or task)
+        self._runs = None
 
     def step(self, task: Task) -> None:
         """The thread begins its next step."""
@@ -172,21 +198,23 @@ class Watch:
         if not scheduler.is_running:
             return None
         code = frame.f_code
-        file = code.co_filename
+        kind = _kind_of(code.co_filename)
         task = scheduler.current
-        if task is not self._runs:
-            self.turn(task)
-        if is_of_the_explorer(file):
+        if kind is _Kind.EXPLORER:
             if code is threads.Thread.run.__code__:
+                if task is not self._runs:
+                    self._begin_turn(task)
                 self._run_target(frame)
             return None
-        if is_of_the_library(file):
-            if code.co_name == "run_forever" and file.endswith("base_events.py"):
+        if kind is _Kind.LIBRARY:
+            if code.co_name == "run_forever" and code.co_filename.endswith("base_events.py"):
                 scheduler.doubt(
                     "an asyncio event loop ran, and the order of its tasks was not varied"
                 )
             return None
-        if is_of_a_package(file):
+        if task is not self._runs:
+            self._begin_turn(task)
+        if kind is _Kind.PACKAGE:
             if task.index and not self._in_a_call(frame):
                 self._look_at_owner(frame)
             return None
@@ -197,14 +225,35 @@ class Watch:
             self._contents.add(value, name)
             if is_unscheduled(value):
                 self._use_real(task, value, frame, name)
-        if HOOK in code.co_names or not (nodes_of(file) and accesses(code)):
+        look = self._look_of(code)
+        if look is None:
             return None
         self.cells.enter(frame)
         self._at[task.index] = _at(frame)
-        frame.f_trace = self._look  # without it, Python 3.13 first traces a function's next call
+        frame.f_trace = look  # without it, Python 3.13 first traces a function's next call
         frame.f_trace_opcodes = True
         frame.f_trace_lines = False
-        return self._look
+        return look
+
+    def _look_of(self, code: CodeType) -> _Trace | None:
+        """The function that is called before each instruction of the code; None if none matters."""
+        known = self._looks.get(id(code))
+        if known is None:
+            table = {} if HOOK in code.co_names else accesses(code)
+            known = self._looks[id(code)] = code, self._looking(table.get) if table else None
+        return known[1]
+
+    def _looking(self, accesses_at: Callable[[int], Sequence[Access] | None]) -> _Trace:
+        scheduler, access_in = self._scheduler, self._access
+
+        def look(frame: FrameType, event: str, _: object) -> Any:
+            if event == "opcode":
+                for access in accesses_at(frame.f_lasti) or ():
+                    if scheduler.is_running:
+                        access_in(frame, access)
+            return look
+
+        return look
 
     def _run_target(self, frame: FrameType) -> None:
         thread = dict_of(frame.f_locals["self"])
@@ -235,13 +284,6 @@ class Watch:
             frame = frame.f_back
         return False
 
-    def _look(self, frame: FrameType, event: str, _: object) -> Any:
-        if event == "opcode":
-            for access in accesses(frame.f_code).get(frame.f_lasti, ()):
-                if self._scheduler.is_running:
-                    self._access(frame, access)
-        return self._look
-
     def _access(self, frame: FrameType, access: Access) -> None:
         task = self._scheduler.current
         node = access.node
@@ -254,16 +296,16 @@ class Watch:
             if value is MISSING:
                 pass
             elif is_unscheduled(value):
-                self._use_real(task, value, frame, ast.unparse(node))
+                self._use_real(task, value, frame, text_of(node))
                 return
             else:
                 self.cells.know(value)
-                self._contents.add(value, ast.unparse(node))
-                self._look_into(task, value, access.look, ast.unparse(node))
+                self._contents.add(value, text_of(node))
+                self._look_into(task, value, access.look, text_of(node))
         if not access.is_local:
             usage = Usage.WRITE if access.stores else Usage.READ
             for owner, key in self._places(frame, node):
-                self._use(task, owner, key, usage, ast.unparse(node))
+                self._use(task, owner, key, usage, text_of(node))
 
     def _look_into(self, task: Task, value: Any, look: Look, text: str) -> None:
         if look is Look.NOTHING:
@@ -303,9 +345,9 @@ class Watch:
             MISSING if isinstance(each, ast.Starred) else value_of(frame, each)
             for each in node.args
         ]
-        texts = [ast.unparse(each) for each in node.args]
+        texts = [text_of(each) for each in node.args]
         function = value_of(frame, node.func)
-        self._call(task, function, arguments, ast.unparse(node.func), texts)
+        self._call(task, function, arguments, text_of(node.func), texts)
 
     def _call(self, task: Task, function: Any, arguments: Any, name: str, texts: Any) -> None:
         arguments = list(arguments)
@@ -391,7 +433,7 @@ class Watch:
         raced.add(key)
         one, other = (each.label for each in rivals)
         at = self._at.get(task.index)
-        where = f" ({at})" if at else ""
+        where = f" ({_place(*at)})" if at else ""
         if usage is Usage.READ and task not in rivals:
             self._doubt_once(
                 name,
@@ -413,7 +455,7 @@ class Watch:
         if task.index or len(users) > 1 or not isinstance(value, LOCKS):
             self._doubt_once(
                 name,
-                f"thread {task.label} used `{name}` ({_at(frame)}), a real "
+                f"thread {task.label} used `{name}` ({_place(*_at(frame))}), a real "
                 f"{type(value).__name__} that the explorer does not schedule: pass `threading` on "
                 f"to the code that makes it, or name its module in `patch=`",
             )
@@ -435,8 +477,30 @@ _OF_ONE = frozenset({"get", "pop", "setdefault", "__getitem__", "__setitem__", "
 """The methods of a dict whose first argument is the only key that they use."""
 
 
-def _at(frame: FrameType) -> str:
-    return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
+class _Kind(Enum):
+    """Whose code is in a file."""
+
+    PROGRAM = 0
+    EXPLORER = 1
+    LIBRARY = 2
+    PACKAGE = 3
+
+
+@functools.lru_cache(maxsize=4096)
+def _kind_of(file: str) -> _Kind:
+    if is_of_the_explorer(file):
+        return _Kind.EXPLORER
+    if is_of_the_library(file):
+        return _Kind.LIBRARY
+    return _Kind.PACKAGE if is_of_a_package(file) else _Kind.PROGRAM
+
+
+def _at(frame: FrameType) -> tuple[str, int]:
+    return frame.f_code.co_filename, frame.f_lineno
+
+
+def _place(file: str, line: int) -> str:
+    return f"{Path(file).name}:{line}"
 
 
 def _is_iterator(value: Any) -> bool:

@@ -584,7 +584,9 @@ class Scheduler:
             task = self.current
             chosen: Task | None = None
             try:
-                self._note_returned(task, task.work())
+                returned = task.work()
+                if returned is not None:
+                    self._note_returned(task, returned)
             except Abandoned:
                 self.current = self._hub
                 return
@@ -629,8 +631,6 @@ class Scheduler:
 
     def _note_returned(self, task: Task, returned: Any) -> None:
         """Note if the work was only prepared: a coroutine or a generator has not run any of it."""
-        if returned is None:
-            return
         if hasattr(type(returned), "__await__") or isinstance(returned, Generator | AsyncGenerator):
             kind = type(returned).__name__.replace("_", " ")
             self.doubts[

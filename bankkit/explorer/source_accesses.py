@@ -96,6 +96,12 @@ def _instructions(code: CodeType) -> Iterator[tuple[int, dis.Instruction]]:
 _OPERATIONS = ("LOAD_", "STORE_", "DELETE_", "BINARY_", "CALL")
 
 
+@lru_cache(maxsize=4096)
+def text_of(node: ast.expr) -> str:
+    """The source of an expression."""
+    return ast.unparse(node)
+
+
 @lru_cache(maxsize=256)
 def nodes_of(file: str) -> dict[Span, tuple[ast.expr, Look]]:
     """The names, attributes, items and calls in a file, by where they begin and end."""

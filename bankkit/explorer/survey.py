@@ -140,7 +140,7 @@ class SurveyScheduler(NamingScheduler):
         self.refuse_other_os_threads()
         me = self.current
         if not self.is_over:
-            self._watch.turn(me)
+            self._watch.rest(me)
         option = super().point(op, target, arg, other)
         self._count[me.index] = self._count.get(me.index, 0) + 1
         used = target if not option or other is None else other

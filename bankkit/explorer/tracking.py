@@ -377,9 +377,10 @@ class TrackedAttribute:
 
     def __set__(self, thing: Any, value: Any) -> None:
         self._tracker.point(primitives.STORE, self.place)
-        value = plain(value)
-        if not self._tracker.adopt(value, self.place):
-            self.hides_changes()
+        if type(value) not in _ATOMIC:
+            value = plain(value)
+            if not self._tracker.adopt(value, self.place):
+                self.hides_changes()
         if self._slot is not None:
             self._slot.__set__(thing, value)
         else:
@@ -403,7 +404,8 @@ def _later(tracker: Tracker, cls: type[Any], place: Attribute) -> dict[str, Any]
         setattr(type(thing), name, TrackedAttribute(tracker, cls, name, place.named(name)))
 
     def __setattr__(self: Any, name: str, value: Any) -> None:
-        if not name.startswith("__") and _in_class(type(self), name) is None:
+        known = name in vars(type(self)) or name.startswith("__")
+        if not known and _in_class(type(self), name) is None:
             add(self, name)
         super(type(self), self).__setattr__(name, value)
 
@@ -457,7 +459,7 @@ def _check(thing: Any, cls: type[Any], name: str) -> None:
 def _attributes(thing: object) -> Iterator[str]:
     """The names of the attributes that the object has, or can get from its class."""
     yield from list(getattr(thing, "__dict__", ()))
-    for base in type(thing).__mro__:
+    for base in type(thing).__mro__[:-1]:  # the last one is `object`, which has none
         for name, value in list(vars(base).items()):
             if isinstance(value, MemberDescriptorType | functools.cached_property) or (
                 hasattr(thing, "__dict__")

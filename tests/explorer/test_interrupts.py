@@ -26,6 +26,9 @@ from tests.support.shares import in_turn
 
 Scenario = Callable[[Any], object]
 
+LATE = 3.0
+"""Seconds. A search ends within one second after its limit, and later on a busy machine."""
+
 
 def press() -> None:
     """Press Ctrl-C. Python calls the handler right after."""
@@ -542,7 +545,7 @@ def test_the_deadline_ends_a_schedule() -> None:
     """It need not wait for the end of the schedule, and what it cut is no verdict."""
     started = time.monotonic()
     result = lab.explore(endless_steps, seconds=0.5, steps=10**9)
-    assert time.monotonic() - started < 1.5
+    assert time.monotonic() - started < LATE
     assert (result.verdict, result.limit) == ("unknown", "the time limit was reached")
     assert result.schedules == 0
 
@@ -559,7 +562,7 @@ def test_the_deadline_ends_a_schedule_that_catches_everything() -> None:
 
     started = time.monotonic()
     result = lab.explore(scenario, seconds=0.5, steps=10**9)
-    assert time.monotonic() - started < 1.5
+    assert time.monotonic() - started < LATE
     assert result.verdict == "unknown"
 
 
@@ -579,7 +582,7 @@ def test_a_bug_at_the_deadline_is_not_shortened_for_long() -> None:
     started = time.monotonic()
     result = lab.explore(scenario, strategy="pct", seconds=0.3)
     assert result.verdict == "bug"
-    assert time.monotonic() - started < 0.3 + 1.0
+    assert time.monotonic() - started < 0.3 + LATE
 
 
 def test_off_the_main_thread_the_deadline_holds() -> None:

@@ -13,6 +13,7 @@ import pytest
 
 import bankkit
 from bankkit import accounts
+from bankkit.explorer import BrokenSchedule, FailedCheck, Outcome, Schedule
 from bankkit.lab.course.exercises import Wrong
 from bankkit.locks import LockTable, Mutex, ReadWriteLock, RedisLocks
 from bankkit.redis_backend import RedisNotFound
@@ -36,6 +37,8 @@ MADE: dict[type[BaseException], Callable[[], BaseException]] = {
     accounts.LimitExceeded: lambda: accounts.LimitExceeded(),
     accounts.InsufficientFunds: lambda: accounts.InsufficientFunds(balance_cents=1, amount_cents=2),
     bankkit.CallError: call_error,
+    BrokenSchedule: lambda: BrokenSchedule("It fails.", Outcome("ended", "", Schedule(()))),
+    FailedCheck: lambda: FailedCheck("no order explains it", ()),
     OutOfBounds: lambda: OutOfBounds(12),
     RedisNotFound: lambda: RedisNotFound(["here", "there"]),
     Unreached: lambda: Unreached("host:1", OSError(1, "no"), sent_by="the Sentinel"),

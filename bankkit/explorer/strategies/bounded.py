@@ -16,7 +16,7 @@ from typing import Any
 from bankkit.explorer.locations import here
 from bankkit.explorer.scheduler import READ, Op, Scheduler, Task, Use
 from bankkit.explorer.strategies.depth_first import DepthFirst
-from bankkit.explorer.strategies.strategy import Bound, Step
+from bankkit.explorer.strategies.strategy import Bound, Step, Strategy
 
 WHOLE = 1000
 """So many schedules run to their end even where they reach nothing new. If the search then notices
@@ -134,13 +134,10 @@ class BoundedSearch(DepthFirst):
         return self.advance()
 
     def decide(self) -> Task | None:
-        """Decide as `DepthFirst` does; the uses on the given path are already recorded."""
-        depth = self.scheduler.depth
-        if depth < self.fixed:
-            if self._rebuilds:
-                self._rebuild(depth)
-            self.scheduler.also.clear()
-        return super().decide()
+        """Decide as `DepthFirst` does, and record what is not recorded of the given path."""
+        if self._rebuilds:
+            self._rebuild(self.scheduler.depth)
+        return Strategy.decide(self)
 
     def _rebuild(self, depth: int) -> None:
         """Record the step at this depth of the given path, from which the search had gone back."""
@@ -186,6 +183,8 @@ class BoundedSearch(DepthFirst):
                 self._put_off(before, step, hidden)
         if step is None:
             return None
+        if self._runs_on:
+            return self._do_without_others(step, before)
         choices = [*step.left, step]
         first = len(self._skipped)
         for choice in choices:
@@ -193,20 +192,28 @@ class BoundedSearch(DepthFirst):
             choice.number = self._number(choice)
         while choices:
             choice = choices.pop().instead_of(step)
-            if self._is_new(choice, self._total_after(choice)) and not self._runs_on:
+            if self._is_new(choice, self._total_after(choice)):
                 choice.left = choices
                 self._do(choice, before)
                 return choice
             self._skipped.append((before, choice))
-        if self.whole or self._runs_on:
-            self.whole -= not self._runs_on
+        if self.whole:
+            self.whole -= 1
             self._runs_on = True
-            _, choice = self._skipped.pop(first)
-            choice.left = []
-            self._do(choice, before)
-            return choice
+            del self._skipped[first:]
+            return self._do_without_others(step, before)
         self.cut = True
         return None
+
+    def _do_without_others(self, step: Step, before: Step | None) -> Step:
+        """Take this step in a schedule that reaches nothing new, and skip its alternatives."""
+        if step.left:
+            self._skipped += [(before, each.instead_of(step)) for each in reversed(step.left)]
+            step.left = []
+        step.identify()
+        step.number = self._number(step)
+        self._do(step, before)
+        return step
 
     def _complete(self) -> None:
         """Record what the path's last step did while it ran."""

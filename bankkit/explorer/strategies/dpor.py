@@ -79,13 +79,6 @@ class SourceDpor(DepthFirst):
             nodes.pop()
         return False
 
-    def decide(self) -> Task | None:
-        """Decide as `DepthFirst` does; the given path's uses and rescues are already recorded."""
-        if self.scheduler.depth < self.fixed:
-            self.scheduler.also.clear()
-            self.scheduler.rescued.clear()
-        return super().decide()
-
     def _new_step(self) -> Step | None:
         self._complete()
         choices = self.choices()

@@ -203,6 +203,10 @@ class Strategy(ABC):
         scheduler = self.scheduler
         depth = scheduler.depth
         if depth < self.fixed:
+            if scheduler.also:  # what a search records of the given path is recorded already
+                scheduler.also.clear()
+            if scheduler.rescued:
+                scheduler.rescued.clear()
             step = self.path[depth]
             task = step.task
             if task.op is not step.op or step.option not in step.op.options(task):
