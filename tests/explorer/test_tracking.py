@@ -10,7 +10,7 @@ import pickle
 import sys
 import types
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -715,6 +715,36 @@ def tracked_twice(threading: Any) -> None:
 
     together(threading, w, w)
     assert a.balance == 2
+
+
+@dataclass(frozen=True)
+class Sum:
+    cents: int
+
+
+@trap("ok")
+def tracked_dataclass_is_equal_to_another(threading: Any) -> None:
+    s = threading.shared(sum=Sum(1), other=Sum(1))
+    lock = threading.Lock()
+
+    def w() -> None:
+        with lock:
+            assert s.sum == Sum(1)
+            assert s.sum == s.other
+            assert s.sum.__class__ is Sum
+
+    together(threading, w, w)
+
+
+@trap("ok")
+def copies_of_a_tracked_object_are_not_tracked(threading: Any) -> None:
+    acc = threading.track(Acc())
+    sums = threading.track(Sum(1))
+    copies = copy.copy(acc), copy.deepcopy(acc), pickle.loads(pickle.dumps(acc))
+    for each in copies:
+        assert type(each) is Acc
+        assert vars(each) == vars(acc)
+    assert type(replace(sums, cents=2)) is Sum
 
 
 @pytest.mark.parametrize("settings", SEARCHES, ids=str)
