@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from traceback import walk_tb
 from types import FrameType
 from typing import Any, Literal
 
-from bankkit.explorer.containers import PREFIX
+from bankkit.explorer.containers import PREFIX, plain
 from bankkit.explorer.endable import Endable
 from bankkit.explorer.errors import ScenarioError
 from bankkit.explorer.garbage import Garbage
@@ -19,7 +20,7 @@ from bankkit.explorer.history_check import Check, HistoryCheck
 from bankkit.explorer.instrument import Instrumentation
 from bankkit.explorer.locations import locations_of
 from bankkit.explorer.outcomes import Ending
-from bankkit.explorer.outsiders import outsiders_noticed
+from bankkit.explorer.outsiders import is_of_the_library, outsiders_noticed
 from bankkit.explorer.patching import Patch, Patching
 from bankkit.explorer.schedule import Move, Schedule
 from bankkit.explorer.scheduler import Scheduler
@@ -86,6 +87,16 @@ class Found:
 
     schedule: Schedule
     failure: Failure
+
+
+def _refuses_container(error: TypeError) -> bool:
+    """Whether the standard library has refused a tracked container under its real name."""
+    frames = [frame for frame, _ in walk_tb(error.__traceback__)]
+    return (
+        bool(frames)
+        and is_of_the_library(frames[-1].f_code.co_filename)
+        and any(plain(each) is not each for each in frames[-1].f_locals.values())
+    )
 
 
 class Laboratory:
@@ -190,7 +201,7 @@ class Laboratory:
         error = self.scheduler.failure[1]
         if isinstance(error, NotTrackable):
             raise ScenarioError(str(error)) from error
-        if isinstance(error, TypeError) and PREFIX in str(error):
+        if isinstance(error, TypeError) and (PREFIX in str(error) or _refuses_container(error)):
             raise ScenarioError(
                 f"{error}. Code that is written in C needs the real container: give it a copy, "
                 f"such as `list(items)`, or do not track the attribute that holds it."

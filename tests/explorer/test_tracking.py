@@ -6,6 +6,7 @@ import copy
 import functools
 import heapq
 import itertools
+import json
 import pickle
 import sys
 import types
@@ -745,6 +746,38 @@ def copies_of_a_tracked_object_are_not_tracked(threading: Any) -> None:
         assert type(each) is Acc
         assert vars(each) == vars(acc)
     assert type(replace(sums, cents=2)) is Sum
+
+
+@trap("ok")
+def tracked_containers_match_patterns(threading: Any) -> None:
+    s = threading.shared(d={"a": 1}, items=[1, 2], queue=collections.deque([3]))
+    match s.d:
+        case {"a": one}:
+            assert one == 1
+        case _:
+            raise AssertionError
+    match s.items:
+        case [first, *_]:
+            assert first == 1
+        case _:
+            raise AssertionError
+    match s.queue:
+        case [three]:
+            assert three == 3
+        case _:
+            raise AssertionError
+
+
+@trap("error")
+def json_of_a_tracked_dict(threading: Any) -> None:
+    s = threading.shared(d={"n": 0})
+    json.dumps(s.d)
+
+
+@trap("bug")
+def json_of_what_is_no_json(threading: Any) -> None:
+    threading.shared(d={"n": 0})
+    json.dumps(object())
 
 
 @pytest.mark.parametrize("settings", SEARCHES, ids=str)
