@@ -57,7 +57,7 @@ from bankkit.explorer.arguments import checked_code, checked_settings
 from bankkit.explorer.certificate import Certificate
 from bankkit.explorer.explanation import explained
 from bankkit.explorer.history_check import Check
-from bankkit.explorer.laboratory import Diverged, Limits, Scenario, Timing
+from bankkit.explorer.laboratory import CAUSES, Diverged, Limits, Scenario, Timing
 from bankkit.explorer.overtaking import Overtaking
 from bankkit.explorer.parallel.together import search_together
 from bankkit.explorer.patching import Patch
@@ -169,8 +169,8 @@ def explore(
         bug = replay(scenario, shortest, **code.options)
         if bug.kind == "ended":
             raise Diverged(
-                "The scenario is not deterministic: a schedule that failed ended well when it was "
-                "run again."
+                f"The scenario is not deterministic: a schedule that failed ended well when it was "
+                f"run again. {CAUSES}"
             )
         bug = explained(code, bug, limits.deadline)
     verdict: Verdict = "unknown"

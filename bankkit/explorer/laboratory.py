@@ -59,6 +59,14 @@ class Diverged(ScenarioError):
     """
 
 
+CAUSES = (
+    "It may depend on random numbers, on the real clock, on what an earlier run left behind, or on "
+    "the order of a set: a set of objects is in the order of their addresses, unless they have a "
+    "`__hash__`, and a set of texts in another order in each process, unless PYTHONHASHSEED is set."
+)
+"""Says why a scenario may behave differently when the same schedule is run again."""
+
+
 @dataclass
 class Limits:
     """The limits of a search, its progress, and the limit that it reached."""
@@ -177,11 +185,11 @@ class Laboratory:
         self._patching.end()
         self._refuse()
         if strategy.diverged:
-            raise Diverged(strategy.diverged)
+            raise Diverged(f"{strategy.diverged} {CAUSES}")
         if scheduler.depth < strategy.fixed:
             raise Diverged(
                 f"The scenario is not deterministic: it ended after {scheduler.depth} steps, but "
-                f"in an earlier run of the same schedule it continued."
+                f"in an earlier run of the same schedule it continued. {CAUSES}"
             )
         if self.check is not None:
             self._check_history(self.check, strategy)
