@@ -30,8 +30,9 @@ from types import FrameType
 from typing import Any, NoReturn, Protocol
 
 from greenlet import error as GreenletError
-from greenlet import getcurrent, greenlet
+from greenlet import GreenletExit, getcurrent, greenlet
 
+from bankkit.explorer.endable import SENT
 from bankkit.explorer.errors import NotInSchedule, ScenarioError, Unsupported
 from bankkit.explorer.unwinding import Abandoned, Insistence, keep_forever
 
@@ -590,10 +591,12 @@ class Scheduler:
                 return
             except ScenarioError as error:
                 self.raised = self.raised or error
-            except (SystemExit, Exception) as error:
+            except BaseException as error:
                 if self.is_unwinding:
                     return
-                if not isinstance(error, SystemExit):  # SystemExit only ends its thread
+                if _is_for_the_caller(error):
+                    self.raised = error
+                elif not isinstance(error, SystemExit):  # SystemExit only ends its thread
                     hook = None if task is self.tasks[0] else self.excepthook
                     if hook is not None and not isinstance(task.work, _Hook):
                         task.work = _Hook(hook, task.thread, error)
@@ -604,10 +607,6 @@ class Scheduler:
                         f"thread {task.label} called sys.exit, and what it would have done after "
                         f"that was not looked at: return from the function instead"
                     ] = None
-            except BaseException as error:
-                if self.is_unwinding:
-                    return
-                self.raised = error
             if self.is_unwinding:  # the code has caught `Abandoned` and returned
                 return
             task.done = True
@@ -645,6 +644,17 @@ class Scheduler:
             self.let_go(joiner)
         self.also.append((task.key, WRITE, True))
         return self.eager.pop(0) if self.eager else self.decide()
+
+
+def _is_for_the_caller(error: BaseException) -> bool:
+    """Whether an exception of the scenario ends the search, and not only its thread.
+
+    Those of pytest are for pytest, except for that of `pytest.fail`, which is a verdict on the program.
+    """
+    outcomes = sys.modules.get("_pytest.outcomes")
+    if outcomes is not None and isinstance(error, (outcomes.OutcomeException, outcomes.Exit)):
+        return type(error) is not outcomes.Failed  # that of `xfail` is a subclass
+    return isinstance(error, (KeyboardInterrupt, GreenletExit, *SENT))
 
 
 def _outside() -> Task | None:

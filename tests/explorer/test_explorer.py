@@ -445,6 +445,40 @@ def test_a_scenario_that_remembers_is_refused() -> None:
         lab.explore(scenario)
 
 
+class Odd(BaseException):
+    """An exception that `except Exception` does not catch."""
+
+
+def ends_by(error: BaseException) -> Scenario:
+    """A scenario in which a thread ends with this exception."""
+
+    def scenario(threading: Any) -> None:
+        def work() -> None:
+            with threading.Lock():
+                raise error
+
+        together(threading, work)
+
+    return scenario
+
+
+@pytest.mark.parametrize("error", [Odd("odd"), GeneratorExit(), pytest.fail.Exception("failed")])
+def test_every_other_exception_is_the_failure_of_its_thread(error: BaseException) -> None:
+    """One that does not derive from Exception is found with its schedule, too."""
+    bug = lab.explore(ends_by(error)).bug
+    assert bug is not None
+    assert bug.error is error
+    assert lab.replay(ends_by(error), bug.schedule).error is error
+
+
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt(), pytest.skip.Exception("skipped"), pytest.xfail.Exception("x")]
+)
+def test_what_is_for_the_caller_reaches_it(error: BaseException) -> None:
+    with pytest.raises(type(error)):
+        lab.explore(ends_by(error))
+
+
 def test_a_schedule_of_another_program_is_refused() -> None:
     """`Diverged` names the line where the program does not follow the schedule."""
     bug = lab.explore(readers_and_writers(first_draft, 1, 1)).bug
