@@ -209,7 +209,7 @@ class Laboratory:
         error = self.scheduler.failure[1]
         if isinstance(error, NotTrackable):
             raise ScenarioError(str(error)) from error
-        if isinstance(error, TypeError) and (PREFIX in str(error) or _refuses_container(error)):
+        if type(error) is TypeError and (PREFIX in str(error) or _refuses_container(error)):
             raise ScenarioError(
                 f"{error}. Code that is written in C needs the real container: give it a copy, "
                 f"such as `list(items)`, or do not track the attribute that holds it."

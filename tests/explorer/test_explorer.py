@@ -471,6 +471,17 @@ def test_every_other_exception_is_the_failure_of_its_thread(error: BaseException
     assert lab.replay(ends_by(error), bug.schedule).error is error
 
 
+def test_an_exception_without_a_text_is_a_bug() -> None:
+    class Unprintable(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError
+
+        __repr__ = __str__
+
+    result = lab.explore(ends_by(Unprintable()))
+    assert "work: Unprintable" in str(result)
+
+
 @pytest.mark.parametrize(
     "error", [KeyboardInterrupt(), pytest.skip.Exception("skipped"), pytest.xfail.Exception("x")]
 )
