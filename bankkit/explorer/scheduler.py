@@ -29,8 +29,8 @@ from threading import ExceptHookArgs, get_ident
 from types import FrameType
 from typing import Any, NoReturn, Protocol
 
-from greenlet import error as GreenletError
 from greenlet import GreenletExit, getcurrent, greenlet
+from greenlet import error as GreenletError
 
 from bankkit.explorer.endable import SENT
 from bankkit.explorer.errors import NotInSchedule, ScenarioError, Unsupported
@@ -649,7 +649,7 @@ class Scheduler:
 def _is_for_the_caller(error: BaseException) -> bool:
     """Whether an exception of the scenario ends the search, and not only its thread.
 
-    Those of pytest are for pytest, except for that of `pytest.fail`, which is a verdict on the program.
+    Those of pytest are for pytest, except for that of `pytest.fail`: it is about the program.
     """
     outcomes = sys.modules.get("_pytest.outcomes")
     if outcomes is not None and isinstance(error, (outcomes.OutcomeException, outcomes.Exit)):

@@ -441,7 +441,7 @@ def test_a_scenario_that_remembers_is_refused() -> None:
 
         together(threading, work, work)
 
-    with pytest.raises(lab.Diverged, match="not deterministic.*a set of objects"):
+    with pytest.raises(lab.Diverged, match=r"not deterministic.*a set of objects"):
         lab.explore(scenario)
 
 
