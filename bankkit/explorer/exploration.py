@@ -161,7 +161,9 @@ def explore(
         done = _searched(code, settings, limits)
     found = done.found
     if found is None:
-        certificate, found = survey(code, settings.bound, done.doubts, limits.deadline)
+        certificate, found = survey(
+            code, settings.bound, done.doubts, limits.deadline, tried=limits.ran > 1
+        )
     bug = None
     if found is not None:
         certificate = None

@@ -10,6 +10,7 @@ import sys
 import threading as real
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
@@ -696,6 +697,30 @@ def local_(threading: Any) -> None:
 
 
 @trap("ok")
+def in_common_in_a_rare_branch(threading: Any) -> None:
+    lock = threading.Lock()
+
+    def w() -> None:
+        if threading.choose(3) == 1:
+            with lock:
+                pass
+
+    together(threading, w, w)
+
+
+@trap("unknown")
+def nothing_in_common_in_several_schedules(threading: Any) -> None:
+    locks = threading.Lock(), threading.Lock()
+
+    def w(number: int) -> None:
+        threading.choose(2)
+        with locks[number]:
+            pass
+
+    together(threading, partial(w, 0), partial(w, 1))
+
+
+@trap("ok")
 def logging_inside(threading: Any) -> None:
     log = logging.getLogger("x")
     lock = threading.Lock()
@@ -722,6 +747,8 @@ def test_every_trap_gets_its_verdict(name: str, bound: dict[str, Any]) -> None:
 def test_a_doubt_says_how_to_look() -> None:
     assert "`threading.shared`" in lab.explore(plain_nonlocal).doubts[0]
     assert "pass `threading` on" in lab.explore(not_passed_on).doubts[0]
+    tried = lab.explore(nothing_in_common_in_several_schedules)
+    assert "not known what the orders decide" in tried.doubts[0]
     assert "test_certificate.py:" in lab.explore(real_threads).doubts[0]
 
 
