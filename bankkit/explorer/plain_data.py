@@ -24,6 +24,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import (
     BuiltinMethodType,
+    CodeType,
     FrameType,
     GeneratorType,
     MemberDescriptorType,
@@ -221,7 +222,7 @@ class Watch:
         trusted = self._scheduler.trusted
         called = (task.target,) if task.op is primitives.CALL else ()
         while (trusted or called) and frame is not None:
-            owner = frame.f_locals.get("self") if "self" in names_of(frame) else None
+            owner = _owner(frame)
             if owner is not None and (
                 (called and (owner is called[0] or type(owner) is PointProxy))
                 or any(owner is each for each in trusted)
@@ -429,6 +430,22 @@ _MEMBER = frozenset({"add", "discard", "remove"})
 _OF_ONE = frozenset({"get", "pop", "setdefault", "__getitem__", "__setitem__", "__delitem__",
                      "__contains__"})  # fmt: skip
 """The methods of a dict whose first argument is the only key that they use."""
+
+
+def _owner(frame: FrameType) -> Any:
+    """The object whose method the frame runs, whatever the method calls it; None if none is."""
+    if "self" in names_of(frame):
+        return frame.f_locals.get("self")
+    code = frame.f_code
+    owner = frame.f_locals.get(code.co_varnames[0]) if code.co_argcount else None
+    return owner if owner is not None and _is_method(type(owner), code) else None
+
+
+@functools.lru_cache(maxsize=4096)
+def _is_method(cls: type[Any], code: CodeType) -> bool:
+    """Whether a function of the class has this code, and is not only called with its objects."""
+    found = (vars(base).get(code.co_name) for base in cls.__mro__)
+    return any(getattr(getattr(each, "fget", each), "__code__", None) is code for each in found)
 
 
 def _at(frame: FrameType) -> str:

@@ -799,3 +799,40 @@ def test_trusted_code_may_use_a_real_lock() -> None:
         assert counter.n == 2
 
     assert lab.explore(scenario).verdict == "ok"
+
+
+class Itself:
+    """Its methods do not call it `self`."""
+
+    def __init__(this) -> None:
+        this._lock = real.Lock()
+        this.n = 0
+
+    def add(this) -> None:
+        with this._lock:
+            this.n += 1
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_only_methods_of_a_trusted_object_are_trusted(own: bool) -> None:
+    """Whatever they call it; a function that is called with the object is not a method of it."""
+
+    def add(counter: Itself) -> None:
+        with counter._lock:
+            counter.n += 1
+
+    def scenario(threading: Any) -> None:
+        counter = threading.trust(Itself())
+        mutex = threading.Lock()
+
+        def work() -> None:
+            with mutex:
+                pass
+            if own:
+                counter.add()
+            else:
+                add(counter)
+
+        together(threading, work, work)
+
+    assert lab.explore(scenario).verdict == ("ok" if own else "unknown")
