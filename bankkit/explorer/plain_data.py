@@ -47,7 +47,7 @@ from bankkit.explorer.frame_values import (
 from bankkit.explorer.outsiders import is_of_a_package, is_of_the_explorer, is_of_the_library
 from bankkit.explorer.races import EVERY, Order, Races, Usage
 from bankkit.explorer.scheduler import Task
-from bankkit.explorer.source_accesses import Access, Look, accesses, nodes_of
+from bankkit.explorer.source_accesses import Access, Look, accesses, has_columns, nodes_of
 from bankkit.explorer.stand_in import PointProxy
 from bankkit.explorer.tracking import TrackedAttribute, is_of_the_explorer_itself
 from bankkit.explorer.unscheduled import LOCKS, is_unscheduled
@@ -194,7 +194,15 @@ class Watch:
             self._contents.add(value, name)
             if is_unscheduled(value):
                 self._use_real(task, value, frame, name)
-        if HOOK in code.co_names or not (nodes_of(file) and accesses(code)):
+        if HOOK in code.co_names or not nodes_of(file):
+            return None
+        if not has_columns(code):
+            scheduler.doubt(
+                f"{Path(file).name} was compiled with -X no_debug_ranges, so it is not known which "
+                f"plain data its threads share: run Python without it, and delete __pycache__"
+            )
+            return None
+        if not accesses(code):
             return None
         self.cells.enter(frame)
         self._at[task.index] = _at(frame)

@@ -11,6 +11,7 @@ import threading as real
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -783,6 +784,30 @@ print(explore(scenario))
         [sys.executable, "-O", "-c", code], capture_output=True, text=True, check=True
     )
     assert done.stdout.startswith("unknown: not everything was looked at: Python runs with -O")
+
+
+def test_without_columns_nothing_is_ok(tmp_path: Path) -> None:
+    """They tell which data an instruction reads."""
+    file = tmp_path / "no_columns.py"
+    file.write_text("""
+from bankkit.explorer import explore
+def scenario(threading):
+    data, lock = [0], threading.Lock()
+    def write():
+        with lock:
+            pass
+        data[0] += 1
+    def read():
+        with lock:
+            pass
+        assert data[0] in (0, 1)
+    threading.together(write, read)
+print(explore(scenario))
+""")
+    done = subprocess.run(
+        [sys.executable, "-X", "no_debug_ranges", file], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("unknown: not everything was looked at: no_columns.py was comp")
 
 
 def test_trusted_code_may_use_a_real_lock() -> None:
