@@ -429,6 +429,8 @@ class Scheduler:
             except Exception as error:
                 if self.decide is _outside:
                     raise
+                if isinstance(error, RecursionError):
+                    error = _too_deep(me)
                 self.raised = error  # an error of the strategy, which the scenario must not see
                 chosen = None
         if chosen is not me:
@@ -459,6 +461,8 @@ class Scheduler:
         except Exception as error:
             if self.decide is _outside:
                 raise
+            if isinstance(error, RecursionError):
+                error = _too_deep(me)
             self.raised, chosen = error, None
         self.only = None
         if chosen is None:
@@ -655,6 +659,14 @@ def _is_for_the_caller(error: BaseException) -> bool:
     if outcomes is not None and isinstance(error, (outcomes.OutcomeException, outcomes.Exit)):
         return type(error) is not outcomes.Failed  # that of `xfail` is a subclass
     return isinstance(error, (KeyboardInterrupt, GreenletExit, *SENT))
+
+
+def _too_deep(task: Task) -> ScenarioError:
+    return ScenarioError(
+        f"Thread {task.label} is so deep in calls that those of the explorer reach the recursion "
+        f"limit: find out why it calls itself so often, or raise the limit with "
+        f"`sys.setrecursionlimit`."
+    )
 
 
 def _outside() -> Task | None:

@@ -482,6 +482,23 @@ def test_an_exception_without_a_text_is_a_bug() -> None:
     assert "work: Unprintable" in str(result)
 
 
+def test_a_recursion_that_reaches_the_explorer_is_refused() -> None:
+    """It is not a bug that the explorer's own calls need some of the limit."""
+
+    def scenario(threading: Any) -> None:
+        lock = threading.Lock()
+
+        def again() -> None:
+            with lock:
+                pass
+            again()
+
+        together(threading, again)
+
+    with pytest.raises(lab.ScenarioError, match="Thread again is so deep in calls"):
+        lab.explore(scenario)
+
+
 @pytest.mark.parametrize(
     "error", [KeyboardInterrupt(), pytest.skip.Exception("skipped"), pytest.xfail.Exception("x")]
 )
