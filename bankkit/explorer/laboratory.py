@@ -27,6 +27,7 @@ from bankkit.explorer.scheduler import Scheduler
 from bankkit.explorer.stall import OutOfTime, Watchdog
 from bankkit.explorer.stand_in import Threading
 from bankkit.explorer.strategies.strategy import Strategy
+from bankkit.explorer.text import counted
 from bankkit.explorer.tracking import NotTrackable
 from bankkit.explorer.unwinding import Abandoned
 
@@ -40,7 +41,7 @@ OUT_OF_TIME = "the time limit was reached"
 
 def out_of_schedules(limit: int) -> str:
     """Say that this limit was reached."""
-    return f"the limit of {limit:,} schedules was reached"
+    return f"the limit of {counted(limit, 'schedule')} was reached"
 
 
 MOST_LEFT = 1000
@@ -188,8 +189,9 @@ class Laboratory:
             raise Diverged(f"{strategy.diverged} {CAUSES}")
         if scheduler.depth < strategy.fixed:
             raise Diverged(
-                f"The scenario is not deterministic: it ended after {scheduler.depth} steps, but "
-                f"in an earlier run of the same schedule it continued. {CAUSES}"
+                f"The scenario is not deterministic: it ended after "
+                f"{counted(scheduler.depth, 'step')}, but in an earlier run of the same schedule "
+                f"it continued. {CAUSES}"
             )
         if self.check is not None:
             self._check_history(self.check, strategy)
