@@ -446,11 +446,12 @@ def _owner(frame: FrameType) -> Any:
         return frame.f_locals.get("self")
     code = frame.f_code
     owner = frame.f_locals.get(code.co_varnames[0]) if code.co_argcount else None
-    return owner if owner is not None and _is_method(type(owner), code) else None
+    kind: Any = type(owner)
+    return owner if _is_method(kind, code) else None
 
 
 @functools.lru_cache(maxsize=4096)
-def _is_method(cls: type[Any], code: CodeType) -> bool:
+def _is_method(cls: Any, code: CodeType) -> bool:
     """Whether a function of the class has this code, and is not only called with its objects."""
     found = (vars(base).get(code.co_name) for base in cls.__mro__)
     return any(getattr(getattr(each, "fget", each), "__code__", None) is code for each in found)

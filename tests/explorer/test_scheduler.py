@@ -155,7 +155,7 @@ def test_an_object_keeps_its_hash() -> None:
     """A subclass may put it into a set before the real constructor has run."""
 
     def scenario(threading: Any) -> None:
-        class Registered(threading.Thread):
+        class Registered(threading.Thread):  # type: ignore[misc]
             def __init__(self) -> None:
                 found.add(self)
                 super().__init__()

@@ -222,7 +222,7 @@ def test_the_processes_order_a_set_of_texts_alike(
         "sys.stdout.buffer.write(pickle.dumps((hash('a text'), os.environ['PYTHONHASHSEED'])))"
     )  # fmt: skip
     with team.Team([b"", b""]) as processes:
-        told = [report for _, report in (processes.next(30) for _ in range(4)) if report]
+        told: list[Any] = [report for _, report in (processes.next(30) for _ in range(4)) if report]
     assert len(told) == 2
     assert len(set(told)) == 1
     assert told[0][1] == {"random": "0"}.get(seed, seed)
