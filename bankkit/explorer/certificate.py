@@ -39,11 +39,15 @@ def _listed(names: list[str] | tuple[str, ...]) -> str:
     return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
-def nothing_in_common(threads: list[str]) -> str:
-    """The doubt about threads that run at the same time and use nothing in common."""
+def nothing_in_common(threads: list[str], tried: bool = False) -> str:
+    """The doubt about threads that run at the same time and use nothing in common.
+
+    `tried` tells that the search tried more than one order all the same.
+    """
+    so = "it is not known what the orders decide" if tried else "no order of their steps was tried"
     return (
         f"the threads {_listed(threads)} ran at the same time but used nothing in common that the "
-        f"explorer sees, so no order of their steps was tried: pass `threading` on to the code "
+        f"explorer sees, so {so}: pass `threading` on to the code "
         f"under test or name its modules in `patch=`, and make shared data visible with "
         f"`threading.shared`, `threading.track` or `lines=`"
     )

@@ -15,7 +15,7 @@ import copy
 import dis
 import sys
 from collections import Counter, OrderedDict, defaultdict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, Protocol
 
@@ -254,7 +254,12 @@ def _class_for(real: Any) -> Any:
         namespace["__radd__"] = _added_to_a_list
     namespace.pop("__buffer__", None)  # it would hand out the memory itself
     namespace.pop("__release_buffer__", None)
-    return _Class(f"{PREFIX}{real.__name__.capitalize()}", (TrackedContainer,), namespace)
+    made: Any = _Class(f"{PREFIX}{real.__name__.capitalize()}", (TrackedContainer,), namespace)
+    if issubclass(real, dict):  # `match` looks at a flag of the class, which this sets
+        Mapping.register(made)
+    elif issubclass(real, list | deque):
+        Sequence.register(made)
+    return made
 
 
 def _constant(name: str) -> property:

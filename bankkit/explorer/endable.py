@@ -23,6 +23,9 @@ _send = ctypes.pythonapi["PyThreadState_SetAsyncExc"]
 _send.argtypes = (ctypes.c_ulong, ctypes.py_object)
 _NOTHING = ctypes.py_object()
 
+SENT: set[type[BaseException]] = set()
+"""The types of the exceptions that end code from outside."""
+
 
 class Endable:
     """Code that one thread runs and that one other thread may end with an exception of this type.
@@ -35,6 +38,7 @@ class Endable:
     """
 
     def __init__(self, error: type[BaseException]) -> None:
+        SENT.add(error)
         self._error = error
         self._thread = 0
         self._runs = False

@@ -57,7 +57,7 @@ from bankkit.explorer.arguments import checked_code, checked_settings
 from bankkit.explorer.certificate import Certificate
 from bankkit.explorer.explanation import explained
 from bankkit.explorer.history_check import Check
-from bankkit.explorer.laboratory import Diverged, Limits, Scenario, Timing
+from bankkit.explorer.laboratory import CAUSES, Diverged, Limits, Scenario, Timing
 from bankkit.explorer.overtaking import Overtaking
 from bankkit.explorer.parallel.together import search_together
 from bankkit.explorer.patching import Patch
@@ -161,7 +161,9 @@ def explore(
         done = _searched(code, settings, limits)
     found = done.found
     if found is None:
-        certificate, found = survey(code, settings.bound, done.doubts, limits.deadline)
+        certificate, found = survey(
+            code, settings.bound, done.doubts, limits.deadline, tried=limits.ran > 1
+        )
     bug = None
     if found is not None:
         certificate = None
@@ -169,8 +171,8 @@ def explore(
         bug = replay(scenario, shortest, **code.options)
         if bug.kind == "ended":
             raise Diverged(
-                "The scenario is not deterministic: a schedule that failed ended well when it was "
-                "run again."
+                f"The scenario is not deterministic: a schedule that failed ended well when it was "
+                f"run again. {CAUSES}"
             )
         bug = explained(code, bug, limits.deadline)
     verdict: Verdict = "unknown"

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from traceback import walk_tb
 from types import FrameType
 from typing import Any, Literal
 
-from bankkit.explorer.containers import PREFIX
+from bankkit.explorer.containers import PREFIX, plain
 from bankkit.explorer.endable import Endable
 from bankkit.explorer.errors import ScenarioError
 from bankkit.explorer.garbage import Garbage
@@ -19,13 +20,14 @@ from bankkit.explorer.history_check import Check, HistoryCheck
 from bankkit.explorer.instrument import Instrumentation
 from bankkit.explorer.locations import locations_of
 from bankkit.explorer.outcomes import Ending
-from bankkit.explorer.outsiders import outsiders_noticed
+from bankkit.explorer.outsiders import is_of_the_library, outsiders_noticed
 from bankkit.explorer.patching import Patch, Patching
 from bankkit.explorer.schedule import Move, Schedule
 from bankkit.explorer.scheduler import Scheduler
 from bankkit.explorer.stall import OutOfTime, Watchdog
 from bankkit.explorer.stand_in import Threading
 from bankkit.explorer.strategies.strategy import Strategy
+from bankkit.explorer.text import counted
 from bankkit.explorer.tracking import NotTrackable
 from bankkit.explorer.unwinding import Abandoned
 
@@ -39,7 +41,7 @@ OUT_OF_TIME = "the time limit was reached"
 
 def out_of_schedules(limit: int) -> str:
     """Say that this limit was reached."""
-    return f"the limit of {limit:,} schedules was reached"
+    return f"the limit of {counted(limit, 'schedule')} was reached"
 
 
 MOST_LEFT = 1000
@@ -56,6 +58,14 @@ class Diverged(ScenarioError):
     It depends on something that the scheduler does not control: random numbers, the real clock, the
     order of a set, or state that an earlier run left behind.
     """
+
+
+CAUSES = (
+    "It may depend on random numbers, on the real clock, on what an earlier run left behind, or on "
+    "the order of a set: a set of objects is in the order of their addresses, unless they have a "
+    "`__hash__`, and a set of texts in another order in each process, unless PYTHONHASHSEED is set."
+)
+"""Says why a scenario may behave differently when the same schedule is run again."""
 
 
 @dataclass
@@ -86,6 +96,16 @@ class Found:
 
     schedule: Schedule
     failure: Failure
+
+
+def _refuses_container(error: TypeError) -> bool:
+    """Whether the standard library has refused a tracked container under its real name."""
+    frames = [frame for frame, _ in walk_tb(error.__traceback__)]
+    return (
+        bool(frames)
+        and is_of_the_library(frames[-1].f_code.co_filename)
+        and any(plain(each) is not each for each in frames[-1].f_locals.values())
+    )
 
 
 class Laboratory:
@@ -166,11 +186,12 @@ class Laboratory:
         self._patching.end()
         self._refuse()
         if strategy.diverged:
-            raise Diverged(strategy.diverged)
+            raise Diverged(f"{strategy.diverged} {CAUSES}")
         if scheduler.depth < strategy.fixed:
             raise Diverged(
-                f"The scenario is not deterministic: it ended after {scheduler.depth} steps, but "
-                f"in an earlier run of the same schedule it continued."
+                f"The scenario is not deterministic: it ended after "
+                f"{counted(scheduler.depth, 'step')}, but in an earlier run of the same schedule "
+                f"it continued. {CAUSES}"
             )
         if self.check is not None:
             self._check_history(self.check, strategy)
@@ -190,7 +211,7 @@ class Laboratory:
         error = self.scheduler.failure[1]
         if isinstance(error, NotTrackable):
             raise ScenarioError(str(error)) from error
-        if isinstance(error, TypeError) and PREFIX in str(error):
+        if type(error) is TypeError and (PREFIX in str(error) or _refuses_container(error)):
             raise ScenarioError(
                 f"{error}. Code that is written in C needs the real container: give it a copy, "
                 f"such as `list(items)`, or do not track the attribute that holds it."

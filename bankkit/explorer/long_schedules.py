@@ -13,6 +13,7 @@ from greenlet import getcurrent
 from bankkit.explorer.locations import here
 from bankkit.explorer.looking import loop_that_looks
 from bankkit.explorer.scheduler import READ, Scheduler, Task
+from bankkit.explorer.text import counted
 from bankkit.explorer.unwinding import is_own
 
 SUSPICIOUS = 100
@@ -39,7 +40,8 @@ def limit_reached(scheduler: Scheduler, path: Iterable[Any]) -> str:
         if scheduler.spinning is not None or not scheduler.spins:
             scheduler.limit = min(2 * depth, scheduler.most)
             return ""
-    return f"after {depth:,} steps {here(scheduler.current)} is still running, perhaps in a loop"
+    after = f"after {counted(depth, 'step')}"
+    return f"{after} {here(scheduler.current)} is still running, perhaps in a loop"
 
 
 def busiest(scheduler: Scheduler, path: Iterable[Any]) -> str:

@@ -26,7 +26,10 @@ class Ending:
                 self.text = error.reason.partition("\n")[0]
                 return
             self.kind = "failed assertion" if isinstance(error, AssertionError) else "exception"
-            message = str(error).strip().partition("\n")[0]
+            try:
+                message = str(error).strip().partition("\n")[0]
+            except Exception:  # its `__str__` has a bug, too
+                message = ""
             self.text = f"{task.label}: {type(error).__name__}{': ' if message else ''}{message}"
             return
         blocked = [task for task in scheduler.tasks if not task.done]

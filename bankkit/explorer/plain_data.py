@@ -50,7 +50,7 @@ from bankkit.explorer.frame_values import (
 from bankkit.explorer.outsiders import is_of_a_package, is_of_the_explorer, is_of_the_library
 from bankkit.explorer.races import EVERY, Order, Races, Usage
 from bankkit.explorer.scheduler import Task
-from bankkit.explorer.source_accesses import Access, Look, accesses, text_of
+from bankkit.explorer.source_accesses import Access, Look, accesses, has_columns, text_of
 from bankkit.explorer.stand_in import PointProxy
 from bankkit.explorer.tracking import TrackedAttribute, is_of_the_explorer_itself
 from bankkit.explorer.unscheduled import LOCKS, is_unscheduled
@@ -240,6 +240,12 @@ class Watch:
         known = self._looks.get(id(code))
         if known is None:
             table = {} if HOOK in code.co_names else accesses(code)
+            if not has_columns(code):
+                self._scheduler.doubt(
+                    f"{Path(code.co_filename).name} was compiled with -X no_debug_ranges, so it is "
+                    f"not known which plain data its threads share: run Python without it, and "
+                    f"delete __pycache__"
+                )
             known = self._looks[id(code)] = code, self._looking(table.get) if table else None
         return known[1]
 
@@ -275,7 +281,7 @@ class Watch:
         trusted = self._scheduler.trusted
         called = (task.target,) if task.op is primitives.CALL else ()
         while (trusted or called) and frame is not None:
-            owner = frame.f_locals.get("self") if "self" in names_of(frame) else None
+            owner = _owner(frame)
             if owner is not None and (
                 (called and (owner is called[0] or type(owner) is PointProxy))
                 or any(owner is each for each in trusted)
@@ -501,6 +507,23 @@ def _at(frame: FrameType) -> tuple[str, int]:
 
 def _place(file: str, line: int) -> str:
     return f"{Path(file).name}:{line}"
+
+
+def _owner(frame: FrameType) -> Any:
+    """The object whose method the frame runs, whatever the method calls it; None if none is."""
+    if "self" in names_of(frame):
+        return frame.f_locals.get("self")
+    code = frame.f_code
+    owner = frame.f_locals.get(code.co_varnames[0]) if code.co_argcount else None
+    kind: Any = type(owner)
+    return owner if _is_method(kind, code) else None
+
+
+@functools.lru_cache(maxsize=4096)
+def _is_method(cls: Any, code: CodeType) -> bool:
+    """Whether a function of the class has this code, and is not only called with its objects."""
+    found = (vars(base).get(code.co_name) for base in cls.__mro__)
+    return any(getattr(getattr(each, "fget", each), "__code__", None) is code for each in found)
 
 
 def _is_iterator(value: Any) -> bool:

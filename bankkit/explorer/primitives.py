@@ -153,10 +153,24 @@ class Primitive:
 
     _explorer: ClassVar[Scheduler]
     explorer_key: int
+    explorer_hash: int
     explorer_now: float
 
     def __init__(self) -> None:
         self._explorer.register(self)
+
+    def __hash__(self) -> int:
+        """Its key: a set of these objects has the same order in each run of a schedule.
+
+        Those that stand in for objects of a module live longer than a schedule, and a subclass of
+        Thread may be in a set before it has a key: they keep their first hash.
+        """
+        try:
+            return self.explorer_hash
+        except AttributeError:
+            key: int = getattr(self, "explorer_key", 0)
+            self.explorer_hash = hash(key) if key > 0 else object.__hash__(self)
+            return self.explorer_hash
 
     def explorer_available(self) -> bool:
         """Whether an operation that waits for this object is possible now."""

@@ -29,9 +29,10 @@ from threading import ExceptHookArgs, get_ident
 from types import FrameType
 from typing import Any, NoReturn, Protocol
 
+from greenlet import GreenletExit, getcurrent, greenlet
 from greenlet import error as GreenletError
-from greenlet import getcurrent, greenlet
 
+from bankkit.explorer.endable import SENT
 from bankkit.explorer.errors import NotInSchedule, ScenarioError, Unsupported
 from bankkit.explorer.unwinding import Abandoned, Insistence, keep_forever
 
@@ -428,6 +429,8 @@ class Scheduler:
             except Exception as error:
                 if self.decide is _outside:
                     raise
+                if isinstance(error, RecursionError):
+                    error = _too_deep(me)
                 self.raised = error  # an error of the strategy, which the scenario must not see
                 chosen = None
         if chosen is not me:
@@ -458,6 +461,8 @@ class Scheduler:
         except Exception as error:
             if self.decide is _outside:
                 raise
+            if isinstance(error, RecursionError):
+                error = _too_deep(me)
             self.raised, chosen = error, None
         self.only = None
         if chosen is None:
@@ -592,10 +597,12 @@ class Scheduler:
                 return
             except ScenarioError as error:
                 self.raised = self.raised or error
-            except (SystemExit, Exception) as error:
+            except BaseException as error:
                 if self.is_unwinding:
                     return
-                if not isinstance(error, SystemExit):  # SystemExit only ends its thread
+                if _is_for_the_caller(error):
+                    self.raised = error
+                elif not isinstance(error, SystemExit):  # SystemExit only ends its thread
                     hook = None if task is self.tasks[0] else self.excepthook
                     if hook is not None and not isinstance(task.work, _Hook):
                         task.work = _Hook(hook, task.thread, error)
@@ -606,10 +613,6 @@ class Scheduler:
                         f"thread {task.label} called sys.exit, and what it would have done after "
                         f"that was not looked at: return from the function instead"
                     ] = None
-            except BaseException as error:
-                if self.is_unwinding:
-                    return
-                self.raised = error
             if self.is_unwinding:  # the code has caught `Abandoned` and returned
                 return
             task.done = True
@@ -645,6 +648,25 @@ class Scheduler:
             self.let_go(joiner)
         self.also.append((task.key, WRITE, True))
         return self.eager.pop(0) if self.eager else self.decide()
+
+
+def _is_for_the_caller(error: BaseException) -> bool:
+    """Whether an exception of the scenario ends the search, and not only its thread.
+
+    Those of pytest are for pytest, except for that of `pytest.fail`: it is about the program.
+    """
+    outcomes = sys.modules.get("_pytest.outcomes")
+    if outcomes is not None and isinstance(error, (outcomes.OutcomeException, outcomes.Exit)):
+        return type(error) is not outcomes.Failed  # that of `xfail` is a subclass
+    return isinstance(error, (KeyboardInterrupt, GreenletExit, *SENT))
+
+
+def _too_deep(task: Task) -> ScenarioError:
+    return ScenarioError(
+        f"Thread {task.label} is so deep in calls that those of the explorer reach the recursion "
+        f"limit: find out why it calls itself so often, or raise the limit with "
+        f"`sys.setrecursionlimit`."
+    )
 
 
 def _outside() -> Task | None:

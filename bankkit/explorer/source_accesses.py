@@ -93,6 +93,12 @@ def _instructions(code: CodeType) -> Iterator[tuple[int, dis.Instruction]]:
             begins = None
 
 
+@lru_cache(maxsize=4096)
+def has_columns(code: CodeType) -> bool:
+    """Whether the code knows the places of its expressions, and not only their lines."""
+    return any(column is not None for _, _, column, _ in code.co_positions())
+
+
 _OPERATIONS = ("LOAD_", "STORE_", "DELETE_", "BINARY_", "CALL")
 
 

@@ -169,7 +169,8 @@ class Threading:
     def track(self, thing: T, *attributes: str) -> T:
         """Make each access of these attributes of an object a step; by default, of all.
 
-        The object gets a subclass of its class that otherwise behaves the same. What the attributes
+        The object gets a subclass of its class that otherwise behaves the same: its `__class__` is
+        the class itself, but `type(object)` is not, so compare by `__class__`. What the attributes
         hold is tracked, too. A dict, list, set, deque or bytearray can be tracked itself: use the
         tracked one that this returns. A module, a class, an int, a property or an attribute that
         does not exist cannot be tracked, which ends the search with ScenarioError.

@@ -29,6 +29,12 @@ from bankkit.explorer.strategies.strategy import Bound, Step, Strategy
 SCHEDULES = 4
 """How many schedules a survey runs."""
 
+MOST = 100
+"""How many it runs if the search tried several orders and the survey sees nothing in common yet.
+
+The threads may have it in a branch that they rarely take.
+"""
+
 SECONDS = 5.0
 """The longest time that a survey takes, except for its first schedule."""
 
@@ -52,14 +58,20 @@ class Sample(Strategy):
 
     def advance(self) -> bool:
         """Whether another schedule belongs to the survey."""
-        return self.number < SCHEDULES
+        scheduler = self.scheduler
+        assert isinstance(scheduler, SurveyScheduler)
+        return self.number < (MOST if scheduler.misses_something else SCHEDULES)
 
 
 class SurveyScheduler(NamingScheduler):
-    """Also records the order of operations, and who uses what."""
+    """Also records the order of operations, and who uses what.
 
-    def __init__(self, *, limit: int) -> None:
+    `tried` tells that the search before it has tried more than one order.
+    """
+
+    def __init__(self, *, limit: int, tried: bool) -> None:
         super().__init__(limit=limit)
+        self._tried = tried
         self.threads: dict[str, int] = {}
         self.common: dict[str, None] = {}
         self.active: dict[str, None] = {}
@@ -69,6 +81,11 @@ class SurveyScheduler(NamingScheduler):
         self._first = True
         self._watch = Watch(self)
         self._reset()
+
+    @property
+    def misses_something(self) -> bool:
+        """Whether the search has tried several orders, and nothing shows why."""
+        return self._tried and len(self.active) > 1 and not self.common
 
     def _reset(self) -> None:
         self._count: dict[int, int] = {}
@@ -259,23 +276,25 @@ class SurveyScheduler(NamingScheduler):
         if not __debug__:
             doubts[OPTIMISED] = None
         if len(self.active) > 1 and not self.common:
-            doubts[nothing_in_common(list(self.active))] = None
+            doubts[nothing_in_common(list(self.active), self._tried)] = None
         return Certificate(self.threads, tuple(self.common), tuple(doubts))
 
 
 def survey(
-    code: Subject, bound: Bound, earlier: dict[str, None], deadline: float
+    code: Subject, bound: Bound, earlier: dict[str, None], deadline: float, *, tried: bool
 ) -> tuple[Certificate, Found | None]:
     """Make the certificate; `earlier` are the doubts of the search, `deadline` is its own.
+
+    `tried` tells that the search has tried more than one order.
 
     If a schedule of the survey fails, the search has missed it; then this schedule comes, too.
     """
     found = None
-    with closing(SurveyScheduler(limit=code.steps)) as scheduler:
+    with closing(SurveyScheduler(limit=code.steps, tried=tried)) as scheduler:
         try:
             with code.laboratory(scheduler) as laboratory:
                 until = min(time.monotonic() + SECONDS, deadline + AFTER_DEADLINE)
-                limits = Limits(SCHEDULES + 1, until)
+                limits = Limits(MOST + 1, until)
                 # Preemptions do not count here: the accesses that race need not be steps.
                 sample = Sample(scheduler, Bound(None, bound.timeouts))
                 while (found := laboratory.find(sample, limits)) is not None:

@@ -134,7 +134,7 @@ class Tracker:
                 ] = None
         self._class_values.clear()
         for thing, cls in reversed(self._classes):
-            object.__setattr__(thing, "__class__", cls)
+            _CLASS.__set__(thing, cls)
         self._classes.clear()
         self._known.clear()
         self._iterators.clear()
@@ -172,10 +172,8 @@ class Tracker:
         changed = cls = type(thing)
         if id(thing) not in self._known:
             try:
-                changed = type(
-                    cls.__name__, (cls,), {"__slots__": (), "__module__": cls.__module__}
-                )
-                object.__setattr__(thing, "__class__", changed)
+                changed = type(cls.__name__, (cls,), _disguise(cls))
+                _CLASS.__set__(thing, changed)
             except TypeError:
                 raise NotTrackable(
                     f"{thing!r} cannot be tracked; use threading.shared(...), or track an object "
@@ -395,6 +393,37 @@ class TrackedAttribute:
                 del thing.__dict__[self._name]
             except KeyError:
                 raise AttributeError(self._name) from None
+
+
+_CLASS: Any = vars(object)["__class__"]
+
+
+def _disguise(cls: type[Any]) -> dict[str, Any]:
+    """What makes a tracked object say that it is of this class.
+
+    The `==` of dataclasses compares the classes, and a copy of the object must not be tracked by
+    the same targets.
+    """
+
+    def get_class(self: Any) -> type[Any]:
+        return cls
+
+    def set_class(self: Any, other: type[Any]) -> None:
+        _CLASS.__set__(self, other)
+
+    def __reduce_ex__(self: Any, protocol: Any) -> Any:
+        made = super(type(self), self).__reduce_ex__(protocol)
+        if not isinstance(made, tuple) or not isinstance(made[1], tuple):
+            return made
+        changed = type(self)
+        return (made[0], tuple(cls if each is changed else each for each in made[1]), *made[2:])
+
+    return {
+        "__slots__": (),
+        "__module__": cls.__module__,
+        "__class__": property(get_class, set_class),
+        "__reduce_ex__": __reduce_ex__,
+    }
 
 
 def _later(tracker: Tracker, cls: type[Any], place: Attribute) -> dict[str, Any]:

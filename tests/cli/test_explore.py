@@ -63,7 +63,7 @@ def test_ok_bug_and_unknown_have_each_their_status(
     assert "failed assertion" in told
     assert "comes after step 4 (work: write counter.value), all ends well" in told
     assert main(["explore", f"{file}:right", "--schedules=1"]) == 3
-    assert "limit of 1 schedules" in capsys.readouterr().out
+    assert "limit of 1 schedule was" in capsys.readouterr().out
     assert main(["explore", f"{file}:broken", "--strategy=pct", "--seed=1"]) == 1
 
 

@@ -10,6 +10,7 @@ import time
 from functools import partial
 from typing import Any
 
+from bankkit.explorer.errors import ScenarioError
 from bankkit.locks import ReadWriteLock
 from tests.explorer.specimens import together
 
@@ -110,5 +111,5 @@ def fails_elsewhere(threading: Any) -> None:
         raise Odd(print, sys.stdout)
 
 
-class Odd(BaseException):
+class Odd(ScenarioError):
     """An exception that cannot be sent to another process."""

@@ -139,3 +139,17 @@ def test_the_command_refuses_them_too(option: str, capsys: pytest.CaptureFixture
         status = int(str(stopped.code))
     assert status in (1, 2)
     assert option[2:].partition("=")[0] in capsys.readouterr().err
+
+
+def test_a_limit_of_one_is_told_in_the_singular() -> None:
+    def scenario(threading: Any) -> None:
+        lock = threading.Lock()
+
+        def work() -> None:
+            with lock:
+                pass
+
+        threading.together(work, work)
+
+    assert explore(scenario, schedules=1).limit == "the limit of 1 schedule was reached"
+    assert explore(scenario, steps=1).limit.startswith("after 1 step thread")

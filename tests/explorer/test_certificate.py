@@ -10,6 +10,8 @@ import sys
 import threading as real
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -696,6 +698,30 @@ def local_(threading: Any) -> None:
 
 
 @trap("ok")
+def in_common_in_a_rare_branch(threading: Any) -> None:
+    lock = threading.Lock()
+
+    def w() -> None:
+        if threading.choose(3) == 1:
+            with lock:
+                pass
+
+    together(threading, w, w)
+
+
+@trap("unknown")
+def nothing_in_common_in_several_schedules(threading: Any) -> None:
+    locks = threading.Lock(), threading.Lock()
+
+    def w(number: int) -> None:
+        threading.choose(2)
+        with locks[number]:
+            pass
+
+    together(threading, partial(w, 0), partial(w, 1))
+
+
+@trap("ok")
 def logging_inside(threading: Any) -> None:
     log = logging.getLogger("x")
     lock = threading.Lock()
@@ -722,6 +748,8 @@ def test_every_trap_gets_its_verdict(name: str, bound: dict[str, Any]) -> None:
 def test_a_doubt_says_how_to_look() -> None:
     assert "`threading.shared`" in lab.explore(plain_nonlocal).doubts[0]
     assert "pass `threading` on" in lab.explore(not_passed_on).doubts[0]
+    tried = lab.explore(nothing_in_common_in_several_schedules)
+    assert "not known what the orders decide" in tried.doubts[0]
     assert "test_certificate.py:" in lab.explore(real_threads).doubts[0]
 
 
@@ -758,6 +786,30 @@ print(explore(scenario))
     assert done.stdout.startswith("unknown: not everything was looked at: Python runs with -O")
 
 
+def test_without_columns_nothing_is_ok(tmp_path: Path) -> None:
+    """They tell which data an instruction reads."""
+    file = tmp_path / "no_columns.py"
+    file.write_text("""
+from bankkit.explorer import explore
+def scenario(threading):
+    data, lock = [0], threading.Lock()
+    def write():
+        with lock:
+            pass
+        data[0] += 1
+    def read():
+        with lock:
+            pass
+        assert data[0] in (0, 1)
+    threading.together(write, read)
+print(explore(scenario))
+""")
+    done = subprocess.run(
+        [sys.executable, "-X", "no_debug_ranges", file], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("unknown: not everything was looked at: no_columns.py was comp")
+
+
 def test_trusted_code_may_use_a_real_lock() -> None:
     def scenario(threading: Any) -> None:
         counter = threading.trust(RealLocked())
@@ -772,3 +824,40 @@ def test_trusted_code_may_use_a_real_lock() -> None:
         assert counter.n == 2
 
     assert lab.explore(scenario).verdict == "ok"
+
+
+class Itself:
+    """Its methods do not call it `self`."""
+
+    def __init__(this) -> None:
+        this._lock = real.Lock()
+        this.n = 0
+
+    def add(this) -> None:
+        with this._lock:
+            this.n += 1
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_only_methods_of_a_trusted_object_are_trusted(own: bool) -> None:
+    """Whatever they call it; a function that is called with the object is not a method of it."""
+
+    def add(counter: Itself) -> None:
+        with counter._lock:
+            counter.n += 1
+
+    def scenario(threading: Any) -> None:
+        counter = threading.trust(Itself())
+        mutex = threading.Lock()
+
+        def work() -> None:
+            with mutex:
+                pass
+            if own:
+                counter.add()
+            else:
+                add(counter)
+
+        together(threading, work, work)
+
+    assert lab.explore(scenario).verdict == ("ok" if own else "unknown")

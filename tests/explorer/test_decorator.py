@@ -42,7 +42,7 @@ def test_a_bug_is_an_assertion_with_its_table_and_its_cause() -> None:
 
 
 def test_a_search_that_did_not_end_does_not_pass() -> None:
-    with pytest.raises(NotExplored, match="the limit of 1 schedules was reached"):
+    with pytest.raises(NotExplored, match="the limit of 1 schedule was reached"):
         explored(schedules=1)(two_additions)(locked=True)
 
 

@@ -446,8 +446,70 @@ def test_a_scenario_that_remembers_is_refused() -> None:
 
         together(threading, work, work)
 
-    with pytest.raises(lab.Diverged, match="not deterministic"):
+    with pytest.raises(lab.Diverged, match=r"not deterministic.*a set of objects"):
         lab.explore(scenario)
+
+
+class Odd(BaseException):
+    """An exception that `except Exception` does not catch."""
+
+
+def ends_by(error: BaseException) -> Scenario:
+    """A scenario in which a thread ends with this exception."""
+
+    def scenario(threading: Any) -> None:
+        def work() -> None:
+            with threading.Lock():
+                raise error
+
+        together(threading, work)
+
+    return scenario
+
+
+@pytest.mark.parametrize("error", [Odd("odd"), GeneratorExit(), pytest.fail.Exception("failed")])
+def test_every_other_exception_is_the_failure_of_its_thread(error: BaseException) -> None:
+    """One that does not derive from Exception is found with its schedule, too."""
+    bug = lab.explore(ends_by(error)).bug
+    assert bug is not None
+    assert bug.error is error
+    assert lab.replay(ends_by(error), bug.schedule).error is error
+
+
+def test_an_exception_without_a_text_is_a_bug() -> None:
+    class Unprintable(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError
+
+        __repr__ = __str__
+
+    result = lab.explore(ends_by(Unprintable()))
+    assert "work: Unprintable" in str(result)
+
+
+def test_a_recursion_that_reaches_the_explorer_is_refused() -> None:
+    """It is not a bug that the explorer's own calls need some of the limit."""
+
+    def scenario(threading: Any) -> None:
+        lock = threading.Lock()
+
+        def again() -> None:
+            with lock:
+                pass
+            again()
+
+        together(threading, again)
+
+    with pytest.raises(lab.ScenarioError, match="Thread again is so deep in calls"):
+        lab.explore(scenario)
+
+
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt(), pytest.skip.Exception("skipped"), pytest.xfail.Exception("x")]
+)
+def test_what_is_for_the_caller_reaches_it(error: BaseException) -> None:
+    with pytest.raises(type(error)):
+        lab.explore(ends_by(error))
 
 
 def test_a_schedule_of_another_program_is_refused() -> None:

@@ -129,6 +129,44 @@ def test_a_reentrant_lock_counts() -> None:
     run(scenario)
 
 
+def test_a_set_of_primitives_has_the_same_order_in_each_run() -> None:
+    """And so has the one in which `ThreadPoolExecutor` keeps its threads."""
+    orders = set()
+    kept: list[Any] = []
+
+    def scenario(threading: Any) -> None:
+        locks = [threading.Lock() for _ in range(5)]
+        in_a_set = set(locks)
+        orders.add(tuple(map(locks.index, in_a_set)))
+        kept.extend(locks)  # so that each schedule's locks have other addresses
+
+        def work() -> None:
+            for lock in in_a_set:
+                with lock:
+                    pass
+
+        together(threading, work, work)
+
+    run(scenario, preemptions=1)
+    assert len(orders) == 1
+
+
+def test_an_object_keeps_its_hash() -> None:
+    """A subclass may put it into a set before the real constructor has run."""
+
+    def scenario(threading: Any) -> None:
+        class Registered(threading.Thread):  # type: ignore[misc]
+            def __init__(self) -> None:
+                found.add(self)
+                super().__init__()
+
+        found: set[Any] = set()
+        thread = Registered()
+        assert thread in found
+
+    run(scenario)
+
+
 def test_a_timeout_fires_or_it_does_not() -> None:
     """The explorer tries both, for a lock that another thread holds for a while."""
 

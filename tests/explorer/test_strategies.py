@@ -90,6 +90,11 @@ def alternations(seen: Seen) -> float:
     )
 
 
+def test_pct_takes_a_depth_that_is_larger_than_any_schedule() -> None:
+    result = explorer.explore(lambda threading: None, strategy="pct", schedules=2, depth=10**9)
+    assert result.bug is None
+
+
 @pytest.mark.parametrize(
     ("strategy", "probability"), [("pos", 1 / 3), ("random", 1 / 4), ("pct", 0.0)]
 )

@@ -6,11 +6,12 @@ import copy
 import functools
 import heapq
 import itertools
+import json
 import pickle
 import sys
 import types
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -718,6 +719,69 @@ def tracked_twice(threading: Any) -> None:
     assert a.balance == 2
 
 
+@dataclass(frozen=True)
+class Sum:
+    cents: int
+
+
+@trap("ok")
+def tracked_dataclass_is_equal_to_another(threading: Any) -> None:
+    s = threading.shared(sum=Sum(1), other=Sum(1))
+    lock = threading.Lock()
+
+    def w() -> None:
+        with lock:
+            assert s.sum == Sum(1)
+            assert s.sum == s.other
+            assert s.sum.__class__ is Sum
+
+    together(threading, w, w)
+
+
+@trap("ok")
+def copies_of_a_tracked_object_are_not_tracked(threading: Any) -> None:
+    acc = threading.track(Acc())
+    sums = threading.track(Sum(1))
+    copies = copy.copy(acc), copy.deepcopy(acc), pickle.loads(pickle.dumps(acc))
+    for each in copies:
+        assert type(each) is Acc
+        assert vars(each) == vars(acc)
+    assert type(replace(sums, cents=2)) is Sum
+
+
+@trap("ok")
+def tracked_containers_match_patterns(threading: Any) -> None:
+    s = threading.shared(d={"a": 1}, items=[1, 2], queue=collections.deque([3]))
+    match s.d:
+        case {"a": one}:
+            assert one == 1
+        case _:
+            raise AssertionError
+    match s.items:
+        case [first, *_]:
+            assert first == 1
+        case _:
+            raise AssertionError
+    match s.queue:
+        case [three]:
+            assert three == 3
+        case _:
+            raise AssertionError
+
+
+@trap("error")
+def json_of_a_tracked_dict(threading: Any) -> None:
+    s = threading.shared(d={"n": 0})
+    json.dumps(s.d)
+
+
+@trap("bug")
+def json_of_what_is_no_json(threading: Any) -> None:
+    threading.shared(d={"n": 0})
+    json.dumps(object())
+
+
+@pytest.mark.parametrize("settings", SEARCHES, ids=str)
 @pytest.mark.parametrize(
     ("name", "settings"),
     [*in_turn(TRAPS, SEARCHES[:1]), *in_turn(TRAPS, SEARCHES[1:])],

@@ -15,7 +15,7 @@ import pytest
 
 from bankkit.explorer import Bound, Stuck, explore, explored
 from bankkit.explorer.laboratory import Limits
-from bankkit.explorer.parallel import together
+from bankkit.explorer.parallel import team, together
 from bankkit.explorer.parallel.messages import ELSEWHERE, Report
 from bankkit.explorer.settings import Settings, Subject
 from tests.explorer import parallel_scenarios as scenarios
@@ -209,3 +209,20 @@ def test_processes_that_saw_different_steps_do_not_reduce() -> None:
     assert not joint._is_over(Report(seen={8: 1, 9: 2}), "prefixes", seen)
     assert joint._is_over(Report(seen={9: 3}), "prefixes", seen)
     assert joint._done.unreduced == together.DISAGREE
+
+
+@pytest.mark.parametrize("seed", ["random", "7"])
+def test_the_processes_order_a_set_of_texts_alike(
+    seed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And like this process if it was started with a seed."""
+    monkeypatch.setenv("PYTHONHASHSEED", seed)
+    monkeypatch.setattr(
+        team, "_START", "import os, pickle, sys; sys.stdin.close(); "
+        "sys.stdout.buffer.write(pickle.dumps((hash('a text'), os.environ['PYTHONHASHSEED'])))"
+    )  # fmt: skip
+    with team.Team([b"", b""]) as processes:
+        told: list[Any] = [report for _, report in (processes.next(30) for _ in range(4)) if report]
+    assert len(told) == 2
+    assert len(set(told)) == 1
+    assert told[0][1] == {"random": "0"}.get(seed, seed)

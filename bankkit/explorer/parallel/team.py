@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import queue
 import subprocess
@@ -32,10 +33,16 @@ class Team:
 
     def __enter__(self) -> Team:
         flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+        environment = dict(os.environ)
+        if environment.get("PYTHONHASHSEED", "random") in ("", "random"):
+            # They share one search, so sets of texts must have one order in all of them. That of
+            # this process cannot be known.
+            environment["PYTHONHASHSEED"] = "0"
         try:
             for number, job in enumerate(self._jobs):
                 process = subprocess.Popen(
                     [sys.executable, *flags, "-c", _START],
+                    env=environment,
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                 )

@@ -7,6 +7,9 @@ import random
 from bankkit.explorer.scheduler import Scheduler
 from bankkit.explorer.strategies.strategy import Bound, Step, Strategy
 
+MOST_DROPS = 10_000
+"""The most moments at which a priority drops in one schedule."""
+
 
 class Pct(Strategy):
     """Runs the thread with the highest random priority; at `depth - 1` moments its priority drops.
@@ -30,7 +33,8 @@ class Pct(Strategy):
         self._longest = max(self._longest, len(self.path))
         super().begin()
         self._priorities.clear()
-        moments = self._random.choices(range(1, self._longest + 1), k=self._depth - 1)
+        drops = min(self._depth - 1, MOST_DROPS)
+        moments = self._random.choices(range(1, self._longest + 1), k=drops)
         self._changes = {moment: -order for order, moment in enumerate(moments, 1)}
 
     def choose(self, choices: list[Step]) -> Step:
