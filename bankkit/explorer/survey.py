@@ -17,6 +17,7 @@ from contextlib import closing
 from typing import Any
 
 from bankkit.explorer import primitives, threads
+from bankkit.explorer.accesses import Memory
 from bankkit.explorer.certificate import OPTIMISED, Certificate, nothing_in_common
 from bankkit.explorer.errors import ScenarioError
 from bankkit.explorer.laboratory import Found, Limits
@@ -200,13 +201,14 @@ class SurveyScheduler(NamingScheduler):
         self._kept.append(target)  # so that no other object gets its id
         writes, reads = self._objects.setdefault(id(target), ({}, {}))
         mine = self._clocks.setdefault(me.index, {})
-        for seen in (writes,) if mode == READ else (writes, reads):
-            for index, number in seen.items():
-                mine[index] = max(mine.get(index, 0), number)
-        # The code after this operation comes later than what the next user of the object sees.
-        for index, number in mine.items():
-            seen = reads if mode == READ else writes
-            seen[index] = max(seen.get(index, 0), number)
+        if not isinstance(target, Memory):  # all named code uses it, but it guards nothing
+            for seen in (writes,) if mode == READ else (writes, reads):
+                for index, number in seen.items():
+                    mine[index] = max(mine.get(index, 0), number)
+            # The code after this operation comes later than what the next user of the object sees.
+            for index, number in mine.items():
+                seen = reads if mode == READ else writes
+                seen[index] = max(seen.get(index, 0), number)
         self._used(me, target)
         runs_beside = any(not task.done for task in self.tasks[1:])
         if me.index == 0 and runs_beside and not isinstance(target, threads.Thread):
