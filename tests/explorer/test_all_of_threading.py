@@ -629,3 +629,123 @@ def test_a_queue_handler_and_its_listener_pass_records_on() -> None:
         return tuple(collector.lines)
 
     assert outcomes(scenario, patch=THIS, preemptions=1) == {("a",)}
+
+
+# After its last step a thread may live on for a while.
+
+
+def ask(ways: dict[str, Callable[[Any, Any], bool]], way: str) -> Callable[[Any], object]:
+    """A scenario that asks whether a thread is alive that may have made its last step."""
+
+    def scenario(threading: Any) -> object:
+        event = threading.Event()
+        thread = threading.Thread(target=event.set)
+        thread.start()
+        event.wait()
+        return ways[way](threading, thread), thread.join(), thread.is_alive()
+
+    return scenario
+
+
+ALIVE: dict[str, Callable[[Any, Any], bool]] = {
+    "is_alive": lambda _, thread: thread.is_alive(),
+    "join(0)": lambda _, thread: thread.join(0) or thread.is_alive(),
+    "active_count": lambda threading, _: threading.active_count() == 2,
+    "enumerate": lambda threading, thread: thread in threading.enumerate(),
+}
+
+
+@pytest.mark.parametrize("way", ALIVE)
+def test_a_thread_may_still_be_alive_after_its_last_step(way: str) -> None:
+    """It is not after a join."""
+    expected = {(True, None, False), (False, None, False)}
+    assert outcomes(ask(ALIVE, way)) == expected
+    assert outcomes(ask(ALIVE, way), reduction=False) == expected
+
+
+def test_the_end_of_a_thread_is_seen_once_for_all() -> None:
+    """A thread that is told of the end by another thread does not find the thread alive."""
+
+    def scenario(threading: Any) -> object:
+        thread = threading.Thread(target=lambda: None)
+        thread.start()
+        told, seen = threading.Event(), []
+
+        def join_and_tell() -> None:
+            thread.join()
+            told.set()
+
+        def ask_when_told() -> None:
+            told.wait()
+            seen.append(thread.is_alive())
+
+        together(threading, join_and_tell, ask_when_told)
+        return tuple(seen)
+
+    assert outcomes(scenario) == {(False,)}
+
+
+def test_a_thread_that_others_wait_for_may_still_be_alive() -> None:
+    """The main thread waits for the end of the thread while another one asks."""
+
+    def scenario(threading: Any) -> object:
+        event = threading.Event()
+        thread = threading.Thread(target=event.set)
+        seen = []
+
+        def ask_at_last() -> None:
+            event.wait()
+            seen.append(thread.is_alive())
+
+        other = threading.Thread(target=ask_at_last)
+        for each in (thread, other):
+            each.start()
+        for each in (thread, other):
+            each.join()
+        return tuple(seen)
+
+    assert outcomes(scenario) == {(True,), (False,)}
+
+
+def test_a_join_with_a_timeout_puts_nothing_in_an_order() -> None:
+    """The only step of the thread is its end, and the timeout may fire before its assignment."""
+
+    def scenario(threading: Any) -> None:
+        values: list[int] = []
+        thread = threading.Thread(target=lambda: values.append(1))
+        thread.start()
+        thread.join(5)
+        assert values == [1]
+
+    def careful(threading: Any) -> None:
+        values: list[int] = []
+        thread = threading.Thread(target=lambda: values.append(1))
+        thread.start()
+        thread.join(5)
+        if not thread.is_alive():
+            assert values == [1]
+
+    assert explorer.explore(scenario).verdict == "unknown"
+    assert explorer.explore(scenario, timing="ordered").verdict == "ok"
+    assert explorer.explore(careful).verdict == "ok"
+
+
+def test_a_timeout_that_fires_early_shows_what_was_not_waited_for() -> None:
+    """The thread makes its assignment before its first step, so that no schedule fails."""
+
+    def scenario(threading: Any) -> None:
+        values: list[int] = []
+        ready = threading.Event()
+
+        def work() -> None:
+            values.append(1)
+            ready.set()
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        ready.wait(5)
+        assert values == [1]
+        thread.join()
+
+    assert explorer.explore(scenario).verdict == "unknown"
+    assert explorer.explore(scenario, timeouts=0).verdict == "ok"
