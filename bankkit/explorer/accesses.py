@@ -204,6 +204,11 @@ class Accesses:
 
     def _announce(self, function: Any, frame: FrameType, site: int | None, what: str) -> None:
         looks = _looks_into_objects(function)
+        if looks and (function is exec or function is eval):
+            self._scheduler.doubts[
+                f"the code that `{what.partition(': ')[2] or what}` runs is one step: put it into "
+                f"a function that `lines=` names"
+            ] = None
         if site is not None:
             self._looks_in[id(frame), site] = looks
             return

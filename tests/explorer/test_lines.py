@@ -1285,3 +1285,19 @@ def test_what_an_operation_calls_makes_no_step_if_it_is_locked_or_private() -> N
         assert totals == [3, 3]
 
     assert lab.explore(scenario, lines=[scenario, numbers, add], preemptions=1).verdict == "ok"
+
+
+def test_code_in_a_text_is_named() -> None:
+    """`exec` is one step, although its code makes more."""
+
+    def scenario(threading: Any) -> None:
+        names = {"n": 0}
+
+        def add() -> None:
+            exec("n += 1", names)
+
+        together(threading, add, add)
+
+    result = lab.explore(scenario, lines=[scenario], preemptions=2)
+    assert result.verdict == "unknown"
+    assert 'the code that `exec("n += 1", names)` runs is one step' in str(result.doubts)
