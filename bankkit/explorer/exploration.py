@@ -57,7 +57,7 @@ from bankkit.explorer.arguments import checked_code, checked_settings
 from bankkit.explorer.certificate import Certificate
 from bankkit.explorer.explanation import explained
 from bankkit.explorer.history_check import Check
-from bankkit.explorer.laboratory import Diverged, Limits, Scenario, Timing
+from bankkit.explorer.laboratory import Diverged, Limits, Scenario, Timing, why_maybe
 from bankkit.explorer.overtaking import Overtaking
 from bankkit.explorer.parallel.together import search_together
 from bankkit.explorer.patching import Patch
@@ -162,6 +162,7 @@ def explore(
     found = done.found
     if found is None:
         certificate, found = survey(code, settings.bound, done.doubts, limits.deadline)
+        done.doubts |= dict.fromkeys(certificate.doubts)
     bug = None
     if found is not None:
         certificate = None
@@ -170,7 +171,7 @@ def explore(
         if bug.kind == "ended":
             raise Diverged(
                 "The scenario is not deterministic: a schedule that failed ended well when it was "
-                "run again."
+                f"run again.{why_maybe(done.doubts)}"
             )
         bug = explained(code, bug, limits.deadline)
     verdict: Verdict = "unknown"

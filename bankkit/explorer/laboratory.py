@@ -22,7 +22,7 @@ from bankkit.explorer.outcomes import Ending
 from bankkit.explorer.outsiders import outsiders_noticed
 from bankkit.explorer.patching import Patch, Patching
 from bankkit.explorer.schedule import Move, Schedule
-from bankkit.explorer.scheduler import Scheduler
+from bankkit.explorer.scheduler import REAL_THREAD, Scheduler
 from bankkit.explorer.stall import OutOfTime, Watchdog
 from bankkit.explorer.stand_in import Threading
 from bankkit.explorer.strategies.strategy import Strategy
@@ -56,6 +56,11 @@ class Diverged(ScenarioError):
     It depends on something that the scheduler does not control: random numbers, the real clock, the
     order of a set, or state that an earlier run left behind.
     """
+
+
+def why_maybe(doubts: Iterable[str]) -> str:
+    """A sentence about real threads, if there were any: they may be why a scenario differs."""
+    return f" This may be why: {REAL_THREAD}." if REAL_THREAD in doubts else ""
 
 
 @dataclass
@@ -171,6 +176,7 @@ class Laboratory:
             raise Diverged(
                 f"The scenario is not deterministic: it ended after {scheduler.depth} steps, but "
                 f"in an earlier run of the same schedule it continued."
+                f"{why_maybe(scheduler.doubts)}"
             )
         if self.check is not None:
             self._check_history(self.check, strategy)

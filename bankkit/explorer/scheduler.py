@@ -81,6 +81,12 @@ class Op:
         return self.words[min(option, len(self.words) - 1)].format(name)
 
 
+REAL_THREAD = (
+    "a real thread used an object of the explorer's `threading`, and the order of its steps was "
+    "not varied: start threads with the `threading` that the scenario is given"
+)
+
+
 class Task:
     """The scheduler's record of a virtual thread. The next schedule uses the same tasks again."""
 
@@ -566,10 +572,7 @@ class Scheduler:
         """Raise RuntimeError in any other OS thread than the one that runs the schedule."""
         if get_ident() == self._os_thread:
             return
-        self.doubts[
-            "a real thread used an object of the explorer's `threading`, and the order of its "
-            "steps was not varied: start threads with the `threading` that the scenario is given"
-        ] = None
+        self.doubts[REAL_THREAD] = None
         raise RuntimeError("This object belongs to the explorer; a real thread cannot use it.")
 
     # A worker greenlet that has finished a task is used for another: to create one costs more.

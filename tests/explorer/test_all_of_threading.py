@@ -5,6 +5,7 @@ The standard library's own code runs on the stand-ins, and so do real libraries.
 
 import _thread
 import concurrent.futures
+import contextlib
 import functools
 import logging
 import logging.handlers
@@ -20,6 +21,7 @@ from typing import Any
 import pytest
 
 from bankkit import explorer
+from tests.explorer import unseen_helper
 from tests.explorer.specimens import together
 
 THIS = [sys.modules[__name__]]
@@ -749,3 +751,21 @@ def test_a_timeout_that_fires_early_shows_what_was_not_waited_for() -> None:
 
     assert explorer.explore(scenario).verdict == "unknown"
     assert explorer.explore(scenario, timeouts=0).verdict == "ok"
+
+
+def test_threads_that_another_module_starts_are_named_when_runs_differ() -> None:
+    """The search takes one path, and the real threads another."""
+
+    def scenario(_: Any) -> None:
+        lock = threading.Lock()
+        count = [0]
+
+        def work() -> None:
+            with contextlib.suppress(RuntimeError), lock:
+                count[0] += 1
+
+        unseen_helper.start_and_join(work, work)
+        assert count == [2]
+
+    with pytest.raises(explorer.Diverged, match="This may be why: a real thread used an object"):
+        explorer.explore(scenario, patch=THIS)
