@@ -44,11 +44,27 @@ _UNSEEING = frozenset(map(id, (
 _PACKAGE = str(__package__)
 
 
+def _references(value: object) -> int:
+    return sys.getrefcount(value)
+
+
+_PRIVATE = _references(object())
+"""What `getrefcount` gives in a function for an argument that nobody else has."""
+
+
 class Memory:
     """The object that all these steps use, so that they conflict: one name may reach any object."""
 
     explorer_key = -1
     explorer_now = 0.0
+
+    def __init__(self) -> None:
+        self.indirect: dict[int, bool] = {}
+        """By the id of a frame: whether its present operation is one of the interpreter, which may
+        call functions meanwhile."""
+        self.fresh: set[int] = set()
+        """The ids of the frames of generators that only a loop or a context has, and is about to
+        begin."""
 
 
 class Rebound(Protocol):
@@ -64,7 +80,7 @@ class Accesses:
     """
 
     def __init__(
-        self, scheduler: Scheduler, memory: object, names: dict[str, Any], rebound: Rebound
+        self, scheduler: Scheduler, memory: Memory, names: dict[str, Any], rebound: Rebound
     ) -> None:
         self._scheduler = scheduler
         self._memory = memory
@@ -79,6 +95,44 @@ class Accesses:
         scheduler = self._scheduler
         if scheduler.is_running and self._thread == threading.get_ident():
             scheduler.point(primitives.LINE, self._memory, what)
+
+    # Functions and generators that code calls which makes no steps: a switch is possible there.
+
+    def entered(self, what: str) -> bool:
+        """A function begins. Returns True.
+
+        It is a step if the caller is in an operation of the interpreter: a sort calls its key, a
+        `defaultdict` its factory.
+        """
+        frame = sys._getframe(1)
+        caller = frame.f_back
+        indirect = self._memory.indirect
+        indirect[id(frame)] = False
+        if indirect.get(id(caller)) and caller is not None and HOOK in caller.f_code.co_names:
+            self.step(what)
+        return True
+
+    def begun(self, what: str) -> bool:
+        """A generator begins. Returns whether it is private, so that no other thread resumes it."""
+        frame = id(sys._getframe(1))
+        self._memory.indirect[frame] = False
+        if frame in self._memory.fresh:
+            self._memory.fresh.discard(frame)
+            return True
+        self.step(what)
+        return False
+
+    def resumed(self, value: Any, is_private: bool, what: str) -> Any:
+        """A generator goes on after a `yield`."""
+        if not is_private:
+            self.step(what)
+        return value
+
+    def _begins(self, generator: Any) -> None:
+        """A loop or a context, which alone has the generator, is about to begin it."""
+        frame = getattr(generator, "gi_frame", None)
+        if frame is not None and not (generator.gi_suspended or generator.gi_running):
+            self._memory.fresh.add(id(frame))
 
     # Names and attributes.
 
@@ -102,12 +156,14 @@ class Accesses:
 
     def attribute(self, thing: Any, name: str, what: str) -> Any:
         """The attribute is about to be read."""
+        self._memory.indirect[id(sys._getframe(1))] = False  # an own property makes its own steps
         if not self._is_fixed(thing, name):
             self.step(what)
         return thing
 
     def changed_attribute(self, thing: Any, name: str, what: str) -> Any:
         """The attribute is about to be assigned or deleted."""
+        self._memory.indirect[id(sys._getframe(1))] = False
         if not _is_own(thing) and not _is_own_class(_class_attribute(thing, name)[0]):
             self.step(what)
         return thing
@@ -148,16 +204,27 @@ class Accesses:
 
     def _announce(self, function: Any, frame: FrameType, site: int | None, what: str) -> None:
         looks = _looks_into_objects(function)
+        if looks and (function is exec or function is eval):
+            self._scheduler.doubts[
+                f"the code that `{what.partition(': ')[2] or what}` runs is one step: put it into "
+                f"a function that `lines=` names"
+            ] = None
         if site is not None:
             self._looks_in[id(frame), site] = looks
-        elif looks:
+            return
+        self._memory.indirect[id(frame)] = looks
+        if looks:
             self.step(what)
 
     # Operators. The first operand of several announces at which site the last will be.
 
     def first(self, value: Any, site: int) -> Any:
-        """The first operand of an operator."""
-        self._looks_in[id(sys._getframe(1)), site] = type(value) not in _VALUES
+        """The first operand of an operator. If no operator can change it, the last one decides."""
+        at = id(sys._getframe(1)), site
+        if type(value) in _VALUES:
+            self._looks_in.pop(at, None)
+        else:
+            self._looks_in[at] = True
         return value
 
     def first_container(self, value: Any, site: int) -> Any:
@@ -167,27 +234,37 @@ class Accesses:
 
     def last(self, value: Any, site: int, what: str) -> Any:
         """The last operand, argument or part of an index; the operation comes next."""
-        looks = self._looks_in.pop((id(sys._getframe(1)), site), None)
-        if looks or (looks is not False and type(value) not in _VALUES):
+        frame = id(sys._getframe(1))
+        looks = self._looks_in.pop((frame, site), None)
+        if looks is None:
+            looks = type(value) not in _VALUES
+        self._memory.indirect[frame] = looks
+        if looks:
             self.step(what)
         return value
 
     def operand(self, value: Any, what: str) -> Any:
         """The only operand of an operator."""
-        if type(value) not in _VALUES:
+        looks = type(value) not in _VALUES
+        self._memory.indirect[id(sys._getframe(1))] = looks
+        if looks:
             self.step(what)
         return value
 
     def operands(self, value: Any, other: Any, what: str) -> Any:
         """The right operand of an assignment such as `+=` to a local variable, then the left."""
-        if type(value) not in _VALUES or type(other) not in _VALUES:
+        looks = type(value) not in _VALUES or type(other) not in _VALUES
+        self._memory.indirect[id(sys._getframe(1))] = looks
+        if looks:
             self.step(what)
         return value
 
     def truth(self, value: Any, what: str) -> Any:
         """The value is about to be tested."""
         cls = type(value)
-        if cls not in _SEQUENCES and (hasattr(cls, "__bool__") or hasattr(cls, "__len__")):
+        looks = cls not in _SEQUENCES and (hasattr(cls, "__bool__") or hasattr(cls, "__len__"))
+        self._memory.indirect[id(sys._getframe(1))] = looks
+        if looks:
             self.step(what)
         return value
 
@@ -210,14 +287,20 @@ class Accesses:
 
     def container(self, value: Any, what: str) -> Any:
         """The container is about to be indexed or unpacked."""
-        if type(value) not in _SEQUENCES:
+        looks = type(value) not in _SEQUENCES
+        self._memory.indirect[id(sys._getframe(1))] = looks
+        if looks:
             self.step(what)
         return value
 
-    def iterated(self, value: Any, what: str) -> Any:
-        """An iterable whose iteration has steps."""
+    def iterated(self, value: Any, what: str, always: bool = False) -> Any:
+        """An iterable whose iteration has steps; `always` also if it never changes."""
         code = getattr(value, "gi_code", None)
-        if type(value) in _SEQUENCES or (code is not None and HOOK in code.co_names):
+        if code is not None and HOOK in code.co_names:
+            if _references(value) <= _PRIVATE + 1:
+                self._begins(value)
+            return value
+        if type(value) in _SEQUENCES and not always:
             return value
         self.step(what)
         return _Iteration(iter(value), self, what)
@@ -243,6 +326,7 @@ class Accesses:
         if enter is None or not _looks_into_objects(enter):
             return value
         if code is not None and HOOK in code.co_names:
+            self._begins(generator)
             return value
         return wrapper(value, self, enters, leaves)
 

@@ -57,7 +57,7 @@ from bankkit.explorer.arguments import checked_code, checked_settings
 from bankkit.explorer.certificate import Certificate
 from bankkit.explorer.explanation import explained
 from bankkit.explorer.history_check import Check
-from bankkit.explorer.laboratory import CAUSES, Diverged, Limits, Scenario, Timing
+from bankkit.explorer.laboratory import Diverged, Limits, Scenario, Timing, causes
 from bankkit.explorer.overtaking import Overtaking
 from bankkit.explorer.parallel.together import search_together
 from bankkit.explorer.patching import Patch
@@ -164,6 +164,7 @@ def explore(
         certificate, found = survey(
             code, settings.bound, done.doubts, limits.deadline, tried=limits.ran > 1
         )
+        done.doubts |= dict.fromkeys(certificate.doubts)
     bug = None
     if found is not None:
         certificate = None
@@ -172,7 +173,7 @@ def explore(
         if bug.kind == "ended":
             raise Diverged(
                 f"The scenario is not deterministic: a schedule that failed ended well when it was "
-                f"run again. {CAUSES}"
+                f"run again. {causes(done.doubts)}"
             )
         bug = explained(code, bug, limits.deadline)
     verdict: Verdict = "unknown"

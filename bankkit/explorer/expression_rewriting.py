@@ -33,6 +33,10 @@ class ExpressionRewriter(ast.NodeTransformer):
         self._scope: Scope | None = None
         self._class = ""
         self._functions = 0
+        self._private = ""
+        """The variable in which the present generator keeps whether it is private."""
+        self._consumed: set[ast.expr] = set()
+        """Generator expressions that a function uses up at once, so that no other thread can."""
         self._sites = itertools.count()
 
     def visit(self, node: ast.AST) -> Any:
@@ -50,15 +54,35 @@ class ExpressionRewriter(ast.NodeTransformer):
 
     def visit_Lambda(self, node: ast.Lambda) -> ast.AST:
         self._visit_defaults(node.args)
+        enters = self._call("entered", node.body, self._what("run", node.body))
+        private, self._private = self._private, ""
         with self._inside(node, 1):
-            node.body = self.visit(node.body)
+            body = self.visit(node.body)
+        self._private = private
+        node.body = ast.copy_location(ast.BoolOp(ast.And(), [enters, body]), body)
         return node
 
     def visit_ListComp(self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp) -> ast.AST:
         self._visit_generators(node, node.generators, ["elt"])
         return node
 
-    visit_SetComp = visit_GeneratorExp = visit_ListComp
+    visit_SetComp = visit_ListComp
+
+    def visit_GeneratorExp(self, node: ast.GeneratorExp) -> ast.AST:
+        is_private = node in self._consumed
+        self._visit_generators(node, node.generators, ["elt"])
+        iterated = node.generators[0].iter
+        if not is_private and isinstance(iterated, ast.Call) and not node.generators[0].is_async:
+            iterated.args.append(ast.copy_location(ast.Constant(True), iterated))
+        return node
+
+    def visit_Yield(self, node: ast.Yield) -> ast.AST:
+        what = self._what("go on after", node)
+        self.generic_visit(node)
+        if not self._private:
+            return node
+        private = ast.copy_location(ast.Name(self._private, ast.Load()), node)
+        return self._call("resumed", node, node, private, what)
 
     def visit_DictComp(self, node: ast.DictComp) -> ast.AST:
         self._visit_generators(node, node.generators, ["key", "value"])
@@ -154,6 +178,8 @@ class ExpressionRewriter(ast.NodeTransformer):
             self._visit_all(node.args)
             return node
         what = self._what("call", node.func, node)
+        if isinstance(node.func, ast.Name) or getattr(node.func, "attr", "") == "join":
+            self._consumed |= {each for each in node.args if isinstance(each, ast.GeneratorExp)}
         method = node.func if isinstance(node.func, ast.Attribute) else None
         looks_up = self._what("read", node.func)
         function = self.visit(method.value if method else node.func)

@@ -23,7 +23,7 @@ from bankkit.explorer.outcomes import Ending
 from bankkit.explorer.outsiders import is_of_the_library, outsiders_noticed
 from bankkit.explorer.patching import Patch, Patching
 from bankkit.explorer.schedule import Move, Schedule
-from bankkit.explorer.scheduler import Scheduler
+from bankkit.explorer.scheduler import REAL_THREAD, Scheduler
 from bankkit.explorer.stall import OutOfTime, Watchdog
 from bankkit.explorer.stand_in import Threading
 from bankkit.explorer.strategies.strategy import Strategy
@@ -60,12 +60,16 @@ class Diverged(ScenarioError):
     """
 
 
-CAUSES = (
+_CAUSES = (
     "It may depend on random numbers, on the real clock, on what an earlier run left behind, or on "
     "the order of a set: a set of objects is in the order of their addresses, unless they have a "
     "`__hash__`, and a set of texts in another order in each process, unless PYTHONHASHSEED is set."
 )
-"""Says why a scenario may behave differently when the same schedule is run again."""
+
+
+def causes(doubts: Iterable[str]) -> str:
+    """Why a scenario may behave differently when the same schedule is run again, in sentences."""
+    return f"This may be why: {REAL_THREAD}." if REAL_THREAD in doubts else _CAUSES
 
 
 @dataclass
@@ -186,12 +190,12 @@ class Laboratory:
         self._patching.end()
         self._refuse()
         if strategy.diverged:
-            raise Diverged(f"{strategy.diverged} {CAUSES}")
+            raise Diverged(f"{strategy.diverged} {causes(scheduler.doubts)}")
         if scheduler.depth < strategy.fixed:
             raise Diverged(
                 f"The scenario is not deterministic: it ended after "
                 f"{counted(scheduler.depth, 'step')}, but in an earlier run of the same schedule "
-                f"it continued. {CAUSES}"
+                f"it continued. {causes(scheduler.doubts)}"
             )
         if self.check is not None:
             self._check_history(self.check, strategy)

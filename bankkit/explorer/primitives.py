@@ -130,7 +130,7 @@ JOIN_TIMED = op(
 )  # fmt: skip
 START = op("start {}", options=always)
 JOIN = op("join {}", options=always, modes=(READ,))
-IS_ALIVE = op("check whether {} is alive", options=always, modes=(READ,))
+IS_ALIVE = op("check whether {} is alive", options=always)
 YIELD = op("sleep", options=always, modes=(READ,))
 SLEEP = op("sleep", options=_timeout_only, modes=(READ, READ), fires=True)
 LIST_THREADS = op("list the threads", options=always, modes=(READ,))

@@ -13,6 +13,9 @@ from collections.abc import Sequence
 
 from bankkit.explorer.expression_rewriting import ExpressionRewriter, may_step
 
+PRIVATE = "__bankkit_private__"
+"""The variable in which a generator keeps whether no other thread can resume it."""
+
 
 class Rewriter(ExpressionRewriter):
     """Rewrites all functions of one file."""
@@ -27,8 +30,20 @@ class Rewriter(ExpressionRewriter):
         first = self._unseen_binding(node, [node.name])
         self._visit_all(node.decorator_list)
         self._visit_defaults(node.args)
+        around = self._private
+        yields = isinstance(node, ast.FunctionDef) and _yields(node)
+        self._private = PRIVATE if yields else ""
+        what = ast.Constant(f"run def {node.name}")
+        begins = self._call("begun" if yields else "entered", node.body[0], what)
+        if yields:
+            start: ast.stmt = _assignment(ast.Name(PRIVATE, ast.Store()), begins, node.body[0])
+        else:
+            start = ast.copy_location(ast.Expr(begins), node.body[0])
+        has_text = ast.get_docstring(node, clean=False) is not None
         with self._inside(node, 1):
-            node.body = self._statements(node.body)
+            body = self._statements(node.body)
+        node.body = [*body[:has_text], start, *body[has_text:]]
+        self._private = around
         return [*first, node]
 
     visit_AsyncFunctionDef = visit_FunctionDef
@@ -253,6 +268,17 @@ class Rewriter(ExpressionRewriter):
 
     def _temporary(self) -> str:
         return f"__bankkit_{next(self._temporaries)}__"
+
+
+def _yields(node: ast.AST) -> bool:
+    """Whether a function is a generator."""
+    for part in ast.iter_child_nodes(node):
+        if isinstance(part, ast.Yield | ast.YieldFrom):
+            return True
+        inner = isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef)
+        if not inner and _yields(part):
+            return True
+    return False
 
 
 def _assignment(target: ast.expr, value: ast.expr, at: ast.AST) -> ast.stmt:

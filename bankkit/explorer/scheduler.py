@@ -82,13 +82,19 @@ class Op:
         return self.words[min(option, len(self.words) - 1)].format(name)
 
 
+REAL_THREAD = (
+    "a real thread used an object of the explorer's `threading`, and the order of its steps was "
+    "not varied: start threads with the `threading` that the scenario is given"
+)
+
+
 class Task:
     """The scheduler's record of a virtual thread. The next schedule uses the same tasks again."""
 
     __slots__ = (
-        "arg", "base", "daemon", "done", "due", "greenlet", "index", "joiners", "key", "label",
-        "last", "made", "notified", "now", "op", "option", "other", "past", "target", "thread",
-        "work",
+        "arg", "asked", "base", "daemon", "done", "due", "ended", "greenlet", "index", "joiners",
+        "key", "label", "last", "made", "notified", "now", "op", "option", "other", "past",
+        "target", "thread", "work",
     )  # fmt: skip
 
     def __init__(self, index: int) -> None:
@@ -102,6 +108,11 @@ class Task:
         self.greenlet: greenlet | None = None
         """The greenlet that runs it, from its first line to its last."""
         self.done = False
+        """Whether it has made its last step."""
+        self.ended = False
+        """Whether a thread has seen its end, which may come later than its last step."""
+        self.asked: set[int] = set()
+        """The threads that have seen it alive after its last step."""
         self.op: Op | None = None
         """The operation that it is about to do; None before its first and after its last."""
         self.target: Any = None
@@ -137,7 +148,9 @@ class Task:
         self.label = label
         self.daemon = daemon
         self.greenlet = None
-        self.done = False
+        self.done = self.ended = False
+        if self.asked:
+            self.asked = set()
         self.op = None
         self.last = -1
         self.made = 0
@@ -502,6 +515,7 @@ class Scheduler:
     def wait_for_end(self, task: Task) -> None:
         """Record that the present thread's next step happens after the end of this task."""
         me = self.current
+        task.ended = True
         me.past += [task.last, *task.past]
         self.catch_up_with(task)
 
@@ -509,6 +523,10 @@ class Scheduler:
         """Advance the present thread's clock to the end of this task, if it has ended."""
         if self.late and task.done:
             self.current.now = max(self.current.now, task.now)
+
+    def wait_is_over(self, task: Task) -> None:
+        """Do the same when a wait for the end of this task with a timeout is over."""
+        self.catch_up_with(task)
 
     def timed(
         self, op: Op, target: Any, seconds: float, arg: Any = None, other: Any = None
@@ -559,10 +577,7 @@ class Scheduler:
         """Raise RuntimeError in any other OS thread than the one that runs the schedule."""
         if get_ident() == self._os_thread:
             return
-        self.doubts[
-            "a real thread used an object of the explorer's `threading`, and the order of its "
-            "steps was not varied: start threads with the `threading` that the scenario is given"
-        ] = None
+        self.doubts[REAL_THREAD] = None
         raise RuntimeError("This object belongs to the explorer; a real thread cannot use it.")
 
     # A worker greenlet that has finished a task is used for another: to create one costs more.

@@ -93,7 +93,11 @@ class Threading:
         scheduler = self._scheduler
         scheduler.point(primitives.LIST_THREADS, None)
         scheduler.unreducible = "the scenario lists all threads that are alive"
-        return [self._thread(task) for task in scheduler.tasks if not task.done]
+        return [
+            self._thread(task)
+            for task in list(scheduler.tasks)
+            if threads.is_alive(scheduler, task)
+        ]
 
     def active_count(self) -> int:
         """The number of threads that have started and not ended; see `enumerate`."""

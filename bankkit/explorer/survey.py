@@ -17,6 +17,7 @@ from contextlib import closing
 from typing import Any
 
 from bankkit.explorer import primitives, threads
+from bankkit.explorer.accesses import Memory
 from bankkit.explorer.certificate import OPTIMISED, Certificate, nothing_in_common
 from bankkit.explorer.errors import ScenarioError
 from bankkit.explorer.laboratory import Found, Limits
@@ -49,9 +50,14 @@ class Sample(Strategy):
     """Runs a schedule without preemptions, one that switches whenever it may, and random ones."""
 
     def choose(self, choices: list[Step]) -> Step:
-        """The last choice, the one of the thread that made no step for longest, or any."""
+        """The last choice, the one of the thread that made no step for longest, or any.
+
+        In one schedule timeouts fire as soon as they may.
+        """
         if self.number == 2:
             return min(choices, key=lambda choice: choice.task.last)
+        if self.number == 3 and any(choice.early for choice in choices):
+            return self.random.choice([choice for choice in choices if choice.early])
         if self.number > 2 and self.random.random() < 0.5:
             return self.random.choice(choices)
         return choices[-1]
@@ -79,6 +85,8 @@ class SurveyScheduler(NamingScheduler):
         self._unstarted: dict[str, bool] = {}
         """Whether a thread with this name and work was never started."""
         self._first = True
+        self.can_time_out = True
+        """Whether a timeout may fire while a thread could still run."""
         self._watch = Watch(self)
         self._reset()
 
@@ -190,6 +198,14 @@ class SurveyScheduler(NamingScheduler):
             for clocks in (self._clocks, self._forks):
                 self._join(clocks, self.current, task)
 
+    def wait_is_over(self, task: Task) -> None:
+        """Record the same, unless the timeout might have fired before the end."""
+        if self.can_time_out and task.done:
+            super().catch_up_with(task)
+            self._end_is_used(task)
+        else:
+            self.catch_up_with(task)
+
     def happens_before(self, me: Task, task: Task, number: int) -> bool:
         """Whether the thread's step of this number happens before the present step of `me`."""
         return task is me or self._clocks.get(me.index, {}).get(task.index, 0) >= number
@@ -217,13 +233,14 @@ class SurveyScheduler(NamingScheduler):
         self._kept.append(target)  # so that no other object gets its id
         writes, reads = self._objects.setdefault(id(target), ({}, {}))
         mine = self._clocks.setdefault(me.index, {})
-        for seen in (writes,) if mode == READ else (writes, reads):
-            for index, number in seen.items():
-                mine[index] = max(mine.get(index, 0), number)
-        # The code after this operation comes later than what the next user of the object sees.
-        for index, number in mine.items():
-            seen = reads if mode == READ else writes
-            seen[index] = max(seen.get(index, 0), number)
+        if not isinstance(target, Memory):  # all named code uses it, but it guards nothing
+            for seen in (writes,) if mode == READ else (writes, reads):
+                for index, number in seen.items():
+                    mine[index] = max(mine.get(index, 0), number)
+            # The code after this operation comes later than what the next user of the object sees.
+            for index, number in mine.items():
+                seen = reads if mode == READ else writes
+                seen[index] = max(seen.get(index, 0), number)
         self._used(me, target)
         runs_beside = any(not task.done for task in self.tasks[1:])
         if me.index == 0 and runs_beside and not isinstance(target, threads.Thread):
@@ -293,6 +310,7 @@ def survey(
     with closing(SurveyScheduler(limit=code.steps, tried=tried)) as scheduler:
         try:
             with code.laboratory(scheduler) as laboratory:
+                scheduler.can_time_out = bound.timeouts != 0 and not scheduler.ordered
                 until = min(time.monotonic() + SECONDS, deadline + AFTER_DEADLINE)
                 limits = Limits(MOST + 1, until)
                 # Preemptions do not count here: the accesses that race need not be steps.

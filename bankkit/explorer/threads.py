@@ -10,7 +10,7 @@ from typing import Any
 
 from bankkit.explorer import primitives
 from bankkit.explorer.primitives import Primitive
-from bankkit.explorer.scheduler import WRITE, Task
+from bankkit.explorer.scheduler import WRITE, Scheduler, Task
 
 _INHERITS = bool(getattr(sys.flags, "thread_inherit_context", False))
 """Whether a new thread starts with a copy of its starter's context (Python 3.14, an option)."""
@@ -128,7 +128,9 @@ class Thread(Primitive):
         if task is None:
             raise RuntimeError("cannot join thread before it is started")
         if timeout is not None:
-            scheduler.catch_up_with(task)
+            if timeout > 0 and not scheduler.current.option:
+                task.ended = True
+            scheduler.wait_is_over(task)
             return
         if not task.done:
             task.joiners.append(me)
@@ -139,9 +141,7 @@ class Thread(Primitive):
     def is_alive(self) -> bool:
         """Whether the thread has started and not ended. To ask is a step."""
         self._explorer.point(primitives.IS_ALIVE, self)
-        if self.explorer_task is not None:
-            self._explorer.catch_up_with(self.explorer_task)
-        return self.explorer_task is not None and not self.explorer_task.done
+        return self.explorer_task is not None and is_alive(self._explorer, self.explorer_task)
 
     def explorer_done(self) -> bool:
         """Whether the thread has ended, or not started; this is not a step."""
@@ -164,6 +164,26 @@ class Thread(Primitive):
     def setDaemon(self, daemonic: bool) -> None:
         """The old name of setting `daemon`."""
         self.daemon = daemonic
+
+
+def is_alive(scheduler: Scheduler, task: Task) -> bool:
+    """Whether a started thread is alive. After its last step it may be so for a while.
+
+    The present thread is told so at most once, and not after a thread that waited for the end has
+    made another step.
+    """
+    if not task.done:
+        return True
+    me = scheduler.current
+    if any(each.done or each.last > task.last for each in task.joiners):
+        task.ended = True
+    if not task.ended and me.index not in task.asked:
+        if scheduler.choose(primitives.CHOOSE, 2, f"{task.label} is still about to end"):
+            task.asked.add(me.index)
+            return True
+        task.ended = True
+    scheduler.catch_up_with(task)
+    return False
 
 
 class MainThread(Thread):

@@ -5,6 +5,7 @@ The standard library's own code runs on the stand-ins, and so do real libraries.
 
 import _thread
 import concurrent.futures
+import contextlib
 import functools
 import logging
 import logging.handlers
@@ -20,6 +21,7 @@ from typing import Any
 import pytest
 
 from bankkit import explorer
+from tests.explorer import unseen_helper
 from tests.explorer.specimens import together
 
 THIS = [sys.modules[__name__]]
@@ -647,3 +649,141 @@ def test_reentrant_locks_and_conditions_say_whether_they_are_locked() -> None:
         return mine, *seen, lock.locked()
 
     assert outcomes(scenario) == {(True, True, False), (True, False, False)}
+
+
+# After its last step a thread may live on for a while.
+
+
+def ask(ways: dict[str, Callable[[Any, Any], bool]], way: str) -> Callable[[Any], object]:
+    """A scenario that asks whether a thread is alive that may have made its last step."""
+
+    def scenario(threading: Any) -> object:
+        event = threading.Event()
+        thread = threading.Thread(target=event.set)
+        thread.start()
+        event.wait()
+        return ways[way](threading, thread), thread.join(), thread.is_alive()
+
+    return scenario
+
+
+ALIVE: dict[str, Callable[[Any, Any], bool]] = {
+    "is_alive": lambda _, thread: thread.is_alive(),
+    "join(0)": lambda _, thread: thread.join(0) or thread.is_alive(),
+    "active_count": lambda threading, _: threading.active_count() == 2,
+    "enumerate": lambda threading, thread: thread in threading.enumerate(),
+}
+
+
+@pytest.mark.parametrize("way", ALIVE)
+def test_a_thread_may_still_be_alive_after_its_last_step(way: str) -> None:
+    """It is not after a join."""
+    expected = {(True, None, False), (False, None, False)}
+    assert outcomes(ask(ALIVE, way)) == expected
+    assert outcomes(ask(ALIVE, way), reduction=False) == expected
+
+
+def test_the_end_of_a_thread_is_seen_once_for_all() -> None:
+    """A thread that is told of the end by another thread does not find the thread alive."""
+
+    def scenario(threading: Any) -> object:
+        thread = threading.Thread(target=lambda: None)
+        thread.start()
+        told, seen = threading.Event(), []
+
+        def join_and_tell() -> None:
+            thread.join()
+            told.set()
+
+        def ask_when_told() -> None:
+            told.wait()
+            seen.append(thread.is_alive())
+
+        together(threading, join_and_tell, ask_when_told)
+        return tuple(seen)
+
+    assert outcomes(scenario) == {(False,)}
+
+
+def test_a_thread_that_others_wait_for_may_still_be_alive() -> None:
+    """The main thread waits for the end of the thread while another one asks."""
+
+    def scenario(threading: Any) -> object:
+        event = threading.Event()
+        thread = threading.Thread(target=event.set)
+        seen = []
+
+        def ask_at_last() -> None:
+            event.wait()
+            seen.append(thread.is_alive())
+
+        other = threading.Thread(target=ask_at_last)
+        for each in (thread, other):
+            each.start()
+        for each in (thread, other):
+            each.join()
+        return tuple(seen)
+
+    assert outcomes(scenario) == {(True,), (False,)}
+
+
+def test_a_join_with_a_timeout_puts_nothing_in_an_order() -> None:
+    """The only step of the thread is its end, and the timeout may fire before its assignment."""
+
+    def scenario(threading: Any) -> None:
+        values: list[int] = []
+        thread = threading.Thread(target=lambda: values.append(1))
+        thread.start()
+        thread.join(5)
+        assert values == [1]
+
+    def careful(threading: Any) -> None:
+        values: list[int] = []
+        thread = threading.Thread(target=lambda: values.append(1))
+        thread.start()
+        thread.join(5)
+        if not thread.is_alive():
+            assert values == [1]
+
+    assert explorer.explore(scenario).verdict == "unknown"
+    assert explorer.explore(scenario, timing="ordered").verdict == "ok"
+    assert explorer.explore(careful).verdict == "ok"
+
+
+def test_a_timeout_that_fires_early_shows_what_was_not_waited_for() -> None:
+    """The thread makes its assignment before its first step, so that no schedule fails."""
+
+    def scenario(threading: Any) -> None:
+        values: list[int] = []
+        ready = threading.Event()
+
+        def work() -> None:
+            values.append(1)
+            ready.set()
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        ready.wait(5)
+        assert values == [1]
+        thread.join()
+
+    assert explorer.explore(scenario).verdict == "unknown"
+    assert explorer.explore(scenario, timeouts=0).verdict == "ok"
+
+
+def test_threads_that_another_module_starts_are_named_when_runs_differ() -> None:
+    """The search takes one path, and the real threads another."""
+
+    def scenario(_: Any) -> None:
+        lock = threading.Lock()
+        count = [0]
+
+        def work() -> None:
+            with contextlib.suppress(RuntimeError), lock:
+                count[0] += 1
+
+        unseen_helper.start_and_join(work, work)
+        assert count == [2]
+
+    with pytest.raises(explorer.Diverged, match="This may be why: a real thread used an object"):
+        explorer.explore(scenario, patch=THIS)

@@ -1,6 +1,8 @@
 """`lines=` makes every access of the named code a step, wherever that code stands."""
 
 import asyncio
+import bisect
+import collections
 import contextlib
 import dataclasses
 import functools
@@ -8,7 +10,7 @@ import sys
 import threading as real
 import time
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -1096,3 +1098,207 @@ def test_the_step_is_named_after_its_own_operation() -> None:
     does = [move.does for move in bug.schedule.moves]
     assert does.count("read self.n: self.n += 1") == 2
     assert does.count("write self.n: self.n += 1") == 2
+
+
+# Functions and generators that code in C calls.
+
+
+def count() -> Iterator[int]:
+    """A generator that has nothing in common with others, except that threads share it."""
+    i = 0
+    while True:
+        i += 1
+        yield i
+
+
+def take_twice(numbers: Iterator[int], out: list[int]) -> None:
+    """Two threads that do this resume the generator at the same time."""
+    out.append(next(numbers))
+
+
+def loop_over(numbers: Iterator[int], out: list[int]) -> None:
+    """The same in a loop."""
+    for number in numbers:
+        out.append(number)
+        if number > 1:
+            return
+
+
+def shared_generator(threading: Any) -> None:
+    """The generator is resumed while it runs: ValueError."""
+    numbers, out = count(), list[int]()
+    together(threading, lambda: take_twice(numbers, out), lambda: take_twice(numbers, out))
+
+
+def generator_in_a_loop(threading: Any) -> None:
+    """Two loops over it do the same."""
+    numbers, out = count(), list[int]()
+    together(threading, lambda: loop_over(numbers, out), lambda: loop_over(numbers, out))
+
+
+def shared_expression(threading: Any) -> None:
+    """A generator expression is a generator, too."""
+    numbers, out = (i * i for i in range(9)), list[int]()
+    together(threading, lambda: take_twice(numbers, out), lambda: take_twice(numbers, out))
+
+
+def key_of_max(threading: Any) -> None:
+    """The dictionary changes its size during the iteration."""
+    prices = {1: 2, 2: 3}
+
+    def cheapest() -> None:
+        max(prices.items(), key=lambda item: item[1])
+
+    def add() -> None:
+        prices[3] = 4
+
+    together(threading, cheapest, add)
+
+
+def key_of_sort(threading: Any) -> None:
+    """During a sort the list looks empty."""
+    items = [3, 1, 2]
+
+    def sort() -> None:
+        items.sort(key=lambda item: -item)
+
+    def look() -> None:
+        assert len(items) == 3
+
+    together(threading, sort, look)
+
+
+def factory(threading: Any) -> None:
+    """Two threads make the default value of the same key."""
+    made = collections.defaultdict[str, list[int]](lambda: [])  # noqa: PIE807
+
+    def add() -> None:
+        made["key"].append(1)
+
+    together(threading, add, add)
+    assert len(made["key"]) == 2
+
+
+def cached_body(threading: Any) -> None:
+    """Two threads make the value that the cache should make once."""
+    make = functools.lru_cache(lambda: object())
+    got: list[object] = []
+
+    def get() -> None:
+        got.append(make())
+
+    together(threading, get, get)
+    assert got[0] is got[1]
+
+
+def extension(threading: Any) -> None:
+    """A list grows item by item while a generator yields them."""
+    items = [1, 2]
+
+    def extend() -> None:
+        items.extend(i + 1 for i in (7, 8))
+
+    def look() -> None:
+        assert len(items) != 3
+
+    together(threading, extend, look)
+
+
+def mapped(threading: Any) -> None:
+    """A set grows item by item, too."""
+    items = set[int]()
+
+    def update() -> None:
+        items.update(map(lambda i: i + 1, (1, 2)))  # noqa: C417
+
+    def look() -> None:
+        assert len(items) != 1
+
+    together(threading, update, look)
+
+
+def key_of_insort(threading: Any) -> None:
+    """The place for an item is old when it is inserted."""
+    items = [5]
+
+    def add(item: int) -> None:
+        bisect.insort(items, item, key=lambda each: each)
+
+    together(threading, lambda: add(1), lambda: add(2))
+    assert items == [1, 2, 5]
+
+
+def look_for_a_number(threading: Any) -> None:
+    """The left side of `in` is a number in a variable, and the right side can change."""
+    seen, items = types.SimpleNamespace(began=False), list[int]()
+
+    def look(number: int, among: list[int]) -> None:
+        seen.began = True
+        assert number not in among
+
+    def add() -> None:
+        if seen.began:
+            items.append(1)
+
+    together(threading, lambda: look(1, items), add)
+
+
+CALLED_BY_C = (
+    shared_generator, generator_in_a_loop, shared_expression, key_of_max, key_of_sort, factory,
+    cached_body, extension, mapped, key_of_insort, look_for_a_number,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("scenario", CALLED_BY_C)
+def test_a_switch_is_possible_in_what_an_operation_calls(scenario: Scenario) -> None:
+    """An operation that calls a function or a generator is not one step."""
+    result = lab.explore(scenario, lines=[THIS], preemptions=2)
+    assert result.verdict == "bug", result
+
+
+def test_what_an_operation_calls_makes_no_step_if_it_is_locked_or_private() -> None:
+    """Neither a callback under a lock nor a generator of one thread makes a correct program fail.
+
+    A generator that only a loop has does not add schedules.
+    """
+    totals: list[int] = []
+
+    def numbers() -> Iterator[int]:
+        yield from range(3)
+
+    def add() -> None:
+        total = 0
+        for number in numbers():
+            total += number
+        totals.append(total)
+
+    def scenario(threading: Any) -> None:
+        totals.clear()
+        lock = threading.Lock()
+
+        def work() -> None:
+            with lock:
+                order = sorted([3, 1, 2], key=lambda number: -number)
+            assert order == [3, 2, 1]
+
+        together(threading, work, work)
+        together(threading, add, add)
+        assert totals == [3, 3]
+
+    assert lab.explore(scenario, lines=[scenario, numbers, add], preemptions=1).verdict == "ok"
+
+
+def test_code_in_a_text_is_named() -> None:
+    """`exec` is one step, although its code makes more."""
+
+    def scenario(threading: Any) -> None:
+        names = {"n": 0}
+
+        def add() -> None:
+            exec("n += 1", names)
+
+        together(threading, add, add)
+
+    result = lab.explore(scenario, lines=[scenario], preemptions=2)
+    assert result.verdict == "unknown"
+    assert 'the code that `exec("n += 1", names)` runs is one step' in str(result.doubts)

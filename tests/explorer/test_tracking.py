@@ -781,7 +781,6 @@ def json_of_what_is_no_json(threading: Any) -> None:
     json.dumps(object())
 
 
-@pytest.mark.parametrize("settings", SEARCHES, ids=str)
 @pytest.mark.parametrize(
     ("name", "settings"),
     [*in_turn(TRAPS, SEARCHES[:1]), *in_turn(TRAPS, SEARCHES[1:])],

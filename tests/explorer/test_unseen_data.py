@@ -750,3 +750,39 @@ def test_every_trap_gets_its_verdict(name: str) -> None:
         result = lab.explore(scenario_of(make))
     assert result.verdict == verdict, result
     assert bool(result.doubts) == (verdict == "unknown")
+
+
+class Steps:
+    """Code that `lines=` names, and that calls code which it does not name."""
+
+    def __init__(self) -> None:
+        self.account = Account()
+        self.seen = 0
+
+    def early(self) -> None:
+        """Use the account in the first step."""
+        add_one(self.account)
+        for _ in range(2):
+            self.seen = 1
+
+    def late(self) -> None:
+        """Use the account in the last step."""
+        for _ in range(6):
+            self.seen = 2
+        add_one(self.account)
+
+
+def add_one(account: Account) -> None:
+    account.n += 1
+
+
+def test_named_code_does_not_put_other_code_in_an_order() -> None:
+    """Its steps conflict with one another, and yet nothing guards what else runs in them."""
+
+    def scenario(threading: Any) -> None:
+        steps = Steps()
+        together(threading, steps.early, steps.late)
+
+    result = lab.explore(scenario, lines=[Steps], preemptions=1)
+    assert result.verdict == "unknown"
+    assert "`account.n` is plain data that the threads early and late use" in str(result.doubts)
