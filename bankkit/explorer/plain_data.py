@@ -18,7 +18,8 @@ import io
 import logging
 import operator
 import sys
-from collections import Counter, deque
+import weakref
+from collections import ChainMap, Counter, UserDict, UserList, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -181,6 +182,8 @@ class Watch:
                 scheduler.doubt(
                     "an asyncio event loop ran, and the order of its tasks was not varied"
                 )
+            if HOOK not in code.co_names and not self._in_a_call(frame):
+                self._look_at_arguments(task, frame)
             return None
         if is_of_a_package(file):
             if task.index and not self._in_a_call(frame):
@@ -205,6 +208,26 @@ class Watch:
         thread = dict_of(frame.f_locals["self"])
         task = self._scheduler.current
         self._call(task, thread.get("_target"), thread.get("_args", ()), "target", ())
+
+    def _look_at_arguments(self, task: Task, frame: FrameType) -> None:
+        """A function of the library looks into the containers that it gets."""
+        code, module = frame.f_code, str(frame.f_globals.get("__name__", ""))
+        if module.partition(".")[0] in _WITH_THREADS:
+            return  # it takes care of its own data
+        for name in code.co_varnames[: code.co_argcount]:
+            value = frame.f_locals.get(name)
+            if is_container(value):
+                values = [value]
+            elif name == "self" and isinstance(value, _AROUND_CONTAINERS):
+                values = [each for each in dict_of(value).values() if is_container(each)]
+                values += getattr(value, "maps", ())
+            else:
+                continue
+            for each in values:
+                if is_container(each) and not self._is_ignored(each):
+                    where = f"{module}.{code.co_qualname}"
+                    self._contents.add(each, f"{name} of {where}")
+                    self._use(task, each, EVERY, Usage.READ, f"{name} of {where}")
 
     def _look_at_owner(self, frame: FrameType) -> None:
         """Look for real locks in the object of a method of an installed package."""
@@ -420,6 +443,15 @@ class Watch:
             self._scheduler.doubt(sentence)
 
 
+_WITH_THREADS = frozenset({
+    "asyncio", "concurrent", "logging", "multiprocessing", "queue", "sched", "socketserver",
+    "threading",
+})  # fmt: skip
+_AROUND_CONTAINERS = (
+    UserDict, UserList, ChainMap, weakref.WeakValueDictionary, weakref.WeakKeyDictionary,
+    weakref.WeakSet,
+)  # fmt: skip
+"""Classes in Python whose objects keep their items in a container."""
 _HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: a class made by a class statement
 _ATTRIBUTES = (
     getattr, hasattr, setattr, delattr, object.__setattr__, object.__delattr__,
