@@ -18,7 +18,8 @@ import io
 import logging
 import operator
 import sys
-from collections import Counter, deque
+import weakref
+from collections import ChainMap, Counter, UserDict, UserList, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
@@ -200,21 +201,23 @@ class Watch:
         code = frame.f_code
         kind = _kind_of(code.co_filename)
         task = scheduler.current
-        if kind is _Kind.EXPLORER:
+        if kind is _Whose.EXPLORER:
             if code is threads.Thread.run.__code__:
                 if task is not self._runs:
                     self._begin_turn(task)
                 self._run_target(frame)
             return None
-        if kind is _Kind.LIBRARY:
+        if kind is _Whose.LIBRARY:
             if code.co_name == "run_forever" and code.co_filename.endswith("base_events.py"):
                 scheduler.doubt(
                     "an asyncio event loop ran, and the order of its tasks was not varied"
                 )
+            if HOOK not in code.co_names and not self._in_a_call(frame):
+                self._look_at_arguments(task, frame)
             return None
         if task is not self._runs:
             self._begin_turn(task)
-        if kind is _Kind.PACKAGE:
+        if kind is _Whose.PACKAGE:
             if task.index and not self._in_a_call(frame):
                 self._look_at_owner(frame)
             return None
@@ -265,6 +268,26 @@ class Watch:
         thread = dict_of(frame.f_locals["self"])
         task = self._scheduler.current
         self._call(task, thread.get("_target"), thread.get("_args", ()), "target", ())
+
+    def _look_at_arguments(self, task: Task, frame: FrameType) -> None:
+        """A function of the library looks into the containers that it gets."""
+        code, module = frame.f_code, str(frame.f_globals.get("__name__", ""))
+        if module.partition(".")[0] in _WITH_THREADS:
+            return  # it takes care of its own data
+        for name in code.co_varnames[: code.co_argcount]:
+            value = frame.f_locals.get(name)
+            if is_container(value):
+                values = [value]
+            elif name == "self" and isinstance(value, _AROUND_CONTAINERS):
+                values = [each for each in dict_of(value).values() if is_container(each)]
+                values += getattr(value, "maps", ())
+            else:
+                continue
+            for each in values:
+                if is_container(each) and not self._is_ignored(each):
+                    where = f"{module}.{code.co_qualname}"
+                    self._contents.add(each, f"{name} of {where}")
+                    self._use(task, each, EVERY, Usage.READ, f"{name} of {where}")
 
     def _look_at_owner(self, frame: FrameType) -> None:
         """Look for real locks in the object of a method of an installed package."""
@@ -473,6 +496,15 @@ class Watch:
             self._scheduler.doubt(sentence)
 
 
+_WITH_THREADS = frozenset({
+    "asyncio", "concurrent", "logging", "multiprocessing", "queue", "sched", "socketserver",
+    "threading",
+})  # fmt: skip
+_AROUND_CONTAINERS = (
+    UserDict, UserList, ChainMap, weakref.WeakValueDictionary, weakref.WeakKeyDictionary,
+    weakref.WeakSet,
+)  # fmt: skip
+"""Classes in Python whose objects keep their items in a container."""
 _ATTRIBUTES = (
     getattr, hasattr, setattr, delattr, object.__setattr__, object.__delattr__,
     object.__getattribute__,
@@ -483,7 +515,7 @@ _OF_ONE = frozenset({"get", "pop", "setdefault", "__getitem__", "__setitem__", "
 """The methods of a dict whose first argument is the only key that they use."""
 
 
-class _Kind(Enum):
+class _Whose(Enum):
     """Whose code is in a file."""
 
     PROGRAM = 0
@@ -493,12 +525,12 @@ class _Kind(Enum):
 
 
 @functools.lru_cache(maxsize=4096)
-def _kind_of(file: str) -> _Kind:
+def _kind_of(file: str) -> _Whose:
     if is_of_the_explorer(file):
-        return _Kind.EXPLORER
+        return _Whose.EXPLORER
     if is_of_the_library(file):
-        return _Kind.LIBRARY
-    return _Kind.PACKAGE if is_of_a_package(file) else _Kind.PROGRAM
+        return _Whose.LIBRARY
+    return _Whose.PACKAGE if is_of_a_package(file) else _Whose.PROGRAM
 
 
 def _at(frame: FrameType) -> tuple[str, int]:

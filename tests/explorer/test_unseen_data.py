@@ -6,10 +6,13 @@ the threads have something in common and the data is guarded by nothing.
 
 import array
 import collections
+import copy
 import functools
 import io
 import itertools
+import json
 import operator
+import random
 import tempfile
 import types
 import weakref
@@ -719,6 +722,65 @@ def handed_over(threading: Any) -> tuple[Work, Work]:
         items.pop()
 
     return put, get
+
+
+# What the library does to data in one step.
+
+
+@trap("unknown")
+def copied_by_the_library(_: Any) -> tuple[Work, Work]:
+    d: dict[int, Any] = {1: [1]}
+    return lambda: copy.deepcopy(d), lambda: d.update({9: []})
+
+
+@trap("unknown")
+def written_as_json(_: Any) -> tuple[Work, Work]:
+    d = {"a": 1}
+    return lambda: json.dumps(d, indent=1), lambda: d.update(b=2)
+
+
+@trap("unknown")
+def chosen_at_random(_: Any) -> tuple[Work, Work]:
+    items, random_ = [1, 2, 3, 4], random.Random(0)
+
+    def remove() -> None:
+        del items[2:]
+
+    return lambda: random_.choice(items), remove
+
+
+@trap("unknown")
+def value_of_weak_dictionary(_: Any) -> Work:
+    d = weakref.WeakValueDictionary[str, Account]()
+    return lambda: d.setdefault("key", Account())
+
+
+@trap("unknown")
+def popped_from_user_dict(_: Any) -> Work:
+    d = collections.UserDict(a=1)
+    return lambda: d.pop("a", None)
+
+
+@trap("unknown")
+def default_of_user_dict(_: Any) -> Work:
+    d = collections.UserDict[str, list[int]]()
+    return lambda: d.setdefault("key", []).append(1)
+
+
+@trap("ok")
+def copied_under_a_lock(threading: Any) -> tuple[Work, Work]:
+    d: dict[int, Any] = {1: [1]}
+    lock = threading.Lock()
+
+    def read() -> None:
+        with lock:
+            copy.deepcopy(d)
+
+    def change() -> None:
+        with lock:
+            d[9] = []
+
+    return read, change
 
 
 def scenario_of(make: Make) -> Callable[[Any], None]:
