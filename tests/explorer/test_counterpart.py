@@ -502,9 +502,9 @@ def test_the_explanations_of_random_programs_are_true() -> None:
 
 @pytest.mark.elsewhere
 def test_the_explanations_of_many_random_programs_are_true() -> None:
-    kinds = explained(range(1000, 1500))
-    assert kinds["2 steps"] > 40, kinds
-    assert {"0 steps", "1 steps", "always"} <= kinds.keys(), kinds
+    kinds = explained(range(1000, 1150))
+    assert kinds["2 steps"] > 10, kinds
+    assert {"1 steps", "always"} <= kinds.keys(), kinds
 
 
 def test_a_bug_stays_a_bug_if_another_order_cannot_be_explored(

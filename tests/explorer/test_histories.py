@@ -305,7 +305,7 @@ def test_every_search_finds_the_same_histories() -> None:
 @pytest.mark.elsewhere
 @pytest.mark.usefixtures("no_whole_schedules")
 def test_every_search_finds_the_same_histories_of_many_plans() -> None:
-    assert sum(compare(seed, most=1500) for seed in range(6, 300)) >= 1000
+    assert sum(compare(seed, most=1500) for seed in range(6, 100)) >= 250
 
 
 def test_the_search_stays_small() -> None:
