@@ -53,12 +53,20 @@ def _inside(work: Callable[[], T]) -> T:
 def _run_under_timer(work: Callable[[], T], limit: float, theirs: Callable[[CodeType], bool]) -> T:
     started = time.monotonic()
     deadline = started + limit
-    late = False
+    late = looks = False
 
     def on_tick(signum: int, frame: FrameType | None) -> None:
+        nonlocal looks
+        if looks or time.monotonic() < deadline:
+            return  # on a busy machine the next tick may come before this one has done its work
+        looks = True
+        try:
+            end_work(frame)
+        finally:
+            looks = False
+
+    def end_work(frame: FrameType | None) -> None:
         nonlocal late
-        if time.monotonic() < deadline:
-            return
         frames = []
         while frame is not None and frame.f_code is not _inside.__code__:
             frames.append(frame)
