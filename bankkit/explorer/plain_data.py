@@ -212,7 +212,7 @@ class Watch:
                 scheduler.doubt(
                     "an asyncio event loop ran, and the order of its tasks was not varied"
                 )
-            if HOOK not in code.co_names and not self._in_a_call(frame):
+            if HOOK not in code.co_names and not (_is_ours(frame) or self._in_a_call(frame)):
                 self._look_at_arguments(task, frame)
             return None
         if task is not self._runs:
@@ -531,6 +531,15 @@ def _kind_of(file: str) -> _Whose:
     if is_of_the_library(file):
         return _Whose.LIBRARY
     return _Whose.PACKAGE if is_of_a_package(file) else _Whose.PROGRAM
+
+
+def _is_ours(frame: FrameType | None) -> bool:
+    """Whether the explorer has called this code of the library."""
+    kind = _Whose.LIBRARY
+    while frame is not None and kind is _Whose.LIBRARY:
+        kind = _kind_of(frame.f_code.co_filename)
+        frame = frame.f_back
+    return kind is _Whose.EXPLORER
 
 
 def _at(frame: FrameType) -> tuple[str, int]:
