@@ -25,7 +25,7 @@ LOOKS = 30
 """A thread that has stood still for this many looks counts as waiting. We count looks, not seconds:
 a stalled machine delays the looks too."""
 
-MOST_LOOKS = 1000
+MOST_LOOKS = 200
 """After so many looks a thread counts as waiting even if it runs: it waits in a loop."""
 
 LOOK_SECONDS = 0.002

@@ -11,9 +11,9 @@ from bankkit.locks import LockStatistics
 LOOK_SECONDS = 0.002
 """Seconds between looks at a lock's queue; no lock notifies us when its queue changes."""
 
-STANDSTILL_SECONDS = 1.0
+STANDSTILL_LOOKS = 400
 """If a lock does not count its waiters, a client that asked for it counts as waiting after this
-many seconds without a step."""
+many looks without a step. We count looks, not seconds: a stalled machine delays the looks too."""
 
 LIMIT_SECONDS = 20.0
 """The longest time that a call is held."""
@@ -94,11 +94,11 @@ class Rendezvous:
     def _wait(
         self, until: Callable[[], bool], or_stuck: Callable[[], bool] = lambda: False
     ) -> None:
-        now = monotonic()
-        limit, standstill, steps = now + LIMIT_SECONDS, now + STANDSTILL_SECONDS, self._steps
+        limit = monotonic() + LIMIT_SECONDS
+        looks, steps = 0, self._steps
         with self._moved:
-            while not until() and now < limit and not (now > standstill and or_stuck()):
+            while not until() and monotonic() < limit:
+                if looks >= STANDSTILL_LOOKS and or_stuck():
+                    return
                 self._moved.wait(LOOK_SECONDS)
-                now = monotonic()
-                if steps != self._steps:
-                    steps, standstill = self._steps, now + STANDSTILL_SECONDS
+                looks, steps = (looks + 1 if steps == self._steps else 0), self._steps
