@@ -86,6 +86,9 @@ class LockDriver(Closing):
                 actor.stands_still() for actor in self._actors.values() if actor.busy
             )
             looks, before = (looks + 1 if stands_still else 0), now
+        if all_looks == MOST_LOOKS:
+            for actor in self._actors.values():
+                actor.spins = actor.busy
         for actor in self._actors.values():
             if actor.error is not None:
                 error, actor.error = actor.error, None
@@ -151,6 +154,8 @@ class _Actor:
         self.holds: Verb | Literal[""] = ""
         self.busy = False
         self.begun = False
+        self.spins = False
+        """Whether its action runs and runs, so that it will not be looked at again."""
         self.moves = 0
         self.error: BaseException | None = None
         self._wants: Verb | Literal[""] = ""
@@ -169,12 +174,12 @@ class _Actor:
 
     def do(self, action: Callable[[], object], to: Verb | Literal[""]) -> None:
         """Run the action in the thread; afterwards the thread holds the lock in the mode `to`."""
-        self.begun, self.busy, self._wants = False, True, to
+        self.begun, self.spins, self.busy, self._wants = False, False, True, to
         self._orders.put(action)
 
     def stands_still(self) -> bool:
         """Whether its action has begun and does not run now, as far as this system can tell."""
-        return self.begun and not _runs(self._thread)
+        return self.begun and (self.spins or not _runs(self._thread))
 
     def end(self) -> None:
         """End the thread after the current action."""
