@@ -58,3 +58,10 @@ OPTIMISED = (
     "waits could be found: run Python without -O"
 )
 """The doubt about a run in which `assert` does nothing."""
+
+ONLY_WATCHED = (
+    "a schedule failed only while its data was watched, which keeps objects alive until the "
+    "schedule ends: assert nothing that depends on when they are freed, nor on anything else that "
+    "may differ when a schedule is run again"
+)
+"""The doubt about a failure that the survey alone has seen."""

@@ -54,7 +54,7 @@ from dataclasses import replace
 from typing import Literal
 
 from bankkit.explorer.arguments import checked_code, checked_settings
-from bankkit.explorer.certificate import Certificate
+from bankkit.explorer.certificate import ONLY_WATCHED, Certificate
 from bankkit.explorer.explanation import explained
 from bankkit.explorer.history_check import Check
 from bankkit.explorer.laboratory import Diverged, Limits, Scenario, Timing, causes
@@ -167,15 +167,19 @@ def explore(
         done.doubts |= dict.fromkeys(certificate.doubts)
     bug = None
     if found is not None:
-        certificate = None
         shortest = shortened(code, found, settings.timeouts, limits.deadline)
         bug = replay(scenario, shortest, **code.options)
-        if bug.kind == "ended":
+        if bug.kind != "ended":
+            certificate = None
+            bug = explained(code, bug, limits.deadline)
+        elif certificate is not None:
+            bug = None
+            certificate = replace(certificate, doubts=(*certificate.doubts, ONLY_WATCHED))
+        else:
             raise Diverged(
                 f"The scenario is not deterministic: a schedule that failed ended well when it was "
                 f"run again. {causes(done.doubts)}"
             )
-        bug = explained(code, bug, limits.deadline)
     verdict: Verdict = "unknown"
     if bug is not None:
         verdict = "bug"

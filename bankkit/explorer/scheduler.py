@@ -604,9 +604,8 @@ class Scheduler:
             task = self.current
             chosen: Task | None = None
             try:
-                returned = task.work()
-                if returned is not None:
-                    self._note_returned(task, returned)
+                # No name for what it returns: a waiting worker would keep that alive.
+                self._note_returned(task, task.work())
             except Abandoned:
                 self.current = self._hub
                 return
@@ -649,6 +648,8 @@ class Scheduler:
 
     def _note_returned(self, task: Task, returned: Any) -> None:
         """Note if the work was only prepared: a coroutine or a generator has not run any of it."""
+        if returned is None:
+            return
         if hasattr(type(returned), "__await__") or isinstance(returned, Generator | AsyncGenerator):
             kind = type(returned).__name__.replace("_", " ")
             self.doubts[

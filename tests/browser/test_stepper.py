@@ -114,7 +114,7 @@ def test_a_schedule_is_shared_and_replayed(notebook: Notebook, tmp_path: Path) -
     shown.field.press("Enter")
     shown.until("data.steps === '4' && data.verdict === 'reached'")
     shown.until("data.replaying === 'false'")
-    assert {stops for _, stops in seen()} == {True, False}
+    assert {("1", True), ("2", True), ("3", True)} <= seen(), "the steps are replayed one by one"
 
     shown.button("Reset")
     shown.until("data.steps === '0'")

@@ -712,6 +712,28 @@ def test_a_finalizer_of_a_cycle_never_runs_in_a_later_schedule() -> None:
     assert number > 10
 
 
+def test_what_a_thread_returns_ends_with_the_thread() -> None:
+    """Nothing keeps it, as in Python, so its finalizer runs before the thread can be joined."""
+    living = 0
+
+    class Noisy:
+        def __init__(self) -> None:
+            nonlocal living
+            living += 1
+
+        def __del__(self) -> None:
+            nonlocal living
+            living -= 1
+
+    def scenario(threading: Any) -> None:
+        together(threading, Noisy, Noisy)
+        assert living == 0
+
+    result = lab.explore(scenario)
+    assert result.failure is None, result
+    assert "keeps objects alive" in str(result), "the survey watches them"
+
+
 def test_a_scenario_may_collect_garbage_itself() -> None:
     """Its own, not that of earlier schedules."""
     ended: list[int] = []

@@ -50,8 +50,8 @@ def lock(request: pytest.FixtureRequest) -> Iterator[Any]:
     if request.param == "redis":
         with redis_locks(request.getfixturevalue("url"), LONG_LEASE) as locks:
             yield locks("a")
-        return
-    yield Mutex() if request.param == "mutex" else ReadWriteLock(request.param)
+    else:
+        yield Mutex() if request.param == "mutex" else ReadWriteLock(request.param)
 
 
 def as_a_thread_that_has_ended(call: Callable[[], object], then: Callable[[], object]) -> None:

@@ -78,15 +78,17 @@ class LockDriver(Closing):
 
         Raises the error that the lock raised in a thread, if there is one.
         """
-        looks, all_looks, before = 0, 0, self._moves()
-        while looks < LOOKS and all_looks < MOST_LOOKS and self.waiting():
+        looks, before = 0, self._moves()
+        for _ in range(MOST_LOOKS):
+            if looks == LOOKS or not self.waiting():
+                break
             time.sleep(LOOK_SECONDS)
-            now, all_looks = self._moves(), all_looks + 1
+            now = self._moves()
             stands_still = now == before and all(
                 actor.stands_still() for actor in self._actors.values() if actor.busy
             )
             looks, before = (looks + 1 if stands_still else 0), now
-        if all_looks == MOST_LOOKS:
+        else:
             for actor in self._actors.values():
                 actor.spins = actor.busy
         for actor in self._actors.values():
