@@ -730,7 +730,7 @@ def test_what_a_thread_returns_ends_with_the_thread() -> None:
         assert living == 0
 
     result = lab.explore(scenario)
-    assert result.failure is None, result
+    assert result.bug is None, result
     assert "keeps objects alive" in str(result), "the survey watches them"
 
 
