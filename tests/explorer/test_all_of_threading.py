@@ -772,7 +772,7 @@ def test_a_timeout_that_fires_early_shows_what_was_not_waited_for() -> None:
 
 
 def test_threads_that_another_module_starts_are_named_when_runs_differ() -> None:
-    """The search takes one path, and the real threads another."""
+    """The search lets a real thread pass if it need not wait; the survey never does."""
 
     def scenario(_: Any) -> None:
         lock = threading.Lock()
@@ -782,8 +782,10 @@ def test_threads_that_another_module_starts_are_named_when_runs_differ() -> None
             with contextlib.suppress(RuntimeError), lock:
                 count[0] += 1
 
-        unseen_helper.start_and_join(work, work)
+        unseen_helper.start_and_join(work)
+        unseen_helper.start_and_join(work)
         assert count == [2]
 
-    with pytest.raises(explorer.Diverged, match="This may be why: a real thread used an object"):
-        explorer.explore(scenario, patch=THIS)
+    result = explorer.explore(scenario, patch=THIS)
+    assert result.verdict == "unknown"
+    assert "a real thread used an object" in str(result)
