@@ -18,6 +18,7 @@ import pytest
 from bankkit.redis_backend import PrivateRedis
 from tests.support.paths import ROOT
 from tests.support.processes import Home, home
+from tests.support.shares import share
 
 os.environ.pop("BANKKIT_REDIS_URL", None)
 
@@ -47,6 +48,12 @@ def _imported(path: Path) -> Iterator[str]:
         elif isinstance(statement, ast.ImportFrom) and statement.module:
             yield statement.module
             yield from (f"{statement.module}.{each.name}" for each in statement.names)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave most cases of some tests to `make test-all`, before pytest looks at the markers."""
+    share(items)
 
 
 class Wanting(pytest.Module):

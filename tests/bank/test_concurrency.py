@@ -92,6 +92,7 @@ def outputs(processes: Sequence[subprocess.Popen[str]], seconds: float) -> list[
     return printed
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("deposits", [400, pytest.param(8000, marks=pytest.mark.elsewhere)])
 def test_the_sum_of_many_deposits(deposits: int, bank: bankkit.Bank) -> None:
     account = f"shared-by-{deposits}"
@@ -108,6 +109,7 @@ def test_the_sum_of_many_deposits(deposits: int, bank: bankkit.Bank) -> None:
     assert bank.client.get_balance(account).balance == deposits / 100
 
 
+@pytest.mark.one_in(2)
 def test_deposits_and_withdrawals_conserve_money(bank: bankkit.Bank) -> None:
     names = ["a", "b"]
     for name in names:

@@ -193,6 +193,7 @@ def test_a_command_is_not_sent_again_behind_the_callers_back() -> None:
         assert bank.client.get_balance("a").balance == 11
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("concurrency", CONCURRENCY)
 def test_no_acknowledged_write_is_lost_when_redis_is_killed(
     concurrency: str, tmp_path: Path

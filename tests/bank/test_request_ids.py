@@ -289,6 +289,7 @@ def test_a_reply_is_kept_for_a_day(bank: bankkit.Bank, account_id: str, method: 
     assert bank.redis.ttl(f"bank:{{{account_id}}}:account") == -1
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("method", AFTER)
 def test_copies_at_the_same_time(bank: bankkit.Bank, method: str) -> None:
     copies, rounds = 8, 20
@@ -375,6 +376,7 @@ def test_redis_answer_was_lost_on_the_way_to_the_server(
             assert bank.client.get_balance(method).balance == AFTER[method]
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("concurrency", ["read-write", "redis-read-write", "atomic"])
 def test_the_server_was_killed_between_the_two(redis: PrivateRedis, concurrency: str) -> None:
     """The kill comes after the reply on one account, between commit and reply on the other."""

@@ -258,6 +258,7 @@ def arrows(text: str) -> list[str]:
     return [line.partition("→")[2].strip() for line in text.splitlines() if "→" in line]
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     ("missing", "what", "remedy"),
     [
@@ -275,6 +276,7 @@ def test_a_missing_package(place: Place, missing: str, what: str, remedy: str) -
     assert remedy in arrows(text)
 
 
+@pytest.mark.one_in(5)
 @pytest.mark.parametrize(
     ("package", "version", "what", "remedy"),
     [
@@ -426,6 +428,7 @@ def test_serve_ends_if_nobody_reads_its_output() -> None:
     assert (done.returncode, done.stderr) == (1, words)
 
 
+@pytest.mark.one_in(5)
 @pytest.mark.parametrize("version", ["3.6", "3.7", "3.8", "3.9", "3.10"])
 @pytest.mark.parametrize("command", ["doctor", "serve"])
 def test_a_python_that_is_too_old(tmp_path: Path, version: str, command: str) -> None:

@@ -734,6 +734,7 @@ def logging_inside(threading: Any) -> None:
     together(threading, w, w)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("bound", [{}, {"preemptions": 2}], ids=str)
 @pytest.mark.parametrize("name", TRAPS)
 def test_every_trap_gets_its_verdict(name: str, bound: dict[str, Any]) -> None:

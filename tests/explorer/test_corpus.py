@@ -4,7 +4,7 @@ import pytest
 
 from bankkit import lab
 from tests.explorer.specimens import Specimen, data, locking, waiting
-from tests.support.shares import in_turn, one_in
+from tests.support.shares import in_turn
 
 CORPUS = (*data.SPECIMENS, *waiting.SPECIMENS, *locking.SPECIMENS)
 
@@ -33,7 +33,8 @@ def test_the_mistake_is_found_and_its_correction_is_not(specimen: Specimen, boun
     assert corrected.verdict == "ok", corrected
 
 
-@pytest.mark.parametrize("specimen", one_in(3, CORPUS), ids=lambda specimen: str(specimen.name))
+@pytest.mark.one_in(3)
+@pytest.mark.parametrize("specimen", CORPUS, ids=lambda specimen: str(specimen.name))
 def test_the_schedule_fails_again_whenever_it_is_replayed(specimen: Specimen) -> None:
     """A schedule that was saved as JSON gives the same end three times."""
     bug = lab.explore(specimen.broken, preemptions=2).bug
@@ -45,7 +46,8 @@ def test_the_schedule_fails_again_whenever_it_is_replayed(specimen: Specimen) ->
         assert (again.kind, again.text, again.schedule) == (bug.kind, bug.text, bug.schedule)
 
 
-@pytest.mark.parametrize("specimen", one_in(3, CORPUS), ids=lambda specimen: str(specimen.name))
+@pytest.mark.one_in(3)
+@pytest.mark.parametrize("specimen", CORPUS, ids=lambda specimen: str(specimen.name))
 def test_random_schedules_find_it_too(specimen: Specimen) -> None:
     """3,000 schedules of the strategy `pct` are enough for every specimen."""
     found = lab.explore(specimen.broken, strategy="pct", seed=1, schedules=3000)

@@ -28,7 +28,6 @@ from tests.explorer.specimens import Specimen, together
 from tests.explorer.test_corpus import CORPUS
 from tests.support import random_programs
 from tests.support.scenarios import crossed_locks, reader_and_writer
-from tests.support.shares import one_in
 from tests.support.traces import NOTHING
 
 Scenario = Callable[[Any], object]
@@ -101,7 +100,8 @@ def check(scenario: Scenario, bug: Outcome, **settings: Any) -> None:
 # --- Each kind of bug ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("specimen", one_in(3, CORPUS), ids=lambda specimen: str(specimen.name))
+@pytest.mark.one_in(3)
+@pytest.mark.parametrize("specimen", CORPUS, ids=lambda specimen: str(specimen.name))
 def test_every_mistake_of_the_corpus_is_explained(specimen: Specimen) -> None:
     explanation = why(specimen.broken, preemptions=2)
     assert explanation.counterpart is not None or "Every schedule fails" in explanation.text

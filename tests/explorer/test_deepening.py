@@ -17,7 +17,6 @@ from bankkit.explorer.scheduler import Scheduler
 from bankkit.explorer.strategies.bounded import BoundedSearch
 from tests.benchmarks.explorer import program
 from tests.explorer.specimens import data, locking, together, waiting
-from tests.support.shares import one_in
 from tests.support.traces import NOTHING, bounded_search, trace, traces
 
 
@@ -79,7 +78,8 @@ def test_each_bound_has_the_traces_of_a_search_with_that_bound(scenario: Any) ->
 CORPUS = (*data.SPECIMENS, *waiting.SPECIMENS, *locking.SPECIMENS)
 
 
-@pytest.mark.parametrize("specimen", one_in(4, CORPUS), ids=lambda specimen: str(specimen.name))
+@pytest.mark.one_in(4)
+@pytest.mark.parametrize("specimen", CORPUS, ids=lambda specimen: str(specimen.name))
 def test_the_parts_of_the_search_agree(specimen: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """If the search without a bound gets no turn, that with growing bounds has the same verdict."""
     monkeypatch.setattr(deepening, "WHOLE", 0)

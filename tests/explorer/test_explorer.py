@@ -29,7 +29,7 @@ from bankkit.teller import CallDeadline, Teller
 from tests.explorer.specimens import together
 from tests.explorer.test_corpus import CORPUS
 from tests.support import random_scenarios
-from tests.support.shares import ELSEWHERE, one_in
+from tests.support.shares import ELSEWHERE
 from tests.support.traces import bounded_search, depth_first, source_dpor, traces
 
 Scenario = Callable[[Any], None]
@@ -95,14 +95,16 @@ def test_first_draft_loses_a_wakeup() -> None:
     assert found.bug.schedule.preemptions == 1
 
 
-@pytest.mark.parametrize("policy", one_in(3, POLICIES))
+@pytest.mark.one_in(3)
+@pytest.mark.parametrize("policy", POLICIES)
 def test_two_readers_and_two_writers_get_along(policy: str) -> None:
     """No policy fails within two preemptions."""
     scenario = readers_and_writers(read_write_lock(policy), 2, 2)
     assert lab.explore(scenario, preemptions=2).verdict == "ok"
 
 
-@pytest.mark.parametrize("policy", one_in(3, reversed(POLICIES)))
+@pytest.mark.one_in(3)
+@pytest.mark.parametrize("policy", POLICIES[::-1])
 def test_two_readers_and_two_writers_get_along_with_timeouts(policy: str) -> None:
     """No policy fails with one preemption and one early timeout."""
     scenario = readers_and_writers(read_write_lock(policy), 2, 2, timeout=1.0)
@@ -142,7 +144,8 @@ def exclusion(make: Callable[[Any], Any]) -> Scenario:
     return scenario
 
 
-@pytest.mark.parametrize("make", one_in(3, [mutex, *map(read_write_lock, reversed(POLICIES))]))
+@pytest.mark.one_in(3)
+@pytest.mark.parametrize("make", [mutex, *map(read_write_lock, POLICIES[::-1])])
 def test_a_lock_excludes(make: Callable[[Any], Any]) -> None:
     """No schedule lets a writer in beside another thread."""
     result = lab.explore(exclusion(make), preemptions=1)
@@ -278,7 +281,8 @@ def test_two_deposits_add_up_except_without_a_lock(accounts: store.Store, kind: 
 # A reduction loses no trace.
 
 
-@pytest.mark.parametrize("specimen", one_in(2, CORPUS), ids=lambda specimen: str(specimen.name))
+@pytest.mark.one_in(2)
+@pytest.mark.parametrize("specimen", CORPUS, ids=lambda specimen: str(specimen.name))
 def test_a_reduction_keeps_every_trace_of_the_corpus(specimen: Any) -> None:
     """The bounded search finds the same traces as all schedules do, with 0, 1 and 2 preemptions."""
     for bound in (0, 1, 2):
@@ -289,7 +293,8 @@ def test_a_reduction_keeps_every_trace_of_the_corpus(specimen: Any) -> None:
     assert every <= unbounded
 
 
-@pytest.mark.parametrize("policy", one_in(3, POLICIES))
+@pytest.mark.one_in(3)
+@pytest.mark.parametrize("policy", POLICIES)
 def test_a_reduction_keeps_every_trace_of_the_lock(policy: str) -> None:
     """Both reductions find the same traces of the bank's lock as all schedules do."""
     scenario = readers_and_writers(read_write_lock(policy), 1, 1, timeout=1.0)
@@ -301,7 +306,8 @@ def test_a_reduction_keeps_every_trace_of_the_lock(policy: str) -> None:
     assert [traces(scenario, bounded_search(Bound(bound)))[0] for bound in (0, 1)] == bounded
 
 
-@pytest.mark.parametrize("first", one_in(8, range(0, 64, 8)))
+@pytest.mark.one_in(8)
+@pytest.mark.parametrize("first", range(0, 64, 8))
 def test_a_reduction_keeps_every_trace_of_random_programs(first: int) -> None:
     """Both reductions are compared with all schedules of small programs, under five bounds."""
     compared = 0

@@ -12,7 +12,6 @@ from bankkit import lab
 from tests.explorer.specimens import together
 from tests.support.outcomes import disagreement, disagreement_of_parts
 from tests.support.random_programs import Program, program
-from tests.support.shares import one_in
 
 CONDITION, LOCK = "with condition", "with lock"
 """Conditions and locks have numbers: condition 0 uses lock 0, which is a Lock and not an RLock."""
@@ -63,6 +62,7 @@ ONCE_MISSED: dict[str, Program] = {
 }  # fmt: skip
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("name", ONCE_MISSED)
 def test_an_outcome_that_was_missed_is_found(name: str) -> None:
     """Found by random programs, or by looking for the like of what they found."""
@@ -161,7 +161,8 @@ def test_random_schedules_keep_the_bound_on_timeouts() -> None:
     assert lab.explore(scenario, strategy="pct", timeouts=1, schedules=200).verdict == "bug"
 
 
-@pytest.mark.parametrize("first", one_in(10, range(0, 50, 5)))
+@pytest.mark.one_in(10)
+@pytest.mark.parametrize("first", range(0, 50, 5))
 def test_random_programs_have_the_same_outcomes_in_every_search(first: int) -> None:
     """`make soak` compares 10,000 others."""
     for seed in range(first, first + 5):

@@ -111,6 +111,7 @@ def test_an_explored_test_can_have_a_check(monkeypatch: pytest.MonkeyPatch) -> N
 # Two schedules of one trace may have different histories.
 
 
+@pytest.mark.one_in(4)
 @in_every_search
 @pytest.mark.parametrize("reader_first", [False, True])
 def test_the_order_of_unrelated_calls_is_part_of_the_history(
@@ -299,13 +300,13 @@ def compare(seed: int, most: int) -> int:
 @pytest.mark.usefixtures("no_whole_schedules")
 def test_every_search_finds_the_same_histories() -> None:
     """Random plans; the unreduced search is the truth."""
-    assert sum(compare(seed, most=120) for seed in range(6)) >= 12
+    assert sum(compare(seed, most=120) for seed in range(3)) >= 6
 
 
 @pytest.mark.elsewhere
 @pytest.mark.usefixtures("no_whole_schedules")
 def test_every_search_finds_the_same_histories_of_many_plans() -> None:
-    assert sum(compare(seed, most=1500) for seed in range(6, 100)) >= 250
+    assert sum(compare(seed, most=1500) for seed in range(20)) >= 45
 
 
 def test_the_search_stays_small() -> None:

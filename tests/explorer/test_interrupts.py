@@ -123,6 +123,7 @@ WAYS = [
 ]
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     ("place", "way"),
     in_turn(PLACES, WAYS),
@@ -454,6 +455,7 @@ DEADLOCKS = [
 ]  # fmt: skip
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(("scenario", "preemptions"), in_turn(DEADLOCKS, [None, 1]))
 def test_a_deadlock_is_found_whatever_the_code_catches(
     scenario: Scenario, preemptions: int | None, monkeypatch: pytest.MonkeyPatch

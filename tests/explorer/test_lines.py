@@ -21,7 +21,7 @@ from bankkit.explorer.instrument import Instrumentation
 from bankkit.explorer.named_code import functions_of
 from bankkit.explorer.scheduler import Scheduler
 from tests.explorer.specimens import together
-from tests.support.shares import in_turn, one_in
+from tests.support.shares import in_turn
 
 Scenario = Callable[[Any], None]
 THIS = sys.modules[__name__]
@@ -330,6 +330,7 @@ def add_in_two_threads(way: str) -> Scenario:
     return scenario
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(("way", "bound"), in_turn(WAYS, [None, 1]))
 def test_an_addition_is_lost(way: str, bound: int | None) -> None:
     """It is lost however the class writes it, with and without a bound."""
@@ -340,7 +341,8 @@ def test_an_addition_is_lost(way: str, bound: int | None) -> None:
     assert again.kind == "failed assertion"
 
 
-@pytest.mark.parametrize("way", one_in(5, WAYS))
+@pytest.mark.one_in(5)
+@pytest.mark.parametrize("way", WAYS)
 def test_no_addition_is_lost_under_a_lock(way: str) -> None:
     """The corrected twin is ok: the steps change nothing that the code does."""
 

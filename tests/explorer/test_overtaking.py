@@ -8,7 +8,6 @@ import pytest
 
 from bankkit.explorer import Overtaken, explore, explore_starvation, replay
 from bankkit.locks import ReadWriteLock
-from tests.support.shares import one_in
 
 HERE = sys.modules[__name__]
 """Its `time` is virtual while the explorer runs."""
@@ -246,7 +245,8 @@ def readers_and_a_writer(policy: str) -> Any:
     return scenario
 
 
-@pytest.mark.parametrize("policy", one_in(2, ["readers", "writers"]))
+@pytest.mark.one_in(2)
+@pytest.mark.parametrize("policy", ["readers", "writers"])
 def test_a_policy_that_prefers_one_side_starves_the_other(policy: str) -> None:
     """Each round more lets the others overtake carl twice more."""
     answer = explore_starvation(readers_and_a_writer(policy), patch=[HERE])

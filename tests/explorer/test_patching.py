@@ -19,7 +19,6 @@ from tests.explorer import patched_at_once
 from tests.explorer.modules import PLACES, module
 from tests.explorer.specimens import together
 from tests.support.paths import ROOT
-from tests.support.shares import one_in
 
 SYNCHRONIZED = """
 import threading
@@ -30,7 +29,8 @@ def add(hold, data):
 """
 
 
-@pytest.mark.parametrize("place", one_in(2, PLACES))
+@pytest.mark.one_in(2)
+@pytest.mark.parametrize("place", PLACES)
 def test_a_lock_is_replaced_wherever_the_module_keeps_it(place: str) -> None:
     """It excludes, it is the real one again afterwards, and it can be used again."""
     with module(PLACES[place]) as kept, module(SYNCHRONIZED, "adding") as adding:

@@ -24,7 +24,7 @@ from bankkit.explorer.strategies.bounded import BoundedSearch
 from bankkit.explorer.strategies.depth_first import DepthFirst
 from bankkit.explorer.strategies.dpor import SourceDpor
 from bankkit.explorer.strategies.strategy import Bound, Strategy
-from tests.support.shares import in_turn, one_in
+from tests.support.shares import in_turn
 from tests.support.traces import NOTHING
 
 HERE = sys.modules[__name__]
@@ -211,6 +211,7 @@ WAITING = [
 ]  # fmt: skip
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("scenario", WAITING)
 def test_a_loop_that_waits_is_explored_to_the_end(scenario: Scenario) -> None:
     """Before, each of them was `unknown`: the first schedule did not end, or there was no last."""
@@ -360,7 +361,8 @@ def outcomes(
     return every_end(scenario, lambda: tuple(map(tuple, seen)), make)
 
 
-@pytest.mark.parametrize("first", one_in(2, range(0, 8, 4)))
+@pytest.mark.one_in(2)
+@pytest.mark.parametrize("first", range(0, 8, 4))
 def test_spinning_and_waiting_have_the_same_outcomes(first: int) -> None:
     """In each search, for two threads. What was seen by a thread that does not end counts, too."""
     for seed in range(first, first + 4):
@@ -590,6 +592,7 @@ GIVING_UP = [
 ]  # fmt: skip
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("loop", GIVING_UP)
 def test_a_loop_that_gives_up_after_some_tries_makes_all_of_them(
     loop: Callable[[Any, Any], bool],

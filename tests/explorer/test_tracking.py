@@ -781,6 +781,7 @@ def json_of_what_is_no_json(threading: Any) -> None:
     json.dumps(object())
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     ("name", "settings"),
     [*in_turn(TRAPS, SEARCHES[:1]), *in_turn(TRAPS, SEARCHES[1:])],

@@ -804,6 +804,7 @@ def scenario_of(make: Make) -> Callable[[Any], None]:
     return scenario
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("name", TRAPS)
 def test_every_trap_gets_its_verdict(name: str) -> None:
     """The survey sees the data, in the default search."""

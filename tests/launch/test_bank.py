@@ -579,6 +579,7 @@ with bankkit.start() as bank:
 """
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("handler", ["None", "ignored", "default", "C", "Python"])
 def test_whatever_is_done_on_an_interrupt_is_done_after_a_start(place: Home, handler: str) -> None:
     """The handler runs after the start, and once; at the next Interrupt, it runs again."""
@@ -724,6 +725,7 @@ def leave(notebook: Notebook) -> None:
     notebook.client.execute("import os; os._exit(1)")
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("end", [shutdown, restart, terminate, kill, leave])
 def test_redis_ends_with_its_kernel(place: Home, end: Callable[[Notebook], None]) -> None:
     with kernel(place) as notebook:

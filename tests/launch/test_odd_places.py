@@ -49,6 +49,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return [str(path) for path in Authority(tmp_path_factory.mktemp("c")).issue("127.0.0.1")]
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
 def test_a_name_of_the_folder_for_temporary_files(
     place: Home, certificate: list[str], name: str, monkeypatch: pytest.MonkeyPatch

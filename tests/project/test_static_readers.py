@@ -109,6 +109,7 @@ def stored(path: Path, mime: str) -> list[str]:
     return [output.data[mime] for output in outputs if mime in output.get("data", {})]
 
 
+@pytest.mark.one_in(3)
 @every_lesson
 def test_its_pictures_are_shown(path: Path) -> None:
     pictures = Shown(page(path)).pictures
@@ -139,6 +140,7 @@ def browser() -> Iterator[Browser]:
         yield browser
 
 
+@pytest.mark.one_in(3)
 @every_lesson
 def test_a_browser_without_a_network_shows_it(path: Path, browser: Browser, tmp_path: Path) -> None:
     file = tmp_path / "lesson.html"

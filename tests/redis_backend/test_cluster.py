@@ -275,6 +275,7 @@ def test_slots_without_a_node_are_unavailable_and_the_others_work(
 # Lost and kept changes
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("concurrency", ["atomic", "redis-read-write"])
 def test_a_master_dies_under_load(cluster: PrivateCluster, concurrency: str) -> None:
     with (

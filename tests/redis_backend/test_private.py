@@ -176,6 +176,7 @@ DEATHS = {
 }
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("end", DEATHS.values(), ids=DEATHS.keys())
 def test_it_ends_with_its_process(end: str) -> None:
     with process(OPEN + end) as kernel:

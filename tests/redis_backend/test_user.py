@@ -120,6 +120,7 @@ def test_a_bank_does_not_stop_the_users_redis(foreign: redis_py.Redis) -> None:
         assert VARIABLE in bank.engine
 
 
+@pytest.mark.one_in(4)
 @needs_proc
 @pytest.mark.parametrize("end", ["SIGKILL", "SIGTERM", "os._exit", "last line"])
 def test_a_dead_process_leaves_no_key(foreign: redis_py.Redis, end: str) -> None:

@@ -23,6 +23,7 @@ with bankkit.Bank() as bank:
 LOOPBACK = "127.0.0.1,localhost,::1"
 
 
+@pytest.mark.one_in(5)
 @pytest.mark.parametrize(
     ("set_before", "exceptions"),
     [

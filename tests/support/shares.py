@@ -1,5 +1,6 @@
-"""Parameters of which `make test` runs a share; `make test-all` runs the others."""
+"""Tests of which `make test` runs a share of the cases; `make test-all` runs the others."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -9,12 +10,16 @@ from _pytest.mark import ParameterSet
 ELSEWHERE = pytest.mark.elsewhere
 
 
-def one_in(step: int, values: Iterable[Any]) -> list[ParameterSet]:
-    """The first value and every `step`-th after it run in `make test`."""
-    return [
-        pytest.param(value, marks=[ELSEWHERE] * bool(number % step))
-        for number, value in enumerate(values)
-    ]
+def share(items: Iterable[pytest.Item]) -> None:
+    """Follow `@pytest.mark.one_in(step)`: the first case and every `step`-th after it run."""
+    cases = Counter[str]()
+    for item in items:
+        marker = item.get_closest_marker("one_in")
+        if marker is not None:
+            test = item.nodeid.partition("[")[0]
+            if cases[test] % marker.args[0]:
+                item.add_marker(ELSEWHERE)
+            cases[test] += 1
 
 
 def in_turn(rows: Iterable[Any], columns: Sequence[Any]) -> list[ParameterSet]:

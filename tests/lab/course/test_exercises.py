@@ -147,6 +147,7 @@ class TestEveryExercise:
         assert any(f'lab.check("{exercise.id}", {exercise.name})' in source for source in cells)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(("exercise", "wrong"), WRONGS, indirect=["exercise"])
 def test_a_wrong_answer_is_told_why(exercise: Exercise, wrong: Answer) -> None:
     verdict = judge(exercise, exercise.load(wrong.source))
@@ -155,6 +156,7 @@ def test_a_wrong_answer_is_told_why(exercise: Exercise, wrong: Answer) -> None:
     assert in_one_sentence_or_two(verdict), verdict.text
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(("exercise", "right"), RIGHTS, indirect=["exercise"])
 def test_an_unusual_right_answer_is_right(exercise: Exercise, right: Answer) -> None:
     verdict = judge(exercise, exercise.load(right.source))

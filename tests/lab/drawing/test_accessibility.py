@@ -122,6 +122,7 @@ def foreign_colours(image: Image.Image) -> set[tuple[int, ...]]:
     return {colour for colour in seen if not is_of_the_palette(*colour)}
 
 
+@pytest.mark.one_in(3)
 @every_lesson
 def test_pictures_use_only_okabe_and_itos_colours(path: Path) -> None:
     for output, _ in pictures(path):

@@ -125,6 +125,7 @@ def test_a_lock_of_your_own_may_refuse_and_may_tell_of_its_queue() -> None:
 # --- Free ------------------------------------------------------------------------------------
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     ("concurrency", "policy"),
     [

@@ -179,6 +179,7 @@ def test_calls_of_other_clients_are_recorded_from_their_arrival(bank: Bank) -> N
     assert (call.client, call.method, call.status) == ("somebody", "GetBalance", "OK")
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     "concurrency", ["none", "mutex", "first-draft", "read-write", "redis-read-write", "atomic"]
 )

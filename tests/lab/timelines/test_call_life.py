@@ -122,6 +122,7 @@ LIVES: list[tuple[str, Callable[[Bank, Recording], object], list[str], str]] = [
 ]
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     ("make", "names", "line"), [each[1:] for each in LIVES], ids=[each[0] for each in LIVES]
 )

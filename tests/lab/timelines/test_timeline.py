@@ -265,6 +265,7 @@ def drawn(request: pytest.FixtureRequest) -> tuple[Lanes, Picture]:
     return lanes, figure.draw(lanes)
 
 
+@pytest.mark.one_in(4)
 def test_it_is_readable_and_names_all_that_it_leaves_out(drawn: tuple[Lanes, Picture]) -> None:
     lanes, picture = drawn
     assert foreign_colours(pictures.check(picture)) == set()
