@@ -155,9 +155,16 @@ def test_a_pool_of_redis_never_has_more_connections_than_it_may() -> None:
 # Libraries that need not be installed.
 
 
+def installed(module: str, package: str = "") -> Any:
+    """The module of a library; without it, the test is skipped and says how to install it."""
+    install = f"pip install '{package}'" if package else f"pip install {module}"
+    reason = f"needs {module}, which is not installed here: {install}"
+    return pytest.importorskip(module, reason=reason)
+
+
 def test_a_cache_of_cachetools_with_a_lock_computes_once() -> None:
     """Without the lock it computes twice, or loses an entry."""
-    cachetools: Any = pytest.importorskip("cachetools")
+    cachetools = installed("cachetools")
 
     def scenario_with(lock: Callable[[], Any]) -> Callable[[Any], None]:
         def scenario(_: Any) -> None:
@@ -181,7 +188,7 @@ def test_a_cache_of_cachetools_with_a_lock_computes_once() -> None:
 
 def test_a_logger_of_loguru_writes_one_line_at_a_time() -> None:
     """Its sink has a lock of its own, made when the sink is added."""
-    loguru = pytest.importorskip("loguru")
+    loguru = installed("loguru")
 
     def scenario(_: Any) -> object:
         alone = Alone()
@@ -205,8 +212,8 @@ def test_a_logger_of_loguru_writes_one_line_at_a_time() -> None:
 
 def test_the_workers_of_psycopg_pool_run() -> None:
     """Its queue of tasks is served by threads of the pool, with timeouts."""
-    pytest.importorskip("psycopg")
-    psycopg_pool = pytest.importorskip("psycopg_pool")
+    installed("psycopg", "psycopg[binary]")
+    psycopg_pool = installed("psycopg_pool", "psycopg-pool")
 
     def scenario(_: Any) -> None:
         done: list[int] = []
