@@ -57,6 +57,14 @@ def _if_notified_and_free_or_timeout(task: Task) -> tuple[int, ...]:
     return _if_notified_and_free(task) if task.notified else OTHERWISE
 
 
+def _if_ended_or_not(task: Task) -> tuple[int, ...]:
+    thread = task.target
+    if not thread.explorer_done():
+        return OTHERWISE
+    is_known = thread.explorer_task is None or thread.explorer_task.ended
+    return YES if is_known else (*YES, *OTHERWISE)  # it may take long over its last lines
+
+
 def _if_positive(task: Task) -> tuple[int, ...]:
     return YES if task.target._value else NO
 
@@ -125,7 +133,7 @@ PAUSE_AT_BARRIER = op(
 )  # fmt: skip
 JOIN_TIMED = op(
     "join {}", "join {}: timed out",
-    options=lambda task: YES if task.target.explorer_done() else OTHERWISE,
+    options=_if_ended_or_not,
     modes=(READ, READ), fires=True,
 )  # fmt: skip
 START = op("start {}", options=always)
