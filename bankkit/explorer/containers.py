@@ -17,7 +17,7 @@ import sys
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
 from bankkit.explorer import primitives
 from bankkit.explorer.scheduler import Op
@@ -125,7 +125,7 @@ class TrackedContainer(metaclass=_Class):
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         self._step("__iter__", sys._getframe(1))
-        return _same, (copy.copy(self._tracked_real),)
+        return _same, (_with_tracked_items(copy.copy(self._tracked_real), self._tracked_by),)
 
     def _step(self, method: str, frame: Any, what: str = "") -> None:
         """Announce an operation, unless it belongs to the same call of code in C as the last."""
@@ -235,9 +235,14 @@ def tracked_container(real: Any, keeper: Keeper, place: Any) -> TrackedContainer
     return made
 
 
+def is_version(value: Any) -> TypeGuard[TrackedContainer]:
+    """Whether it is a tracked container, whatever class it says it has."""
+    return isinstance(type(value), _Class)
+
+
 def plain(value: Any) -> Any:
     """The real container of a tracked one; any other value as it is."""
-    return value._tracked_real if isinstance(type(value), _Class) else value
+    return value._tracked_real if is_version(value) else value
 
 
 @cache
@@ -287,7 +292,7 @@ def _passed_on(name: str) -> Callable[..., Any]:
     def call(self: TrackedContainer, *args: Any, **kwargs: Any) -> Any:
         frame = sys._getframe(1)
         real, keeper = self._tracked_real, self._tracked_by
-        if any(isinstance(type(each), _Class) for each in args):
+        if any(map(is_version, args)):
             as_it_is = takes_an_item and type(args[0]) is not slice
             args = tuple(
                 plain(each) if as_it_is or each is self else _snapshot(each, frame) for each in args
@@ -313,9 +318,10 @@ def _passed_on(name: str) -> Callable[..., Any]:
 
 def _with_tracked_items(made: Any, keeper: Keeper) -> Any:
     """A new container, such as a slice or a copy, with the tracked versions of its items."""
-    if type(made) is dict:
-        return {key: keeper.hand_out(each) for key, each in made.items()}
-    if type(made) in (list, deque):
+    if isinstance(made, dict):
+        for key, each in made.items():
+            made[key] = keeper.hand_out(each)
+    elif type(made) in (list, deque):
         for index, each in enumerate(made):
             made[index] = keeper.hand_out(each)
     return made
@@ -323,7 +329,7 @@ def _with_tracked_items(made: Any, keeper: Keeper) -> Any:
 
 def _snapshot(value: Any, frame: Any) -> Any:
     """The contents of a tracked argument, read in a step of its own; any other value as it is."""
-    if not isinstance(type(value), _Class):
+    if not is_version(value):
         return value
     value._step("__iter__", frame)
     return copy.copy(value._tracked_real)

@@ -31,7 +31,12 @@ from bankkit.explorer.frame_values import MISSING, SCALARS, attribute_of, dict_o
 from bankkit.explorer.outsiders import is_of_a_package, is_of_the_explorer, is_of_the_library
 from bankkit.explorer.races import EVERY, Usage
 from bankkit.explorer.stand_in import PointProxy
-from bankkit.explorer.tracking import TrackedAttribute, is_stand_in, slots_of
+from bankkit.explorer.tracking import (
+    TrackedAttribute,
+    is_stand_in,
+    is_tracked_attribute,
+    slots_of,
+)
 
 MOST = 3000
 """So many objects of one schedule are compared."""
@@ -191,7 +196,7 @@ class _Slots(_Watched):
 
     def compared(self) -> Iterator[tuple[Any, Usage]]:
         for name, before, now in zip(self._names, self._before, self._now(), strict=True):
-            if before is not now and not _is_tracked(self.thing, name):
+            if before is not now and not is_tracked_attribute(self.thing, name):
                 yield name, Usage.WRITE
 
 
@@ -432,13 +437,13 @@ class Contents:
             self._watched.append(_Members(value, name, _member))
         elif issubclass(kind, BUFFERS):
             self._watched.append(_Whole(value, name, bytes, eq))
-        if not _is_looked_into(kind):
+        if not is_looked_into(kind):
             return
         self._to_add.append((kind, kind.__name__))
         own = dict_of(value)
         if own is not None:
             self._known[id(own)] = own
-            self._add_dict(own, name, _attribute, partial(_is_tracked, value))
+            self._add_dict(own, name, _attribute, partial(is_tracked_attribute, value))
         slots = tuple(slots_of(kind))
         if slots:
             self._watched.append(_Slots(value, name, slots))
@@ -456,7 +461,7 @@ class Contents:
         self._to_add += [(each, part(name, key)) for key, each in dict.items(value)]
 
     def _add_class(self, cls: Any) -> None:
-        if _is_looked_into(cls) and not is_stand_in(cls):
+        if is_looked_into(cls) and not is_stand_in(cls):
             name = cls.__name__
             self._still.append(_Mapping(cls, name, _attribute, vars(cls), _is_internal))
             self._views = ()
@@ -490,7 +495,7 @@ def is_of_the_program(file: str) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def _is_looked_into(cls: Any) -> bool:
+def is_looked_into(cls: Any) -> bool:
     """Whether the objects of the class have attributes that the program may change."""
     if cls is SimpleNamespace:
         return True
@@ -519,10 +524,6 @@ def _has_plain_slots(cls: Any, names: tuple[str, ...]) -> bool:
 
 def _is_internal(name: Any) -> bool:
     return str(name).startswith(("__", "_abc_"))
-
-
-def _is_tracked(thing: Any, name: Any) -> bool:
-    return isinstance(vars(type(thing)).get(name), TrackedAttribute)
 
 
 @lru_cache(maxsize=4096)

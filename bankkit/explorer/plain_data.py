@@ -32,14 +32,22 @@ from types import (
     GeneratorType,
     MemberDescriptorType,
     MethodDescriptorType,
+    MethodType,
     ModuleType,
     WrapperDescriptorType,
 )
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from bankkit.explorer import containers, primitives, threads
 from bankkit.explorer.closure_cells import Cells
 from bankkit.explorer.contents import Contents, containers_in, is_container
+from bankkit.explorer.copied import (
+    attributes_in,
+    is_generated,
+    places_in,
+    reads_attributes,
+    reads_the_whole,
+)
 from bankkit.explorer.expression_rewriting import HOOK
 from bankkit.explorer.frame_values import (
     MISSING,
@@ -48,12 +56,19 @@ from bankkit.explorer.frame_values import (
     names_of,
     value_of,
 )
+from bankkit.explorer.locations import name as name_of
 from bankkit.explorer.outsiders import is_of_a_package, is_of_the_explorer, is_of_the_library
 from bankkit.explorer.races import EVERY, Order, Races, Usage
 from bankkit.explorer.scheduler import Task
-from bankkit.explorer.source_accesses import Access, Look, accesses, has_columns, text_of
+from bankkit.explorer.source_accesses import Access, Look, accesses, has_columns, nodes_of, text_of
 from bankkit.explorer.stand_in import PointProxy
-from bankkit.explorer.tracking import TrackedAttribute, is_of_the_explorer_itself
+from bankkit.explorer.tracking import (
+    Attribute,
+    TrackedAttribute,
+    is_of_the_explorer_itself,
+    is_stand_in,
+    is_tracked_attribute,
+)
 from bankkit.explorer.unscheduled import LOCKS, is_unscheduled
 
 _ORDERLESS = (
@@ -68,6 +83,8 @@ _APPEND = frozenset({"append", "extend"})
 
 _UNTRACES = sys.version_info < (3, 12)
 """Whether to stop and start tracing is cheap. Newer Pythons change all code for it."""
+
+T = TypeVar("T")
 
 _Trace = Callable[[FrameType, str, Any], Any]
 """A function that Python calls before each instruction."""
@@ -86,6 +103,12 @@ class Survey(Order, Protocol):
     def is_tracked(self, value: Any) -> bool:
         """Whether to get to this container or iterator through tracked data is a step."""
 
+    def works(self, task: Task) -> None:
+        """The thread does more in its present step than to start threads or wait for their ends."""
+
+    def is_missed(self, value: Any) -> bool:
+        """Whether tracked data holds this value, and there is a doubt about that."""
+
     def doubt(self, sentence: str) -> None:
         """Add something that was not looked at."""
 
@@ -103,11 +126,25 @@ class Watch:
         """By thread: the last line of the program that is known, in which file."""
         self._looks: dict[int, tuple[CodeType, _Trace | None]] = {}
         """By id of a code object: the function that looks at each instruction, if any matters."""
+        self._is_named = False
+        """Whether the code that is looked at is named in `lines=`, and each access is a step."""
         self._in_line: set[int] = set()
         """The threads whose present step belongs to code that `lines=` names."""
+        self._number = 0
+        """How many accesses were looked at."""
+        self._first: dict[int, tuple[int, list[tuple[Any, ...]]]] = {}
+        """By thread: the number of the first access in its present step, and what it uses."""
         self._real: dict[int, tuple[Any, set[int]]] = {}
+        self._told: set[int] = set()
+        """The ids of the real locks, queues and so on about which there is a doubt."""
         self._raced: dict[int, set[Any]] = {}
         """By id of an object: the keys of its parts that threads race for."""
+        self._version_used: dict[int, int] = {}
+        """By thread: the id of the container whose tracked version its present step changes."""
+        self._tracked_as: dict[int, dict[Any, str]] = {}
+        """By id of an object, and by key: what the program calls the tracked data there."""
+        self._direct: dict[int, dict[Any, tuple[str, tuple[str, int] | None]]] = {}
+        """By id of an object, and by key: the latest use that is no step, and its place."""
         self._doubted: set[str] = set()
         self.cells = Cells()
 
@@ -128,10 +165,16 @@ class Watch:
                 sys.settrace(None)
             self._runs = None
             for each in (
-                self._races, self._contents, self.cells, self._at, self._in_line, self._real,
-                self._raced,
+                self._races, self._contents, self.cells, self._at, self._in_line, self._first,
+                self._real, self._told, self._raced, self._version_used,
+                self._tracked_as, self._direct,
             ):  # fmt: skip
                 each.clear()
+
+    @property
+    def has_doubts(self) -> bool:
+        """Whether the threads use data, or real locks and queues, in ways that are no steps."""
+        return bool(self._doubted)
 
     # The turns of the threads.
 
@@ -170,9 +213,19 @@ class Watch:
         self.turn(self._runs or task)
         self._runs = None
 
-    def step(self, task: Task) -> None:
-        """The thread begins its next step."""
+    def step(self, task: Task, target: Any) -> None:
+        """The thread begins its next step, which uses this target."""
         self.turn(task)
+        self._version_used.pop(task.index, None)
+        self._first.pop(task.index, None)
+        if isinstance(target, Attribute) and target.data is not None:
+            owner, key = target.data
+            self._tracked_as.setdefault(id(owner), {})[key] = name_of(target)
+            if task.op is primitives.CHANGE:
+                self._version_used[task.index] = id(owner)
+            is_change = task.op in (primitives.CHANGE, primitives.STORE)
+            usage = Usage.WRITE if is_change else Usage.READ
+            self._use(task, owner, key, usage, "", is_step=True)
         if task.op is primitives.LINE:
             self._in_line.add(task.index)
         else:
@@ -182,15 +235,26 @@ class Watch:
         task = self._runs
         assert task is not None
         for owner, key, usage, name in self._contents.changes():
+            if self._version_used.get(task.index) == id(owner):
+                continue  # the step is known
             self._use(task, owner, key, usage, name, is_step=task.index in self._in_line)
 
     def _is_ignored(self, value: Any) -> bool:
         scheduler = self._scheduler
         return (
-            isinstance(type(value), type(containers.TrackedContainer))
-            or scheduler.is_tracked(value)
+            containers.is_version(value)
+            or (scheduler.is_tracked(value) and not is_container(value))
+            or scheduler.is_missed(value)
             or any(value is each for each in scheduler.trusted)
         )
+
+    def _value(self, frame: FrameType, node: ast.expr) -> Any:
+        """The value of an expression, unless it is the tracked version of a container."""
+        value = value_of(frame, node)
+        held = value.__self__ if type(value) is BuiltinMethodType else value
+        if is_container(held) and self._scheduler.is_tracked(held) and _is_by_tracking(frame, node):
+            return MISSING
+        return value
 
     # What a frame does.
 
@@ -207,6 +271,8 @@ class Watch:
                     self._begin_turn(task)
                 self._run_target(frame)
             return None
+        if not (_is_target(frame) and nodes_of(code.co_filename)):
+            scheduler.works(task)
         if kind is _Whose.LIBRARY:
             if code.co_name == "run_forever" and code.co_filename.endswith("base_events.py"):
                 scheduler.doubt(
@@ -228,6 +294,8 @@ class Watch:
             self._contents.add(value, name)
             if is_unscheduled(value):
                 self._use_real(task, value, frame, name)
+        if is_generated(code.co_name) and not nodes_of(code.co_filename):
+            self._look_at_attributes(task, frame, code.co_name)
         look = self._look_of(code)
         if look is None:
             return None
@@ -242,7 +310,7 @@ class Watch:
         """The function that is called before each instruction of the code; None if none matters."""
         known = self._looks.get(id(code))
         if known is None:
-            table = {} if HOOK in code.co_names else accesses(code)
+            table = accesses(code)
             if not has_columns(code):
                 self._scheduler.doubt(
                     f"{Path(code.co_filename).name} was compiled with -X no_debug_ranges, so it is "
@@ -267,19 +335,27 @@ class Watch:
     def _run_target(self, frame: FrameType) -> None:
         thread = dict_of(frame.f_locals["self"])
         task = self._scheduler.current
+        self._is_named = False
         self._call(task, thread.get("_target"), thread.get("_args", ()), "target", ())
 
     def _look_at_arguments(self, task: Task, frame: FrameType) -> None:
         """A function of the library looks into the containers that it gets."""
         code, module = frame.f_code, str(frame.f_globals.get("__name__", ""))
-        if module.partition(".")[0] in _WITH_THREADS:
+        caller = "" if frame.f_back is None else str(frame.f_back.f_globals.get("__name__", ""))
+        if not {module.partition(".")[0], caller.partition(".")[0]}.isdisjoint(_WITH_THREADS):
             return  # it takes care of its own data
+        if reads_attributes(module, code.co_qualname):
+            self._look_at_attributes(task, frame, f"{module}.{code.co_qualname}")
         for name in code.co_varnames[: code.co_argcount]:
             value = frame.f_locals.get(name)
             if is_container(value):
                 values = [value]
             elif name == "self" and isinstance(value, _AROUND_CONTAINERS):
-                values = [each for each in dict_of(value).values() if is_container(each)]
+                values = [
+                    each
+                    for key, each in dict_of(value).items()
+                    if is_container(each) and not is_tracked_attribute(value, key)
+                ]
                 values += getattr(value, "maps", ())
             else:
                 continue
@@ -287,7 +363,14 @@ class Watch:
                 if is_container(each) and not self._is_ignored(each):
                     where = f"{module}.{code.co_qualname}"
                     self._contents.add(each, f"{name} of {where}")
-                    self._use(task, each, EVERY, Usage.READ, f"{name} of {where}")
+                    self._use(task, each, EVERY, Usage.READ, f"{name} of {where}", is_step=False)
+
+    def _look_at_attributes(self, task: Task, frame: FrameType, function: str) -> None:
+        """This function reads all attributes of the objects that it gets."""
+        for name in frame.f_code.co_varnames[: frame.f_code.co_argcount]:
+            for owner, key in attributes_in(frame.f_locals.get(name)):
+                text = f"{name} of {function}"
+                self._use(task, owner, key, Usage.READ, text, is_step=False)
 
     def _look_at_owner(self, frame: FrameType) -> None:
         """Look for real locks in the object of a method of an installed package."""
@@ -317,11 +400,14 @@ class Watch:
         task = self._scheduler.current
         node = access.node
         self._at[task.index] = _at(frame)
+        self._number += 1
+        self._is_named = HOOK in frame.f_code.co_names
         if isinstance(node, ast.Call):
             self._call_of(task, frame, node)
             return
+        value = MISSING
         if not access.stores:
-            value = value_of(frame, node)
+            value = self._value(frame, node)
             if value is MISSING:
                 pass
             elif is_unscheduled(value):
@@ -332,6 +418,10 @@ class Watch:
                 self._contents.add(value, text_of(node))
                 self._look_into(task, value, access.look, text_of(node))
         if not access.is_local:
+            if access.stores:
+                self._scheduler.works(task)
+            if self._is_named and not isinstance(value, _DEFINITIONS):
+                self._first.setdefault(task.index, (self._number, []))
             usage = Usage.WRITE if access.stores else Usage.READ
             for owner, key in self._places(frame, node):
                 self._use(task, owner, key, usage, text_of(node))
@@ -342,8 +432,11 @@ class Watch:
         if look is Look.ITEMS and _is_iterator(value) and not self._is_ignored(value):
             self._use(task, value, EVERY, Usage.WRITE, text)
             return
-        usage = Usage.READ if look is Look.ITEMS else Usage.GLANCE
-        for each in containers_in(value):
+        usage = Usage.GLANCE if look is Look.TRUTH else Usage.READ
+        found = containers_in(value)
+        if look is Look.WHOLE:
+            found = [each for each, _ in places_in(value)] or found
+        for each in found:
             if not self._is_ignored(each):
                 self._use(task, each, EVERY, usage, text)
 
@@ -362,7 +455,7 @@ class Watch:
             if owner is not MISSING:
                 yield from _places_of_attribute(owner, node.attr)
         elif isinstance(node, ast.Subscript):
-            owner, index = value_of(frame, node.value), value_of(frame, node.slice)
+            owner, index = self._value(frame, node.value), value_of(frame, node.slice)
             for each in containers_in(owner):
                 if each is owner and is_scalar(index) and not self._is_ignored(each):
                     yield each, index
@@ -371,11 +464,13 @@ class Watch:
 
     def _call_of(self, task: Task, frame: FrameType, node: ast.Call) -> None:
         arguments = [
-            MISSING if isinstance(each, ast.Starred) else value_of(frame, each)
+            MISSING if isinstance(each, ast.Starred) else self._value(frame, each)
             for each in node.args
         ]
         texts = [text_of(each) for each in node.args]
-        function = value_of(frame, node.func)
+        function = self._value(frame, node.func)
+        if not is_stand_in(type(getattr(function, "__self__", function))):
+            self._scheduler.works(task)
         self._call(task, function, arguments, text_of(node.func), texts)
 
     def _call(self, task: Task, function: Any, arguments: Any, name: str, texts: Any) -> None:
@@ -393,6 +488,11 @@ class Watch:
             name = f"{texts.pop(0)}.{name.rpartition('.')[2]}"
         if any(function is each for each in _ATTRIBUTES):
             self._call_with_a_name(task, function, arguments, texts)
+        elif reads_the_whole(function):
+            for value, text in zip(arguments, texts, strict=True):
+                for owner, key in places_in(value, function):
+                    if not self._is_ignored(owner):
+                        self._use(task, owner, key, Usage.READ, text)
         elif isinstance(function, operator.attrgetter) and arguments:
             names = function.__reduce__()[1]
             for each in names:
@@ -434,7 +534,7 @@ class Watch:
     ) -> None:
         name = name.rpartition(".")[0] or name
         if isinstance(owner, io.IOBase):
-            if owner not in (sys.stdout, sys.stderr):
+            if owner not in (sys.stdout, sys.stderr) and not self._is_ignored(owner):
                 self._use(task, owner, EVERY, Usage.WRITE, name)
         elif _is_iterator(owner):
             self._use(task, owner, EVERY, Usage.WRITE, name)
@@ -453,16 +553,36 @@ class Watch:
     # What is wrong with it.
 
     def _use(
-        self, task: Task, owner: object, key: Any, usage: Usage, name: str, *, is_step: bool = False
+        self,
+        task: Task,
+        owner: object,
+        key: Any,
+        usage: Usage,
+        name: str,
+        *,
+        is_step: bool | None = None,
     ) -> None:
+        if is_step is None:
+            is_step = self._is_named or self._is_alone(task, owner, key, usage, name)
+        if not is_step:
+            direct = self._direct.setdefault(id(owner), {})
+            direct.pop(key, None)
+            direct[key] = name, self._at.get(task.index)
         rivals = self._races.use(task, owner, key, usage, is_step=is_step)
         raced = self._raced.setdefault(id(owner), set())
-        if rivals is None or key in raced or EVERY in raced or (raced and key is EVERY):
+        if rivals is None:
+            return
+        if key in raced or EVERY in raced or (raced and key is EVERY):
+            self._doubted.add(name)  # in another schedule, this may be the first name that is seen
             return
         raced.add(key)
+        tracked = _part(self._tracked_as.get(id(owner), {}), key)
+        direct_use = _part(self._direct.get(id(owner), {}), key)
+        if tracked and direct_use:
+            self._doubt_alias(owner, f"`{tracked}`", *direct_use)
+            return
         one, other = (each.label for each in rivals)
-        at = self._at.get(task.index)
-        where = f" ({_place(*at)})" if at else ""
+        where = _where(self._at.get(task.index))
         if usage is Usage.READ and task not in rivals:
             self._doubt_once(
                 name,
@@ -478,10 +598,42 @@ class Watch:
             f"`threading.shared`, `threading.track` or `lines=`",
         )
 
+    def _is_alone(self, task: Task, *use: Any) -> bool:
+        """Whether this belongs to the only access in a step of named code, which calls other code.
+
+        Then it is a part of the step, and the search tries both orders of it and another step.
+        """
+        if task.index not in self._in_line:
+            return False
+        number, uses = self._first.setdefault(task.index, (self._number, []))
+        if number == self._number:
+            uses.append(use)
+            return True
+        while uses:  # the first access was not the only one
+            self._use(task, *uses.pop(), is_step=False)
+        return False
+
+    def _doubt_alias(
+        self, owner: object, tracked: str, direct: str, at: tuple[str, int] | None
+    ) -> None:
+        """Add the doubt about tracked data that is also used in ways that are no steps."""
+        is_container = self._scheduler.is_tracked(owner)
+        what = (
+            f"the {type(owner).__name__} that {tracked} was made from" if is_container else tracked
+        )
+        self._doubt_once(
+            tracked,
+            f"{what} is also used directly, as `{direct}`{_where(at)}, which is not a step: use "
+            f"{tracked} there, too",
+        )
+
     def _use_real(self, task: Task, value: Any, frame: FrameType, name: str) -> None:
         users = self._real.setdefault(id(value), (value, set()))[1]
         users.add(task.index)
-        if task.index or len(users) > 1 or not isinstance(value, LOCKS):
+        if id(value) in self._told:
+            self._doubted.add(name)
+        elif task.index or len(users) > 1 or not isinstance(value, LOCKS):
+            self._told.add(id(value))
             self._doubt_once(
                 name,
                 f"thread {task.label} used `{name}` ({_place(*_at(frame))}), a real "
@@ -495,6 +647,9 @@ class Watch:
             self._doubted.add(name)
             self._scheduler.doubt(sentence)
 
+
+_DEFINITIONS = FunctionType, MethodType, BuiltinMethodType, ModuleType, type
+"""The classes of values that code names in order to call them, and that rarely change."""
 
 _WITH_THREADS = frozenset({
     "asyncio", "concurrent", "logging", "multiprocessing", "queue", "sched", "socketserver",
@@ -542,12 +697,41 @@ def _is_ours(frame: FrameType | None) -> bool:
     return kind is _Whose.EXPLORER
 
 
+def _is_target(frame: FrameType) -> bool:
+    """Whether it is the frame of the function that a thread was made with."""
+    caller = frame.f_back
+    return caller is not None and caller.f_code is threads.Thread.run.__code__
+
+
 def _at(frame: FrameType) -> tuple[str, int]:
     return frame.f_code.co_filename, frame.f_lineno
 
 
+def _part(parts: dict[Any, T], key: Any) -> T | None:
+    """What is known of this part of an object, or of the whole, or of any part of it."""
+    if key in parts or EVERY in parts or key is not EVERY:
+        return parts.get(key, parts.get(EVERY))
+    return next(reversed(parts.values()), None)
+
+
+def _where(at: tuple[str, int] | None) -> str:
+    return f" ({_place(*at)})" if at else ""
+
+
 def _place(file: str, line: int) -> str:
     return f"{Path(file).name}:{line}"
+
+
+def _is_by_tracking(frame: FrameType, node: ast.expr) -> bool:
+    """Whether the program gets the expression's value through tracked data."""
+    while isinstance(node, ast.Attribute | ast.Subscript):
+        owner = value_of(frame, node.value)
+        if containers.is_version(owner) or (
+            isinstance(node, ast.Attribute) and is_tracked_attribute(owner, node.attr)
+        ):
+            return True
+        node = node.value
+    return False
 
 
 def _owner(frame: FrameType) -> Any:

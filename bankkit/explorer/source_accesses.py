@@ -29,7 +29,9 @@ class Look(Enum):
     TRUTH = 1
     """It tests the value, or looks for an item in it."""
     ITEMS = 2
-    """It iterates over the value, compares it, or combines it with another one."""
+    """It iterates over the value, or combines it with another one."""
+    WHOLE = 3
+    """It compares the value, or makes a text of it: this also looks into what it holds."""
 
 
 class Access(NamedTuple):
@@ -192,8 +194,8 @@ def _looks(node: ast.AST) -> Iterator[tuple[ast.expr, Look]]:
                 if isinstance(operator, ast.In | ast.NotIn):
                     yield other, Look.TRUTH
                 elif not isinstance(operator, ast.Is | ast.IsNot):
-                    yield one, Look.ITEMS
-                    yield other, Look.ITEMS
+                    yield one, Look.WHOLE
+                    yield other, Look.WHOLE
         case ast.BoolOp(values=values):
             for value in values:
                 yield value, Look.TRUTH
@@ -207,7 +209,7 @@ def _looks(node: ast.AST) -> Iterator[tuple[ast.expr, Look]]:
         case ast.AugAssign(value=value) | ast.Starred(value=value) | ast.YieldFrom(value=value):
             yield value, Look.ITEMS
         case ast.FormattedValue(value=value):
-            yield value, Look.ITEMS
+            yield value, Look.WHOLE
         case ast.Assign(targets=targets, value=value):
             if any(isinstance(each, ast.Tuple | ast.List) for each in targets):
                 yield value, Look.ITEMS

@@ -103,8 +103,11 @@ class SurveyScheduler(NamingScheduler):
         """By id: the clocks of the writes and of the reads of each object."""
         self._users: dict[int, dict[int, tuple[int, str]]] = {}
         """By object and thread: the thread's latest use, and the object's name."""
-        self._began: dict[int, Clock] = {}
-        """The clock of starts and ends with which each thread began."""
+        self._busy: dict[int, list[tuple[int, Clock]]] = {}
+        """By thread: when it did more than to start threads and to wait for their ends.
+
+        The number of its last such step before it learned of other ends, and the others' clocks.
+        """
         self._kept: list[Any] = []
         self._threads: list[Any] = []
 
@@ -155,7 +158,6 @@ class SurveyScheduler(NamingScheduler):
             self._watch.know_thread(thread)
         for clocks in (self._clocks, self._forks):
             clocks[task.index] = {**clocks.get(parent.index, {}), task.index: 1}
-        self._began[task.index] = dict(self._forks[task.index])
         if parent.index >= 0:
             self._tick(parent)
         return task
@@ -169,15 +171,20 @@ class SurveyScheduler(NamingScheduler):
         option = super().point(op, target, arg, other)
         self._count[me.index] = self._count.get(me.index, 0) + 1
         used = target if not option or other is None else other
+        if not isinstance(target, threads.Thread):
+            self.works(me)
         if target is not None and op is not primitives.INVOKE:  # no thread sees a recorded call
             self._use(me, used, op.mode(option))
         self._tick(me)
-        self._watch.step(me)
+        self._watch.step(me, target)
         return option
 
     def notify(self, task: Task) -> None:
         """Record that the task's next step happens after this one, or after the thread's end."""
         super().notify(task)
+        if self.is_running and not self.current.done:
+            self._watch.turn(self.current)  # what a barrier's action did belongs to this step
+            self._tick(self.current)
         self._join(self._clocks, task, self.current)
         if self.current.done:
             self._join(self._forks, task, self.current)
@@ -258,24 +265,40 @@ class SurveyScheduler(NamingScheduler):
         if self._forks.get(self.current.index, {}).get(task.index, 0) < self.number(task):
             self.common[f"the end of {task.label}"] = None
 
+    def works(self, task: Task) -> None:
+        """The thread does more in its present step than to start threads or wait for their ends."""
+        clock = dict(self._forks.get(task.index, {}))
+        now = clock.pop(task.index, 1), clock
+        work = self._busy.setdefault(task.index, [])
+        if work and work[-1][1] == clock:
+            work[-1] = now
+        else:
+            work.append(now)
+
     def _find_active(self) -> None:
         """Find the threads that run while another one does."""
         others = self.tasks[1:]
+        for one in others:
+            self.works(one)  # after its last step, too
         for one in others:
             if any(self._overlap(one, other) for other in others if other is not one):
                 self.active[one.label] = None
 
     def _overlap(self, one: Task, other: Task) -> bool:
-        """Whether neither of the two threads has ended before the other is started."""
-        return not any(
-            self._began.get(late.index, {}).get(early.index, -1)
-            >= self._forks.get(early.index, {}).get(early.index, 1)
-            for early, late in ((one, other), (other, one))
+        """Whether each of the two threads does something before the other one's end is known."""
+        return any(
+            clock.get(other.index, 0) < others_number and others_clock.get(one.index, 0) < number
+            for number, clock in self._busy[one.index]
+            for others_number, others_clock in self._busy[other.index]
         )
 
     def is_tracked(self, value: Any) -> bool:
         """Whether to get to this container or iterator through tracked data is a step."""
         return self.tracker is not None and self.tracker.has_version(value)
+
+    def is_missed(self, value: Any) -> bool:
+        """Whether tracked data holds this value, and there is a doubt about that."""
+        return self.tracker is not None and self.tracker.misses(value)
 
     def doubt(self, sentence: str) -> None:
         """Add something that was not looked at."""
@@ -292,7 +315,7 @@ class SurveyScheduler(NamingScheduler):
                 ] = None
         if not __debug__:
             doubts[OPTIMISED] = None
-        if len(self.active) > 1 and not self.common:
+        if len(self.active) > 1 and not (self.common or self._watch.has_doubts):
             doubts[nothing_in_common(list(self.active), self._tried)] = None
         return Certificate(self.threads, tuple(self.common), tuple(doubts))
 

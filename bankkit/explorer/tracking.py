@@ -38,6 +38,7 @@ from bankkit.explorer.containers import (
     plain,
     tracked_container,
 )
+from bankkit.explorer.races import EVERY
 from bankkit.explorer.scheduler import Op, Scheduler
 
 T = TypeVar("T")
@@ -77,6 +78,8 @@ class Attribute:
 
     explorer_key: int
     explorer_now: float
+    data: tuple[Any, Any] | None = None
+    """The container that operations on this target use, and the key in it that they use."""
 
     def __init__(self, attribute: str) -> None:
         self.attribute = attribute
@@ -118,6 +121,8 @@ class Tracker:
         """By id: a value that is stored in tracked data, and what a read of it hands out."""
         self._iterators: dict[int, Any] = {}
         """By id: the iterators in tracked data. To read the attribute that has one is a change."""
+        self._missed: dict[int, Any] = {}
+        """By id: the values in tracked data whose changes are not seen."""
         self._to_adopt: deque[tuple[Any, Attribute | None, TrackedAttribute | None]] = deque()
         self._classes: list[tuple[Any, type[Any]]] = []
         """The objects that were given another class, and the class that they had before."""
@@ -128,16 +133,24 @@ class Tracker:
         """Forget the latest schedule: its objects get back the classes that they had before it."""
         for cls, name, value in self._class_values:
             if vars(cls).get(name) is not value:
-                self._scheduler.doubts[
-                    f"{cls.__qualname__}.{name} was changed on the class, which is not a step: "
-                    f"change it on an object, or name the class in `lines=`"
-                ] = None
+                self._doubt_change(cls, name)
+        for thing, cls in self._classes:
+            for name, value in vars(type(thing)).items():
+                if not (name.startswith("__") or isinstance(value, TrackedAttribute)):
+                    self._doubt_change(cls, name)
         self._class_values.clear()
         for thing, cls in reversed(self._classes):
             _CLASS.__set__(thing, cls)
         self._classes.clear()
         self._known.clear()
         self._iterators.clear()
+        self._missed.clear()
+
+    def _doubt_change(self, cls: type[Any], name: str) -> None:
+        self._scheduler.doubts[
+            f"{cls.__qualname__}.{name} was changed on the class, which is not a step: "
+            f"change it on an object, or name the class in `lines=`"
+        ] = None
 
     def track(self, thing: T, attributes: tuple[str, ...]) -> T:
         """Make each access of these attributes a step; without names, of all, now and later.
@@ -172,7 +185,7 @@ class Tracker:
         changed = cls = type(thing)
         if id(thing) not in self._known:
             try:
-                changed = type(cls.__name__, (cls,), _disguise(cls))
+                changed = type(cls.__name__, (cls,), _disguise(cls, self))
                 _CLASS.__set__(thing, changed)
             except TypeError:
                 raise NotTrackable(
@@ -191,6 +204,8 @@ class Tracker:
                 continue
             descriptor = TrackedAttribute(self, cls, name, self.register(name, like, f".{name}"))
             setattr(changed, name, descriptor)
+            if hasattr(thing, "__dict__"):
+                descriptor.place.data = thing.__dict__, name
             if descriptor.exists(thing):
                 self._to_adopt.append((descriptor.value(thing), descriptor.place, descriptor))
             else:
@@ -249,6 +264,7 @@ class Tracker:
             return self._misses(value, like)
         if cls in CONTAINERS:
             place = self.register("[…]", like)
+            place.data = value, EVERY
             self._known[id(value)] = value, tracked_container(value, self, place)
             if cls is not bytearray:
                 for each in list(value.values() if isinstance(value, dict) else value):
@@ -276,6 +292,9 @@ class Tracker:
 
     def _misses(self, value: Any, like: Attribute | None) -> bool:
         """Record that changes of this value are not seen, and return False."""
+        if self.misses(value):
+            return False
+        self._missed[id(value)] = value
         cls = type(value)
         kind = f"{cls.__module__}.{cls.__qualname__}".removeprefix("builtins.")
         where = f"`{like.attribute}`" if like and like.attribute != "[…]" else "a tracked container"
@@ -294,6 +313,10 @@ class Tracker:
         if known is None:
             return id(value) in self._iterators
         return known[1] is not value or "__setattr__" in vars(type(value))
+
+    def misses(self, value: Any) -> bool:
+        """Whether tracked data holds this value, and there is a doubt about that."""
+        return id(value) in self._missed
 
     def hand_out(self, value: Any) -> Any:
         """What a read of tracked data returns: the tracked version of a container."""
@@ -358,13 +381,23 @@ class TrackedAttribute:
         """Count each read as a change from now on, because the value may change unseen."""
         self._read = primitives.LOAD_CHANGING
 
+    def announce(self) -> None:
+        """Make the step that reads the attribute."""
+        self._tracker.point(self._read, self.place)
+
     def __get__(self, thing: Any, cls: type[Any] | None = None) -> Any:
         if thing is None:
-            return self
-        self._tracker.point(self._read, self.place)
+            return self._of_the_class(cls)
+        self.announce()
         if self._cached is not None and self._name not in thing.__dict__:
             return self._compute(thing)
         return self._tracker.hand_out(self.value(thing))
+
+    def _of_the_class(self, cls: Any) -> Any:
+        """What the class itself has, which no step reads."""
+        if all(self._name not in vars(base) for base in cls.__mro__[1:]):
+            return self
+        return getattr(cls.__mro__[1], self._name)
 
     def _compute(self, thing: Any) -> Any:
         """What `functools.cached_property` does; before Python 3.12 it holds a lock meanwhile."""
@@ -398,7 +431,7 @@ class TrackedAttribute:
 _CLASS: Any = vars(object)["__class__"]
 
 
-def _disguise(cls: type[Any]) -> dict[str, Any]:
+def _disguise(cls: type[Any], tracker: Tracker) -> dict[str, Any]:
     """What makes a tracked object say that it is of this class.
 
     The `==` of dataclasses compares the classes, and a copy of the object must not be tracked by
@@ -412,11 +445,18 @@ def _disguise(cls: type[Any]) -> dict[str, Any]:
         _CLASS.__set__(self, other)
 
     def __reduce_ex__(self: Any, protocol: Any) -> Any:
+        for attribute in vars(type(self)).values():
+            if isinstance(attribute, TrackedAttribute) and attribute.exists(self):
+                attribute.announce()
         made = super(type(self), self).__reduce_ex__(protocol)
         if not isinstance(made, tuple) or not isinstance(made[1], tuple):
             return made
         changed = type(self)
-        return (made[0], tuple(cls if each is changed else each for each in made[1]), *made[2:])
+        arguments = tuple(cls if each is changed else each for each in made[1])
+        if len(made) > 2 and type(made[2]) is dict:  # to copy what is in it makes own steps
+            state = {name: tracker.hand_out(each) for name, each in made[2].items()}
+            return made[0], arguments, state, *made[3:]
+        return made[0], arguments, *made[2:]
 
     return {
         "__slots__": (),
@@ -505,6 +545,11 @@ def tracked_attributes(thing: object) -> dict[str, Any]:
         for name, each in vars(type(thing)).items()
         if isinstance(each, TrackedAttribute) and each.exists(thing)
     }
+
+
+def is_tracked_attribute(thing: object, name: str) -> bool:
+    """Whether each access of this attribute of the object is a step."""
+    return isinstance(vars(type(thing)).get(name), TrackedAttribute)
 
 
 def slots_of(cls: type[Any]) -> list[str]:
