@@ -162,7 +162,7 @@ def explore(
     found = done.found
     if found is None:
         certificate, found = survey(
-            code, settings.bound, done.doubts, limits.deadline, tried=limits.ran > 1
+            code, settings.bound, done.doubts, limits.deadline, ran=limits.ran
         )
         done.doubts |= dict.fromkeys(certificate.doubts)
     bug = None

@@ -28,7 +28,7 @@ from bankkit.explorer.settings import Subject
 from bankkit.explorer.strategies.strategy import Bound, Step, Strategy
 
 SCHEDULES = 4
-"""How many schedules a survey runs."""
+"""The fewest schedules that a survey runs: one more each time the search needs twice as many."""
 
 MOST = 100
 """How many it runs if the search tried several orders and the survey sees nothing in common yet.
@@ -66,18 +66,19 @@ class Sample(Strategy):
         """Whether another schedule belongs to the survey."""
         scheduler = self.scheduler
         assert isinstance(scheduler, SurveyScheduler)
-        return self.number < (MOST if scheduler.misses_something else SCHEDULES)
+        return self.number < (MOST if scheduler.misses_something else scheduler.schedules)
 
 
 class SurveyScheduler(NamingScheduler):
     """Also records the order of operations, and who uses what.
 
-    `tried` tells that the search before it has tried more than one order.
+    `ran` is the number of schedules of the search before it.
     """
 
-    def __init__(self, *, limit: int, tried: bool) -> None:
+    def __init__(self, *, limit: int, ran: int) -> None:
         super().__init__(limit=limit)
-        self._tried = tried
+        self._tried = ran > 1
+        self.schedules = max(SCHEDULES, ran.bit_length())
         self.threads: dict[str, int] = {}
         self.common: dict[str, None] = {}
         self.active: dict[str, None] = {}
@@ -321,16 +322,16 @@ class SurveyScheduler(NamingScheduler):
 
 
 def survey(
-    code: Subject, bound: Bound, earlier: dict[str, None], deadline: float, *, tried: bool
+    code: Subject, bound: Bound, earlier: dict[str, None], deadline: float, *, ran: int
 ) -> tuple[Certificate, Found | None]:
     """Make the certificate; `earlier` are the doubts of the search, `deadline` is its own.
 
-    `tried` tells that the search has tried more than one order.
+    `ran` is the number of schedules of the search.
 
     If a schedule of the survey fails, the search has missed it; then this schedule comes, too.
     """
     found = None
-    with closing(SurveyScheduler(limit=code.steps, tried=tried)) as scheduler:
+    with closing(SurveyScheduler(limit=code.steps, ran=ran)) as scheduler:
         try:
             with code.laboratory(scheduler) as laboratory:
                 scheduler.can_time_out = bound.timeouts != 0 and not scheduler.ordered

@@ -239,6 +239,25 @@ def test_a_pool_that_is_not_shut_down_does_not_hang_the_exploration() -> None:
         assert outcomes(scenario, patch=THIS, preemptions=1) == {3}
 
 
+def test_two_workers_race_in_the_callbacks_of_futures() -> None:
+    """Both rarely have a task at the same time, and so few schedules of a survey show it."""
+
+    def scenario(_: Any) -> None:
+        done = [0]
+
+        def add(_: Any) -> None:
+            done[0] += 1
+
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            for _ in range(2):
+                pool.submit(lambda: None).add_done_callback(add)
+        assert done[0] == 2
+
+    result = explorer.explore(scenario, patch=THIS)
+    assert result.verdict == "unknown"
+    assert "`done[0]` is plain data" in str(result.doubts)
+
+
 def test_the_processes_of_multiprocessing_dummy_are_threads() -> None:
     """Their queue is the one of the module `queue`."""
 
