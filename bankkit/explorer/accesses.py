@@ -26,6 +26,7 @@ from typing import Any, Protocol
 
 from bankkit.explorer import primitives
 from bankkit.explorer.expression_rewriting import HOOK
+from bankkit.explorer.ownership import is_own_module
 from bankkit.explorer.scheduler import Scheduler
 
 _SCALARS = frozenset({
@@ -41,7 +42,6 @@ _UNSEEING = frozenset(map(id, (
     isinstance, issubclass, callable, id, type, range, super, object, locals, globals,
 )))  # fmt: skip
 """Callables that do not look into an object that can change."""
-_PACKAGE = str(__package__)
 
 
 def _references(value: object) -> int:
@@ -398,7 +398,7 @@ def _class_attribute(thing: Any, name: str) -> tuple[type | None, Any]:
 
 def _is_own_class(cls: type | None) -> bool:
     """Whether a class is the explorer's: what its objects do is a step already."""
-    return cls is not None and str(cls.__module__).startswith(_PACKAGE)
+    return cls is not None and is_own_module(cls.__module__)
 
 
 def _is_own(thing: Any) -> bool:
@@ -419,7 +419,7 @@ def _looks_into_objects(function: Any) -> bool:
     if isinstance(function, MethodType):
         return _looks_into_objects(function.__func__)
     if isinstance(function, FunctionType):
-        is_own = str(function.__globals__.get("__package__", "")).startswith(_PACKAGE)
+        is_own = is_own_module(function.__globals__.get("__name__", ""))
         return not is_own and not _is_rewritten(function)
     if isinstance(function, type):
         if _is_own(function):

@@ -28,7 +28,7 @@ from typing import Any
 
 from bankkit.explorer.closure_cells import EMPTY, contents_of
 from bankkit.explorer.frame_values import MISSING, SCALARS, attribute_of, dict_of, is_scalar
-from bankkit.explorer.outsiders import is_of_a_package, is_of_the_explorer, is_of_the_library
+from bankkit.explorer.ownership import is_of_the_program
 from bankkit.explorer.races import EVERY, Usage
 from bankkit.explorer.stand_in import PointProxy
 from bankkit.explorer.tracking import TrackedAttribute, is_stand_in, slots_of
@@ -482,11 +482,6 @@ class Contents:
         for cls in type(thread).__mro__:
             if not is_stand_in(cls):
                 self._to_add.append((cls, cls.__name__))
-
-
-def is_of_the_program(file: str) -> bool:
-    """Whether the code in the file is neither Python's, nor a package's, nor the explorer's."""
-    return not (is_of_the_library(file) or is_of_a_package(file) or is_of_the_explorer(file))
 
 
 @lru_cache(maxsize=4096)

@@ -20,7 +20,8 @@ from bankkit.explorer.history_check import Check, HistoryCheck
 from bankkit.explorer.instrument import Instrumentation
 from bankkit.explorer.locations import locations_of
 from bankkit.explorer.outcomes import Ending
-from bankkit.explorer.outsiders import is_of_the_library, outsiders_noticed
+from bankkit.explorer.outsiders import outsiders_noticed
+from bankkit.explorer.ownership import is_of_the_library
 from bankkit.explorer.patching import Patch, Patching
 from bankkit.explorer.schedule import Move, Schedule
 from bankkit.explorer.scheduler import REAL_THREAD, Scheduler

@@ -14,10 +14,8 @@ from greenlet import getcurrent
 
 from bankkit.explorer import primitives, threads, tracking
 from bankkit.explorer.naming import name_of_call
+from bankkit.explorer.ownership import is_own
 from bankkit.explorer.scheduler import Scheduler, Task
-from bankkit.explorer.unwinding import is_own
-
-_PACKAGES = {__package__, f"{__package__}.strategies"}
 
 
 @dataclass(frozen=True, slots=True)

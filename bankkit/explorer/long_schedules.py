@@ -12,9 +12,9 @@ from greenlet import getcurrent
 
 from bankkit.explorer.locations import here
 from bankkit.explorer.looking import loop_that_looks
+from bankkit.explorer.ownership import is_own
 from bankkit.explorer.scheduler import READ, Scheduler, Task
 from bankkit.explorer.text import counted
-from bankkit.explorer.unwinding import is_own
 
 SUSPICIOUS = 100
 """After so many steps in one schedule, a search looks whether threads wait in loops."""

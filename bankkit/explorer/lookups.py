@@ -10,11 +10,11 @@ from types import FunctionType, MemberDescriptorType, MethodType, ModuleType
 from typing import Any
 
 from bankkit.explorer.clock import Time
+from bankkit.explorer.ownership import is_own_module
 from bankkit.explorer.primitives import Primitive
 
 SCALARS = (type(None), bool, int, float, complex, str, bytes)
 CONTAINERS = (list, tuple, dict, set, frozenset, deque, str, bytes, range)
-_PACKAGE = str(__package__)
 UNKNOWN: Any = object()
 """A value of which nothing is known."""
 SCALAR: Any = object()
@@ -59,7 +59,7 @@ class Variables:
 
 def is_of_explorer(thing: Any) -> bool:
     """Whether a class or function is the explorer's."""
-    return str(getattr(thing, "__module__", "")).startswith(_PACKAGE)
+    return is_own_module(getattr(thing, "__module__", ""))
 
 
 def attribute_of(thing: Any, name: str, call: Callable[[Any, Any], Any] | None = None) -> Any:

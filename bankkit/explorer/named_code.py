@@ -17,6 +17,8 @@ from types import (
 )
 from typing import Any
 
+from bankkit.explorer.ownership import is_own_module
+
 _WRAPS = ("__wrapped__", "__func__", "func", "fget", "fset", "fdel", "dispatcher")
 """Where decorators and descriptors keep the function that they wrap."""
 _COMPILED = (BuiltinFunctionType, MethodDescriptorType, WrapperDescriptorType)
@@ -151,7 +153,7 @@ def _enclosed(function: FunctionType) -> Iterator[Any]:
 def _is_library(cls: type[Any]) -> bool:
     """Whether a class belongs to the standard library, is written in C, or is the explorer's."""
     top = str(cls.__module__).partition(".")[0]
-    return top in sys.stdlib_module_names or str(cls.__module__).startswith(str(__package__))
+    return top in sys.stdlib_module_names or is_own_module(cls.__module__)
 
 
 def _is_of_library(function: FunctionType) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import get_ident
 from typing import Any
 
+from bankkit.explorer.ownership import is_of_the_library
 from bankkit.explorer.scheduler import Scheduler
 
 _STARTERS: tuple[tuple[Any, str], ...] = tuple(
@@ -59,22 +60,3 @@ def _place() -> str:
     while frame.f_back is not None and is_of_the_library(frame.f_code.co_filename):
         frame = frame.f_back
     return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
-
-
-def is_of_a_package(file: str) -> bool:
-    """Whether the file belongs to an installed package."""
-    return "site-packages" in file or "dist-packages" in file
-
-
-def is_of_the_library(file: str) -> bool:
-    """Whether the file belongs to the standard library."""
-    return file.startswith(_LIBRARY) and not is_of_a_package(file)
-
-
-def is_of_the_explorer(file: str) -> bool:
-    """Whether the file belongs to the explorer."""
-    return file.startswith(_EXPLORER)
-
-
-_EXPLORER = str(Path(__file__).parent)
-_LIBRARY = str(Path(os.__file__).parent)

@@ -20,6 +20,7 @@ from bankkit.explorer.errors import NotInSchedule, ScenarioError, Unsupported
 from bankkit.explorer.local import Local
 from bankkit.explorer.low_level import LowLevel
 from bankkit.explorer.ordered_sets import FuturesInOrder, number_of
+from bankkit.explorer.ownership import is_own_module
 from bankkit.explorer.primitives import Primitive
 from bankkit.explorer.replaced import Replaced
 from bankkit.explorer.replacing import KEPT, Replacing
@@ -276,7 +277,7 @@ class Patching:
 def is_machinery(module: str) -> bool:
     """Whether the module of this name keeps the real primitives."""
     name = str(module)  # a class made by C code may have anything there
-    return name.partition(".")[0] in MACHINERY or name.startswith("bankkit.explorer")
+    return name.partition(".")[0] in MACHINERY or is_own_module(name)
 
 
 def _enters_objects(kind: type[Any]) -> bool:

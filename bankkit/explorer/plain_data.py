@@ -48,7 +48,7 @@ from bankkit.explorer.frame_values import (
     names_of,
     value_of,
 )
-from bankkit.explorer.outsiders import is_of_a_package, is_of_the_explorer, is_of_the_library
+from bankkit.explorer.ownership import is_of_a_package, is_of_the_explorer, is_of_the_library
 from bankkit.explorer.races import EVERY, Order, Races, Usage
 from bankkit.explorer.scheduler import Task
 from bankkit.explorer.source_accesses import Access, Look, accesses, has_columns, text_of

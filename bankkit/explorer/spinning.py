@@ -40,9 +40,9 @@ from bankkit.explorer import primitives
 from bankkit.explorer.cycles import Cycles
 from bankkit.explorer.locations import described, here
 from bankkit.explorer.looking import Looking, loop_that_looks
+from bankkit.explorer.ownership import is_own
 from bankkit.explorer.scheduler import READ, WRITE, Scheduler, Task
 from bankkit.explorer.sources import is_within
-from bankkit.explorer.unwinding import is_own
 from bankkit.explorer.visits import Round, Visit, same_variables
 
 _TRIES = primitives.TRY, primitives.ACQUIRE_TIMED

@@ -21,9 +21,10 @@ from types import FrameType
 from typing import Any
 
 from bankkit.explorer.endable import Endable
+from bankkit.explorer.ownership import is_own
 from bankkit.explorer.patience import TICK, Progress, cpu_time_of
 from bankkit.explorer.scheduler import Scheduler
-from bankkit.explorer.unwinding import Abandoned, is_own
+from bankkit.explorer.unwinding import Abandoned
 
 PATIENT, INSISTENT = 1, 4
 """After so many exceptions that it has caught, a thread is traced; then it is left as it is."""

@@ -38,6 +38,7 @@ from bankkit.explorer.containers import (
     plain,
     tracked_container,
 )
+from bankkit.explorer.ownership import is_own_module
 from bankkit.explorer.scheduler import Op, Scheduler
 
 T = TypeVar("T")
@@ -534,4 +535,4 @@ def is_stand_in(cls: type[Any]) -> bool:
 
 def is_of_the_explorer_itself(cls: type[Any]) -> bool:
     """Whether the explorer defines the class, except for what `threading.shared` returns."""
-    return str(cls.__module__).startswith(f"{__package__}.") and not issubclass(cls, Shared)
+    return is_own_module(cls.__module__) and not issubclass(cls, Shared)

@@ -5,20 +5,15 @@ from __future__ import annotations
 import ctypes
 import sys
 from types import FrameType
-from typing import Any, TypeGuard
+from typing import Any
 
 from greenlet import greenlet
 
-_PACKAGE = str(__package__)
+from bankkit.explorer.ownership import is_own
 
 
 class Abandoned(BaseException):
     """Unwinds a virtual thread after its schedule. `except Exception` in a scenario misses it."""
-
-
-def is_own(frame: FrameType | None) -> TypeGuard[FrameType]:
-    """Whether the frame runs code of the explorer."""
-    return frame is not None and str(frame.f_globals.get("__name__", "")).startswith(_PACKAGE)
 
 
 class Insistence:
