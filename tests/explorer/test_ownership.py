@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from bankkit import explorer
-from bankkit.explorer import ownership
+from bankkit.explorer.engine import ownership
 
 MODULES = [each.name for each in pkgutil.walk_packages(explorer.__path__, f"{explorer.__name__}.")]
 
