@@ -20,7 +20,8 @@
 The explorer needs greenlet, and of bankkit only `bankkit.histories`: its checks find an order that
 explains what the threads' calls returned, as in `explore(scenario, check=linearizable(model))`. The
 docstring of `bankkit.explorer.exploration` says what a scenario is. The next schedule is chosen by
-one of the `strategies`.
+one of the `strategies`. Each room here says in its `__init__.py` what lives there, and imports only
+rooms below it, in the order that `pyproject.toml` has.
 """
 
 from bankkit.explorer.answers.overtaking import Overtaken
