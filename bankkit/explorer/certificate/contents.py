@@ -34,8 +34,8 @@ from bankkit.explorer.certificate.frame_values import (
     dict_of,
     is_scalar,
 )
-from bankkit.explorer.certificate.races import EVERY, Usage
 from bankkit.explorer.engine.ownership import is_of_the_program
+from bankkit.explorer.engine.races import EVERY, Usage
 from bankkit.explorer.stand_ins.stand_in import PointProxy
 from bankkit.explorer.stand_ins.tracking import TrackedAttribute, is_stand_in, slots_of
 

@@ -46,9 +46,9 @@ from bankkit.explorer.certificate.frame_values import (
     names_of,
     value_of,
 )
-from bankkit.explorer.certificate.races import EVERY, Order, Races, Usage
 from bankkit.explorer.certificate.unscheduled import LOCKS, is_unscheduled
 from bankkit.explorer.engine.ownership import is_of_a_package, is_of_the_explorer, is_of_the_library
+from bankkit.explorer.engine.races import EVERY, Order, Races, Usage
 from bankkit.explorer.engine.scheduler import Task
 from bankkit.explorer.lines.expression_rewriting import HOOK
 from bankkit.explorer.source.source_accesses import Access, Look, accesses, has_columns, text_of
