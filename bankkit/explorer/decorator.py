@@ -19,10 +19,10 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, overload
 
-from bankkit.explorer.arguments import CODE, checked_code, checked_settings
 from bankkit.explorer.exploration import explore
-from bankkit.explorer.replay_run import replay
-from bankkit.explorer.schedule import Outcome, Schedule
+from bankkit.explorer.running.arguments import CODE, checked_code, checked_settings
+from bankkit.explorer.running.replay_run import replay
+from bankkit.explorer.schedules.schedule import Outcome, Schedule
 from bankkit.explorer.strategies.named import is_random
 
 PARAMETER = "threading"

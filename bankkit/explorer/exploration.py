@@ -53,24 +53,24 @@ from contextlib import closing
 from dataclasses import replace
 from typing import Literal
 
-from bankkit.explorer.arguments import checked_code, checked_settings
-from bankkit.explorer.certificate import ONLY_WATCHED, Certificate
-from bankkit.explorer.explanation import explained
-from bankkit.explorer.history_check import Check
-from bankkit.explorer.laboratory import Diverged, Limits, Scenario, Timing, causes
-from bankkit.explorer.overtaking import Overtaking
+from bankkit.explorer.answers.explanation import explained
+from bankkit.explorer.answers.overtaking import Overtaking
+from bankkit.explorer.answers.result import Result, Verdict
+from bankkit.explorer.answers.worst_waits import worst_waits
+from bankkit.explorer.certificate.certificate import ONLY_WATCHED, Certificate
+from bankkit.explorer.certificate.survey import survey
+from bankkit.explorer.engine.scheduler import Scheduler
 from bankkit.explorer.parallel.together import search_together
-from bankkit.explorer.patching import Patch
-from bankkit.explorer.replay_run import replay
-from bankkit.explorer.result import Result, Verdict
-from bankkit.explorer.scheduler import Scheduler
-from bankkit.explorer.searched import Searched
-from bankkit.explorer.searching import finished, search
-from bankkit.explorer.settings import Settings, Subject
-from bankkit.explorer.shortening import shortened
+from bankkit.explorer.patch.patching import Patch
+from bankkit.explorer.running.arguments import checked_code, checked_settings
+from bankkit.explorer.running.laboratory import Diverged, Limits, Scenario, Timing, causes
+from bankkit.explorer.running.replay_run import replay
+from bankkit.explorer.running.settings import Settings, Subject
+from bankkit.explorer.schedules.history_check import Check
+from bankkit.explorer.search.searched import Searched
+from bankkit.explorer.search.searching import finished, search
+from bankkit.explorer.search.shortening import shortened
 from bankkit.explorer.strategies.named import Factory
-from bankkit.explorer.survey import survey
-from bankkit.explorer.worst_waits import worst_waits
 
 StrategyName = Literal["exhaustive", "delay", "pct", "pos", "surw", "random"]
 

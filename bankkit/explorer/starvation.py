@@ -33,9 +33,9 @@ from functools import partial
 from itertools import pairwise
 from typing import Any, Literal
 
+from bankkit.explorer.answers.overtaking import Overtaken
+from bankkit.explorer.answers.result import Result
 from bankkit.explorer.exploration import explore
-from bankkit.explorer.overtaking import Overtaken
-from bankkit.explorer.result import Result
 from bankkit.explorer.strategies.strategy import Bound
 
 Rounds = Callable[[Any, int], object]

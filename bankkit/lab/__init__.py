@@ -36,12 +36,12 @@ import importlib.util
 if importlib.util.find_spec("ipywidgets") is None:
     raise ImportError("bankkit.lab needs ipywidgets: pip install 'bankkit[lab]'")
 
+from bankkit.explorer.answers.result import Result
 from bankkit.explorer.errors import ScenarioError, Unsupported
 from bankkit.explorer.exploration import explore
-from bankkit.explorer.laboratory import Diverged, Stuck
-from bankkit.explorer.replay_run import Run, replay
-from bankkit.explorer.result import Result
-from bankkit.explorer.schedule import Outcome, Schedule
+from bankkit.explorer.running.laboratory import Diverged, Stuck
+from bankkit.explorer.running.replay_run import Run, replay
+from bankkit.explorer.schedules.schedule import Outcome, Schedule
 from bankkit.explorer.starvation import Starvation, explore_starvation
 from bankkit.lab.course.course import Course, Record
 from bankkit.lab.course.exercises import Exercise, Prediction, Registry, Wrong

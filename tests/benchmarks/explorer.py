@@ -17,8 +17,8 @@ from functools import partial
 from typing import Any
 
 from bankkit import lab
-from bankkit.explorer.laboratory import Laboratory, Limits
-from bankkit.explorer.scheduler import Scheduler
+from bankkit.explorer.engine.scheduler import Scheduler
+from bankkit.explorer.running.laboratory import Laboratory, Limits
 from bankkit.explorer.strategies.depth_first import DepthFirst
 from bankkit.explorer.strategies.strategy import Bound
 from bankkit.locks import FirstDraftLock, ReadWriteLock

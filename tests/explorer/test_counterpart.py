@@ -17,10 +17,11 @@ from typing import Any
 import pytest
 
 from bankkit import lab
-from bankkit.explorer import Explanation, Outcome, Result, counterpart, explanation, explore, replay
-from bankkit.explorer.exchange_search import ExchangeSearch
-from bankkit.explorer.laboratory import Laboratory, Limits
-from bankkit.explorer.scheduler import Scheduler
+from bankkit.explorer import Explanation, Outcome, Result, explore, replay
+from bankkit.explorer.answers import counterpart, explanation
+from bankkit.explorer.answers.exchange_search import ExchangeSearch
+from bankkit.explorer.engine.scheduler import Scheduler
+from bankkit.explorer.running.laboratory import Laboratory, Limits
 from bankkit.explorer.strategies.depth_first import DepthFirst
 from bankkit.explorer.strategies.strategy import Bound, Strategy
 from bankkit.locks import FirstDraftLock

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from bankkit import explorer
-from bankkit.explorer import Bound, Strategy, deepening
-from bankkit.explorer.laboratory import Laboratory, Limits
-from bankkit.explorer.scheduler import Scheduler
+from bankkit.explorer import Bound, Strategy
+from bankkit.explorer.engine.scheduler import Scheduler
+from bankkit.explorer.running.laboratory import Laboratory, Limits
+from bankkit.explorer.search import deepening
 from bankkit.explorer.strategies.bounded import BoundedSearch
 from tests.benchmarks.explorer import program
 from tests.explorer.specimens import data, locking, together, waiting

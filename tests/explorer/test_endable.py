@@ -9,7 +9,7 @@ from functools import partial
 
 import pytest
 
-from bankkit.explorer.endable import Endable
+from bankkit.explorer.engine.endable import Endable
 from tests.support.paths import ROOT
 from tests.support.processes import python
 from tests.support.workers import PATIENCE, workers
@@ -124,7 +124,7 @@ def test_nothing_is_sent_to_code_that_does_not_run() -> None:
 
 SCRIPT = """
 import sys, threading
-from bankkit.explorer.endable import Endable
+from bankkit.explorer.engine.endable import Endable
 
 class Ended(BaseException): pass
 

@@ -13,7 +13,7 @@ import pytest
 from readerwriterlock import rwlock
 
 from bankkit import lab, store
-from bankkit.explorer import shortening
+from bankkit.explorer.search import shortening
 from bankkit.explorer.strategies.strategy import Bound
 from bankkit.locks import (
     POLICIES,

@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 
 from bankkit import lab
-from bankkit.explorer import laboratory, patience, scheduler, stall
-from bankkit.explorer.laboratory import Laboratory, Limits
-from bankkit.explorer.patience import TICK, Progress
-from bankkit.explorer.scheduler import Scheduler
+from bankkit.explorer.engine import patience, scheduler, stall
+from bankkit.explorer.engine.patience import TICK, Progress
+from bankkit.explorer.engine.scheduler import Scheduler
+from bankkit.explorer.running import laboratory
+from bankkit.explorer.running.laboratory import Laboratory, Limits
 from bankkit.explorer.strategies.bounded import BoundedSearch
 from bankkit.explorer.strategies.depth_first import DepthFirst
 from bankkit.explorer.strategies.strategy import Bound, Step, Strategy

@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 
 from bankkit import lab
-from bankkit.explorer.instrument import Instrumentation
-from bankkit.explorer.named_code import functions_of
-from bankkit.explorer.scheduler import Scheduler
+from bankkit.explorer.engine.scheduler import Scheduler
+from bankkit.explorer.lines.instrument import Instrumentation
+from bankkit.explorer.lines.named_code import functions_of
 from tests.explorer.specimens import together
 from tests.support.shares import in_turn
 

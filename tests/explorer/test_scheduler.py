@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from bankkit import lab
-from bankkit.explorer import patience
+from bankkit.explorer.engine import patience
 from tests.explorer.specimens import together
 
 Scenario = Callable[[Any], object]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bankkit import explorer
-from bankkit.explorer.source_accesses import accesses
+from bankkit.explorer.source.source_accesses import accesses
 from tests.explorer.specimens import together
 
 

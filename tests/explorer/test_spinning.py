@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 
 from bankkit.explorer import explore, replay
-from bankkit.explorer.laboratory import Laboratory, Limits
-from bankkit.explorer.scheduler import Scheduler
-from bankkit.explorer.spinning import Spinning
+from bankkit.explorer.engine.scheduler import Scheduler
+from bankkit.explorer.loops.spinning import Spinning
+from bankkit.explorer.running.laboratory import Laboratory, Limits
 from bankkit.explorer.strategies.bounded import BoundedSearch
 from bankkit.explorer.strategies.depth_first import DepthFirst
 from bankkit.explorer.strategies.dpor import SourceDpor

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from bankkit.explorer import Bound, Stuck, explore, explored
-from bankkit.explorer.laboratory import Limits
 from bankkit.explorer.parallel import team, together
 from bankkit.explorer.parallel.messages import ELSEWHERE, Report
-from bankkit.explorer.settings import Settings, Subject
+from bankkit.explorer.running.laboratory import Limits
+from bankkit.explorer.running.settings import Settings, Subject
 from tests.explorer import parallel_scenarios as scenarios
 from tests.explorer.test_strategies import All, Alternating
 from tests.support.paths import ROOT

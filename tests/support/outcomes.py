@@ -12,8 +12,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import cycle
 
-from bankkit.explorer.laboratory import Laboratory, Limits
-from bankkit.explorer.scheduler import Scheduler
+from bankkit.explorer.engine.scheduler import Scheduler
+from bankkit.explorer.running.laboratory import Laboratory, Limits
 from bankkit.explorer.strategies.bounded import BoundedSearch
 from bankkit.explorer.strategies.delay import DelayBounded
 from bankkit.explorer.strategies.depth_first import DepthFirst

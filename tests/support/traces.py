@@ -9,8 +9,8 @@ from collections.abc import Callable, Hashable
 from contextlib import closing
 from typing import Any
 
-from bankkit.explorer.laboratory import Laboratory, Limits
-from bankkit.explorer.scheduler import READ, Scheduler
+from bankkit.explorer.engine.scheduler import READ, Scheduler
+from bankkit.explorer.running.laboratory import Laboratory, Limits
 from bankkit.explorer.strategies.bounded import BoundedSearch
 from bankkit.explorer.strategies.depth_first import DepthFirst
 from bankkit.explorer.strategies.dpor import SourceDpor

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
-from bankkit.explorer.schedule import Schedule
-from bankkit.explorer.settings import Settings, Subject
+from bankkit.explorer.running.settings import Settings, Subject
+from bankkit.explorer.schedules.schedule import Schedule
 from bankkit.explorer.strategies.prefixes import Prefix
 from bankkit.explorer.strategies.strategy import Bound
 

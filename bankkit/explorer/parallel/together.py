@@ -12,16 +12,16 @@ import time
 from contextlib import closing
 from dataclasses import replace
 
-from bankkit.explorer.deepening import RANDOM_TURNS
-from bankkit.explorer.laboratory import Diverged, Found, Limits, out_of_schedules
+from bankkit.explorer.engine.scheduler import Scheduler
 from bankkit.explorer.parallel.messages import Job, Report, packed
 from bankkit.explorer.parallel.team import Team
-from bankkit.explorer.replay_run import Given
-from bankkit.explorer.schedule import Schedule
-from bankkit.explorer.scheduler import Scheduler
-from bankkit.explorer.searched import Searched
-from bankkit.explorer.searching import finished
-from bankkit.explorer.settings import Settings, Subject
+from bankkit.explorer.running.laboratory import Diverged, Found, Limits, out_of_schedules
+from bankkit.explorer.running.replay_run import Given
+from bankkit.explorer.running.settings import Settings, Subject
+from bankkit.explorer.schedules.schedule import Schedule
+from bankkit.explorer.search.deepening import RANDOM_TURNS
+from bankkit.explorer.search.searched import Searched
+from bankkit.explorer.search.searching import finished
 from bankkit.explorer.strategies.bounded import BoundedSearch
 from bankkit.explorer.strategies.named import RANDOM
 from bankkit.explorer.strategies.prefixes import Prefix, prefixes

@@ -16,13 +16,13 @@ from contextlib import closing
 from dataclasses import replace
 from typing import Any, BinaryIO
 
-from bankkit.explorer.deepening import Deepening
-from bankkit.explorer.laboratory import Found, Laboratory, Limits
+from bankkit.explorer.engine.scheduler import Scheduler
 from bankkit.explorer.parallel.messages import ELSEWHERE, Job, Report, Task, portable
-from bankkit.explorer.schedule import Schedule
-from bankkit.explorer.scheduler import Scheduler
-from bankkit.explorer.searched import Searched
-from bankkit.explorer.searching import drawn, finished
+from bankkit.explorer.running.laboratory import Found, Laboratory, Limits
+from bankkit.explorer.schedules.schedule import Schedule
+from bankkit.explorer.search.deepening import Deepening
+from bankkit.explorer.search.searched import Searched
+from bankkit.explorer.search.searching import drawn, finished
 from bankkit.explorer.strategies.bounded import BoundedSearch
 from bankkit.explorer.strategies.prefixes import below_prefixes
 

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from bankkit.explorer.locations import here
-from bankkit.explorer.scheduler import READ, Op, Scheduler, Task, Use
+from bankkit.explorer.engine.scheduler import READ, Op, Scheduler, Task, Use
+from bankkit.explorer.source.locations import here
 from bankkit.explorer.strategies.depth_first import DepthFirst
 from bankkit.explorer.strategies.strategy import Bound, Step, Strategy
 

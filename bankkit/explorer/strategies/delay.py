@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bankkit.explorer.scheduler import Scheduler, Task
+from bankkit.explorer.engine.scheduler import Scheduler, Task
 from bankkit.explorer.strategies.depth_first import DepthFirst
 from bankkit.explorer.strategies.strategy import Bound, Step, tasks_of
 

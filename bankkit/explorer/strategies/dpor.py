@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bankkit.explorer import primitives
-from bankkit.explorer.scheduler import READ, WRITE, Scheduler, Task
+from bankkit.explorer.engine.scheduler import READ, WRITE, Scheduler, Task
+from bankkit.explorer.stand_ins import primitives
 from bankkit.explorer.strategies.depth_first import DepthFirst
 from bankkit.explorer.strategies.strategy import Bound, Step
 

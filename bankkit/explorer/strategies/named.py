@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bankkit.explorer.scheduler import Scheduler
+from bankkit.explorer.engine.scheduler import Scheduler
 from bankkit.explorer.strategies.pct import Pct
 from bankkit.explorer.strategies.pos import Pos
 from bankkit.explorer.strategies.random_walk import RandomWalk

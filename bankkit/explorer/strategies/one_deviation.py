@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from bankkit.explorer.scheduler import Scheduler, Task
+from bankkit.explorer.engine.scheduler import Scheduler, Task
 from bankkit.explorer.strategies.strategy import Bound, Step, Strategy
 
 

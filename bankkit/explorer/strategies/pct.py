@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from bankkit.explorer.scheduler import Scheduler
+from bankkit.explorer.engine.scheduler import Scheduler
 from bankkit.explorer.strategies.strategy import Bound, Step, Strategy
 
 MOST_DROPS = 10_000

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bankkit.explorer.scheduler import READ, Scheduler
+from bankkit.explorer.engine.scheduler import READ, Scheduler
 from bankkit.explorer.strategies.strategy import Bound, Step, Strategy, of_one_thread
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bankkit.explorer.scheduler import Scheduler
+from bankkit.explorer.engine.scheduler import Scheduler
 from bankkit.explorer.strategies.bounded import BoundedSearch
 from bankkit.explorer.strategies.delay import DelayBounded
 from bankkit.explorer.strategies.depth_first import DepthFirst

@@ -15,11 +15,11 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
-from bankkit.explorer import primitives
-from bankkit.explorer.locations import described, here
-from bankkit.explorer.long_schedules import busiest, limit_reached
-from bankkit.explorer.outcomes import Ending
-from bankkit.explorer.scheduler import Op, Scheduler, Task
+from bankkit.explorer.engine.scheduler import Op, Scheduler, Task
+from bankkit.explorer.loops.long_schedules import busiest, limit_reached
+from bankkit.explorer.schedules.outcomes import Ending
+from bankkit.explorer.source.locations import described, here
+from bankkit.explorer.stand_ins import primitives
 from bankkit.explorer.text import counted
 
 AFTERLIFE = 10

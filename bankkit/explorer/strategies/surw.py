@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from bankkit.explorer.scheduler import Scheduler, Task
+from bankkit.explorer.engine.scheduler import Scheduler, Task
 from bankkit.explorer.strategies.strategy import Bound, Step, Strategy, of_one_thread, tasks_of
 
 

@@ -21,7 +21,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from types import CodeType, FrameType
 from typing import Any, TypeVar
 
-from bankkit.explorer.endable import Endable, lower_flag
+from bankkit.explorer.engine.endable import Endable, lower_flag
 
 T = TypeVar("T")
 

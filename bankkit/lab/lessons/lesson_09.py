@@ -12,9 +12,9 @@ from types import ModuleType
 from typing import Any, cast
 
 from bankkit.explorer.exploration import explore
-from bankkit.explorer.laboratory import Scenario, Stuck
-from bankkit.explorer.replay_run import Run
-from bankkit.explorer.schedule import Move, Outcome, Schedule
+from bankkit.explorer.running.laboratory import Scenario, Stuck
+from bankkit.explorer.running.replay_run import Run
+from bankkit.explorer.schedules.schedule import Move, Outcome, Schedule
 from bankkit.lab.course.exercises import Exercise, Prediction, Wrong
 from bankkit.locks import FirstDraftLock
 

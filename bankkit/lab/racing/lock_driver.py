@@ -14,7 +14,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Literal
 
-from bankkit.explorer.endable import Endable
+from bankkit.explorer.engine.endable import Endable
 from bankkit.lab.drawing.text import listed
 from bankkit.lab.racing.own_lock import adapted
 from bankkit.runtime.closing import Closing

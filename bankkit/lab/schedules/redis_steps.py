@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, TypeVar, cast
 
-from bankkit.explorer import primitives
-from bankkit.explorer.scheduler import Task
-from bankkit.explorer.stand_in import PointProxy, Threading
+from bankkit.explorer.engine.scheduler import Task
+from bankkit.explorer.stand_ins import primitives
+from bankkit.explorer.stand_ins.stand_in import PointProxy, Threading
 from bankkit.locks import Fence, redis_handover
 from bankkit.locks.lua import Redis, Script
 

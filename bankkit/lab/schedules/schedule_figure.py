@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Literal
 
-from bankkit.explorer.laboratory import Scenario
-from bankkit.explorer.replay_run import Run, ThreadView
-from bankkit.explorer.schedule import Explanation, Outcome, Schedule
+from bankkit.explorer.running.laboratory import Scenario
+from bankkit.explorer.running.replay_run import Run, ThreadView
+from bankkit.explorer.schedules.schedule import Explanation, Outcome, Schedule
 from bankkit.lab.drawing import figures, style
 from bankkit.lab.drawing.figures import INK, Picture
 from bankkit.lab.drawing.text import counted

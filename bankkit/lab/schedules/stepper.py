@@ -16,13 +16,13 @@ from functools import cached_property
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from bankkit.explorer.answers.result import Result
 from bankkit.explorer.errors import ScenarioError
 from bankkit.explorer.exploration import explore
-from bankkit.explorer.inspection import Inspection
-from bankkit.explorer.laboratory import Scenario
-from bankkit.explorer.replay_run import Run
-from bankkit.explorer.result import Result
-from bankkit.explorer.schedule import Explanation, Outcome, Schedule
+from bankkit.explorer.running.inspection import Inspection
+from bankkit.explorer.running.laboratory import Scenario
+from bankkit.explorer.running.replay_run import Run
+from bankkit.explorer.schedules.schedule import Explanation, Outcome, Schedule
 from bankkit.lab.course.cards import Bundle
 from bankkit.lab.drawing import style
 from bankkit.lab.schedules import share_text, stepper_view

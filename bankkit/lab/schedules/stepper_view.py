@@ -6,11 +6,11 @@ import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bankkit.explorer.inspection import Inspection, code_at
-from bankkit.explorer.locations import Location
-from bankkit.explorer.replay_run import Run, ThreadView
-from bankkit.explorer.result import Result
-from bankkit.explorer.schedule import Explanation, Outcome, Schedule
+from bankkit.explorer.answers.result import Result
+from bankkit.explorer.running.inspection import Inspection, code_at
+from bankkit.explorer.running.replay_run import Run, ThreadView
+from bankkit.explorer.schedules.schedule import Explanation, Outcome, Schedule
+from bankkit.explorer.source.locations import Location
 from bankkit.explorer.strategies.strategy import Bound
 from bankkit.lab.drawing.text import counted
 from bankkit.lab.schedules.puzzles import Puzzle

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from bankkit.explorer.arguments import checked_code, checked_settings
-from bankkit.explorer.laboratory import Laboratory, Limits, Scenario
-from bankkit.explorer.patching import Patch
-from bankkit.explorer.scheduler import Scheduler
+from bankkit.explorer.engine.scheduler import Scheduler
+from bankkit.explorer.patch.patching import Patch
+from bankkit.explorer.running.arguments import checked_code, checked_settings
+from bankkit.explorer.running.laboratory import Laboratory, Limits, Scenario
 from bankkit.explorer.strategies.depth_first import DepthFirst
 from bankkit.explorer.strategies.strategy import Bound, Strategy
 from bankkit.lab.drawing import figures, style

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from bankkit.explorer.schedule import End
+from bankkit.explorer.schedules.schedule import End
 
 
 @dataclass(frozen=True)

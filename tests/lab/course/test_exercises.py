@@ -20,7 +20,7 @@ import redis
 from nbclient import NotebookClient
 
 from bankkit import Bank, CallError, lab
-from bankkit.explorer import shortening
+from bankkit.explorer.search import shortening
 from bankkit.lab.course.cards import Card, ExerciseCard, PredictionCard
 from bankkit.lab.course.checks import Verdict, judge
 from bankkit.lab.course.course import Course

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from bankkit import lab
-from bankkit.explorer.inspection import safe_repr
+from bankkit.explorer.running.inspection import safe_repr
 from bankkit.lab.schedules import share_text, stepper
 from bankkit.lab.schedules.puzzles import PUZZLES
 from bankkit.lab.schedules.stepper import Stepper

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, get_args
 
-from bankkit.explorer.laboratory import Scenario
-from bankkit.explorer.schedule import End
+from bankkit.explorer.running.laboratory import Scenario
+from bankkit.explorer.schedules.schedule import End
 from bankkit.lab.schedules.puzzles.teller_and_auditor import TellerAndAuditor
 from bankkit.lab.schedules.puzzles.two_tellers import TwoTellers
 from bankkit.locks import FirstDraftLock, NoLock, ReadWriteLock

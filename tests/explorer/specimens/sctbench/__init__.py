@@ -10,7 +10,7 @@ are the `shared` ones here. Two things differ. Python's `notify` needs the lock,
 these C programs does not hold. An atomic block of ESBMC is a lock, as it is in SCTBench.
 """
 
-from bankkit.explorer.schedule import End
+from bankkit.explorer.schedules.schedule import End
 from tests.explorer.specimens import Specimen
 from tests.explorer.specimens.sctbench import buffers, families, locking
 

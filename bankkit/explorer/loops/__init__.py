@@ -1,0 +1,1 @@
+"""Finds loops in which a thread only looks and waits, and lets it sleep until something changes."""

@@ -1,0 +1,1 @@
+"""Puts the stand-ins into modules that know nothing of the explorer, for `patch=`."""
