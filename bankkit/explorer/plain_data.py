@@ -43,6 +43,7 @@ from bankkit.explorer.contents import Contents, containers_in, is_container
 from bankkit.explorer.expression_rewriting import HOOK
 from bankkit.explorer.frame_values import (
     MISSING,
+    SCALARS,
     dict_of,
     is_scalar,
     names_of,
@@ -54,7 +55,7 @@ from bankkit.explorer.scheduler import Task
 from bankkit.explorer.source_accesses import Access, Look, accesses, has_columns, text_of
 from bankkit.explorer.stand_in import PointProxy
 from bankkit.explorer.tracking import TrackedAttribute, is_of_the_explorer_itself
-from bankkit.explorer.unscheduled import LOCKS, is_unscheduled
+from bankkit.explorer.unscheduled import LOCKS, MADE_OF_LOCKS, is_unscheduled
 
 _ORDERLESS = (
     len, sorted, sum, min, max, any, all, set, frozenset, Counter, bool,
@@ -99,8 +100,10 @@ class Watch:
         self._contents = Contents(self._is_ignored)
         self._runs: Task | None = None
         """The thread whose changes have not been looked for yet."""
-        self._at: dict[int, tuple[str, int]] = {}
-        """By thread: the last line of the program that is known, in which file."""
+        self._at: dict[int, tuple[CodeType, int]] = {}
+        """By thread: the last instruction of the program that is known, in which code."""
+        self._met: set[int] = set()
+        """The ids of values in `_contents` that are no real primitives, and never will be."""
         self._looks: dict[int, tuple[CodeType, _Trace | None]] = {}
         """By id of a code object: the function that looks at each instruction, if any matters."""
         self._in_line: set[int] = set()
@@ -128,8 +131,8 @@ class Watch:
                 sys.settrace(None)
             self._runs = None
             for each in (
-                self._races, self._contents, self.cells, self._at, self._in_line, self._real,
-                self._raced,
+                self._races, self._contents, self.cells, self._at, self._met, self._in_line,
+                self._real, self._raced,
             ):  # fmt: skip
                 each.clear()
 
@@ -225,6 +228,8 @@ class Watch:
             return None
         self._contents.add_globals(frame.f_globals, code)
         for name, value in frame.f_locals.items():
+            if type(value) in SCALARS or id(value) in self._met:
+                continue
             self._contents.add(value, name)
             if is_unscheduled(value):
                 self._use_real(task, value, frame, name)
@@ -232,7 +237,7 @@ class Watch:
         if look is None:
             return None
         self.cells.enter(frame)
-        self._at[task.index] = _at(frame)
+        self._at[task.index] = code, frame.f_lasti
         frame.f_trace = look  # without it, Python 3.13 first traces a function's next call
         frame.f_trace_opcodes = True
         frame.f_trace_lines = False
@@ -252,12 +257,12 @@ class Watch:
             known = self._looks[id(code)] = code, self._looking(table.get) if table else None
         return known[1]
 
-    def _looking(self, accesses_at: Callable[[int], Sequence[Access] | None]) -> _Trace:
+    def _looking(self, accesses_at: Callable[[int, tuple[()]], Sequence[Access]]) -> _Trace:
         scheduler, access_in = self._scheduler, self._access
 
         def look(frame: FrameType, event: str, _: object) -> Any:
             if event == "opcode":
-                for access in accesses_at(frame.f_lasti) or ():
+                for access in accesses_at(frame.f_lasti, ()):
                     if scheduler.is_running:
                         access_in(frame, access)
             return look
@@ -316,25 +321,32 @@ class Watch:
     def _access(self, frame: FrameType, access: Access) -> None:
         task = self._scheduler.current
         node = access.node
-        self._at[task.index] = _at(frame)
+        self._at[task.index] = frame.f_code, frame.f_lasti
         if isinstance(node, ast.Call):
             self._call_of(task, frame, node)
             return
         if not access.stores:
             value = value_of(frame, node)
-            if value is MISSING:
-                pass
-            elif is_unscheduled(value):
-                self._use_real(task, value, frame, text_of(node))
-                return
-            else:
-                self.cells.know(value)
-                self._contents.add(value, text_of(node))
-                self._look_into(task, value, access.look, text_of(node))
+            if value is not MISSING and type(value) not in SCALARS:
+                if id(value) not in self._met and self._is_real(task, value, frame, node):
+                    return
+                if access.look is not Look.NOTHING:
+                    self._look_into(task, value, access.look, text_of(node))
         if not access.is_local:
             usage = Usage.WRITE if access.stores else Usage.READ
             for owner, key in self._places(frame, node):
                 self._use(task, owner, key, usage, text_of(node))
+
+    def _is_real(self, task: Task, value: Any, frame: FrameType, node: ast.expr) -> bool:
+        """Record that the thread has this value; return whether it is a real primitive."""
+        if is_unscheduled(value):
+            self._use_real(task, value, frame, text_of(node))
+            return True
+        self.cells.know(value)
+        self._contents.add(value, text_of(node))
+        if self._contents.knows(value) and not isinstance(value, MADE_OF_LOCKS):
+            self._met.add(id(value))
+        return False
 
     def _look_into(self, task: Task, value: Any, look: Look, text: str) -> None:
         if look is Look.NOTHING:
@@ -482,11 +494,12 @@ class Watch:
         users = self._real.setdefault(id(value), (value, set()))[1]
         users.add(task.index)
         if task.index or len(users) > 1 or not isinstance(value, LOCKS):
+            where = _place(frame.f_code, frame.f_lasti)
             self._doubt_once(
                 name,
-                f"thread {task.label} used `{name}` ({_place(*_at(frame))}), a real "
-                f"{type(value).__name__} that the explorer does not schedule: pass `threading` on "
-                f"to the code that makes it, or name its module in `patch=`",
+                f"thread {task.label} used `{name}` ({where}), a real {type(value).__name__} that "
+                f"the explorer does not schedule: pass `threading` on to the code that makes it, "
+                f"or name its module in `patch=`",
             )
 
     def _doubt_once(self, name: str, sentence: str) -> None:
@@ -542,12 +555,12 @@ def _is_ours(frame: FrameType | None) -> bool:
     return kind is _Whose.EXPLORER
 
 
-def _at(frame: FrameType) -> tuple[str, int]:
-    return frame.f_code.co_filename, frame.f_lineno
-
-
-def _place(file: str, line: int) -> str:
-    return f"{Path(file).name}:{line}"
+def _place(code: CodeType, instruction: int) -> str:
+    """The file and the line of an instruction, which is known by its offset."""
+    lines = (
+        line for start, end, line in code.co_lines() if start <= max(0, instruction) < end and line
+    )
+    return f"{Path(code.co_filename).name}:{next(lines, code.co_firstlineno)}"
 
 
 def _owner(frame: FrameType) -> Any:
