@@ -211,19 +211,21 @@ class _Items(_Watched):
 
     def __init__(self, thing: Any, name: str) -> None:
         self._kind: Any = list if isinstance(thing, list) else deque
+        self._length: Callable[[Any], int] = self._kind.__len__
         super().__init__(thing, name, _item)
 
     def keep(self) -> None:
         self._before = list(self._kind.__iter__(self.thing))
 
     def is_same(self) -> bool:
-        return self._kind.__len__(self.thing) == len(self._before) and self._begins_as_before()
+        length = self._length(self.thing)
+        return length == len(self._before) and (not length or self._begins_as_before())
 
     def _begins_as_before(self) -> bool:
         return all(map(is_, self._before, self._kind.__iter__(self.thing)))
 
     def compared(self) -> Iterator[tuple[Any, Usage]]:
-        longer = self._kind.__len__(self.thing) - len(self._before)
+        longer = self._length(self.thing) - len(self._before)
         if longer > 0 and self._begins_as_before():
             yield EVERY, Usage.APPEND
         elif longer:
@@ -321,6 +323,10 @@ class Contents:
                 if not self._is_ignored(each):
                     self._add(each, its_name)
         self._to_add.clear()
+
+    def knows(self, value: Any) -> bool:
+        """Whether this object was added. Then it is alive until `clear` is called."""
+        return id(value) in self._known
 
     def ignore(self, value: Any) -> None:
         """Do not look at this object, nor at the containers and objects that it has."""

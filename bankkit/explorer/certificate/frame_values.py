@@ -24,8 +24,9 @@ def value_of(frame: FrameType, node: ast.expr) -> Any:
     if isinstance(node, ast.Constant):
         return node.value
     if isinstance(node, ast.Name):
-        if node.id in names_of(frame):
-            return frame.f_locals.get(node.id, MISSING)
+        value = frame.f_locals.get(node.id, MISSING)
+        if value is not MISSING or node.id in names_of(frame):
+            return value
         if node.id in frame.f_globals:
             return frame.f_globals[node.id]
         return frame.f_builtins.get(node.id, MISSING)
@@ -100,8 +101,9 @@ def attribute_of(owner: Any, name: str) -> Any:
     if isinstance(owner, ModuleType):
         return MISSING
     for base in type.mro(owner)[1:] if isinstance(owner, type) else type(owner).__mro__:
-        if name in vars(base):
-            return _bound(vars(base)[name], owner)
+        found = vars(base).get(name, MISSING)
+        if found is not MISSING:
+            return _bound(found, owner)
     return MISSING
 
 
@@ -124,6 +126,8 @@ def dict_of(owner: Any) -> Any:
     """The dictionary of an object's own attributes; None if it has none."""
     if isinstance(owner, type):
         return vars(owner)
+    if not type(owner).__dictoffset__:
+        return None
     try:
         return object.__getattribute__(owner, "__dict__")
     except AttributeError:

@@ -49,12 +49,13 @@ from bankkit.explorer.certificate.copied import (
 )
 from bankkit.explorer.certificate.frame_values import (
     MISSING,
+    SCALARS,
     dict_of,
     is_scalar,
     names_of,
     value_of,
 )
-from bankkit.explorer.certificate.unscheduled import LOCKS, is_unscheduled
+from bankkit.explorer.certificate.unscheduled import LOCKS, MADE_OF_LOCKS, is_unscheduled
 from bankkit.explorer.engine.ownership import is_of_a_package, is_of_the_explorer, is_of_the_library
 from bankkit.explorer.engine.races import EVERY, Order, Races, Usage
 from bankkit.explorer.engine.scheduler import Task
@@ -129,8 +130,10 @@ class Watch:
         self._contents = Contents(self._is_ignored)
         self._runs: Task | None = None
         """The thread whose changes have not been looked for yet."""
-        self._at: dict[int, tuple[str, int]] = {}
-        """By thread: the last line of the program that is known, in which file."""
+        self._at: dict[int, tuple[CodeType, int]] = {}
+        """By thread: the last instruction of the program that is known, in which code."""
+        self._met: set[int] = set()
+        """The ids of values in `_contents` that are no real primitives, and never will be."""
         self._looks: dict[int, tuple[CodeType, _Trace | None]] = {}
         """By id of a code object: the function that looks at each instruction, if any matters."""
         self._is_named = False
@@ -150,7 +153,7 @@ class Watch:
         """By thread: the id of the container whose tracked version its present step changes."""
         self._tracked_as: dict[int, dict[Any, str]] = {}
         """By id of an object, and by key: what the program calls the tracked data there."""
-        self._direct: dict[int, dict[Any, tuple[str, tuple[str, int] | None]]] = {}
+        self._direct: dict[int, dict[Any, tuple[str, tuple[CodeType, int] | None]]] = {}
         """By id of an object, and by key: the latest use that is no step, and its place."""
         self._doubted: set[str] = set()
         self.cells = Cells()
@@ -172,8 +175,8 @@ class Watch:
                 sys.settrace(None)
             self._runs = None
             for each in (
-                self._races, self._contents, self.cells, self._at, self._in_line, self._first,
-                self._real, self._told, self._raced, self._version_used,
+                self._races, self._contents, self.cells, self._at, self._met, self._in_line,
+                self._first, self._real, self._told, self._raced, self._version_used,
                 self._tracked_as, self._direct,
             ):  # fmt: skip
                 each.clear()
@@ -298,6 +301,8 @@ class Watch:
             return None
         self._contents.add_globals(frame.f_globals, code)
         for name, value in frame.f_locals.items():
+            if type(value) in SCALARS or id(value) in self._met:
+                continue
             self._contents.add(value, name)
             if is_unscheduled(value):
                 self._use_real(task, value, frame, name)
@@ -307,7 +312,7 @@ class Watch:
         if look is None:
             return None
         self.cells.enter(frame)
-        self._at[task.index] = _at(frame)
+        self._at[task.index] = code, frame.f_lasti
         frame.f_trace = look  # without it, Python 3.13 first traces a function's next call
         frame.f_trace_opcodes = True
         frame.f_trace_lines = False
@@ -327,12 +332,12 @@ class Watch:
             known = self._looks[id(code)] = code, self._looking(table.get) if table else None
         return known[1]
 
-    def _looking(self, accesses_at: Callable[[int], Sequence[Access] | None]) -> _Trace:
+    def _looking(self, accesses_at: Callable[[int, tuple[()]], Sequence[Access]]) -> _Trace:
         scheduler, access_in = self._scheduler, self._access
 
         def look(frame: FrameType, event: str, _: object) -> Any:
             if event == "opcode":
-                for access in accesses_at(frame.f_lasti) or ():
+                for access in accesses_at(frame.f_lasti, ()):
                     if scheduler.is_running:
                         access_in(frame, access)
             return look
@@ -415,15 +420,11 @@ class Watch:
         value = MISSING
         if not access.stores:
             value = self._value(frame, node)
-            if value is MISSING:
-                pass
-            elif is_unscheduled(value):
-                self._use_real(task, value, frame, text_of(node))
-                return
-            else:
-                self.cells.know(value)
-                self._contents.add(value, text_of(node))
-                self._look_into(task, value, access.look, text_of(node))
+            if value is not MISSING and type(value) not in SCALARS:
+                if id(value) not in self._met and self._is_real(task, value, frame, node):
+                    return
+                if access.look is not Look.NOTHING:
+                    self._look_into(task, value, access.look, text_of(node))
         if not access.is_local:
             if access.stores:
                 self._scheduler.works(task)
@@ -432,6 +433,17 @@ class Watch:
             usage = Usage.WRITE if access.stores else Usage.READ
             for owner, key in self._places(frame, node):
                 self._use(task, owner, key, usage, text_of(node))
+
+    def _is_real(self, task: Task, value: Any, frame: FrameType, node: ast.expr) -> bool:
+        """Record that the thread has this value; return whether it is a real primitive."""
+        if is_unscheduled(value):
+            self._use_real(task, value, frame, text_of(node))
+            return True
+        self.cells.know(value)
+        self._contents.add(value, text_of(node))
+        if self._contents.knows(value) and not isinstance(value, MADE_OF_LOCKS):
+            self._met.add(id(value))
+        return False
 
     def _look_into(self, task: Task, value: Any, look: Look, text: str) -> None:
         if look is Look.NOTHING:
@@ -621,7 +633,7 @@ class Watch:
         return False
 
     def _doubt_alias(
-        self, owner: object, tracked: str, direct: str, at: tuple[str, int] | None
+        self, owner: object, tracked: str, direct: str, at: tuple[CodeType, int] | None
     ) -> None:
         """Add the doubt about tracked data that is also used in ways that are no steps."""
         is_container = self._scheduler.is_tracked(owner)
@@ -641,11 +653,12 @@ class Watch:
             self._doubted.add(name)
         elif task.index or len(users) > 1 or not isinstance(value, LOCKS):
             self._told.add(id(value))
+            where = _place(*_at(frame))
             self._doubt_once(
                 name,
-                f"thread {task.label} used `{name}` ({_place(*_at(frame))}), a real "
-                f"{type(value).__name__} that the explorer does not schedule: pass `threading` on "
-                f"to the code that makes it, or name its module in `patch=`",
+                f"thread {task.label} used `{name}` ({where}), a real {type(value).__name__} that "
+                f"the explorer does not schedule: pass `threading` on to the code that makes it, "
+                f"or name its module in `patch=`",
             )
 
     def _doubt_once(self, name: str, sentence: str) -> None:
@@ -710,8 +723,8 @@ def _is_target(frame: FrameType) -> bool:
     return caller is not None and caller.f_code is threads.Thread.run.__code__
 
 
-def _at(frame: FrameType) -> tuple[str, int]:
-    return frame.f_code.co_filename, frame.f_lineno
+def _at(frame: FrameType) -> tuple[CodeType, int]:
+    return frame.f_code, frame.f_lasti
 
 
 def _part(parts: dict[Any, T], key: Any) -> T | None:
@@ -721,12 +734,16 @@ def _part(parts: dict[Any, T], key: Any) -> T | None:
     return next(reversed(parts.values()), None)
 
 
-def _where(at: tuple[str, int] | None) -> str:
+def _where(at: tuple[CodeType, int] | None) -> str:
     return f" ({_place(*at)})" if at else ""
 
 
-def _place(file: str, line: int) -> str:
-    return f"{Path(file).name}:{line}"
+def _place(code: CodeType, instruction: int) -> str:
+    """The file and the line of an instruction, which is known by its offset."""
+    lines = (
+        line for start, end, line in code.co_lines() if start <= max(0, instruction) < end and line
+    )
+    return f"{Path(code.co_filename).name}:{next(lines, code.co_firstlineno)}"
 
 
 def _is_by_tracking(frame: FrameType, node: ast.expr) -> bool:

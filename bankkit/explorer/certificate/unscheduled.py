@@ -20,6 +20,9 @@ _Queue = queue.Queue
 _Pool = concurrent.futures.thread.ThreadPoolExecutor
 _Executor = concurrent.futures.Executor
 
+MADE_OF_LOCKS: tuple[type[Any], ...] = (_Queue, _Executor)
+"""Their objects are made of real primitives or of stand-ins, and not yet while `__init__` runs."""
+
 
 def is_unscheduled(value: object) -> bool:
     """Whether the object is a real primitive, or a queue or a pool that is made of real ones."""

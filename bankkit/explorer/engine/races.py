@@ -27,6 +27,9 @@ class Usage(Enum):
     WRITE = 3
 
 
+_CHANGES = (Usage.APPEND, Usage.WRITE)
+
+
 class Order(Protocol):
     """The scheduler of a survey, which knows what happens before what."""
 
@@ -73,8 +76,13 @@ class Races:
         if use in mine:
             return None
         found = None
+        changes = kind in _CHANGES
         for other in _overlapping(uses, key):
-            if other.task is task or not self._conflict(use, other):
+            if other.task is task or not (changes or other.kind in _CHANGES):
+                continue
+            if (is_step and other.is_step) or (
+                self._order.happens_before(task, other.task, other.number)
+            ):
                 continue
             if kind is other.kind is Usage.APPEND:
                 self._shuffled[id(owner)] = other.task, task
@@ -84,15 +92,6 @@ class Races:
         if found is None and kind is Usage.READ:
             return self._shuffled.get(id(owner))
         return found
-
-    def _conflict(self, use: _Use, other: _Use) -> bool:
-        if (use.is_step and other.is_step) or not (_changes(use) or _changes(other)):
-            return False
-        return not self._order.happens_before(use.task, other.task, other.number)
-
-
-def _changes(use: _Use) -> bool:
-    return use.kind in (Usage.APPEND, Usage.WRITE)
 
 
 def _overlapping(uses: dict[Any, list[_Use]], key: Any) -> Iterator[_Use]:

@@ -181,6 +181,15 @@ class Scheduler:
     `failure`) or when the strategy ends the schedule.
     """
 
+    __slots__ = (
+        "_hub", "_idle", "_labels", "_os_thread", "_read_at", "_registered", "_spare", "_unwound",
+        "also", "at_close", "clock", "current", "decide", "depth", "doubts", "eager", "end",
+        "excepthook", "failure", "family", "insistence", "is_unwinding", "late", "left", "limit",
+        "living", "most", "nested", "only", "ordered", "overtaking", "raised", "rescued",
+        "schedule", "spinning", "spins", "steps", "tasks", "tracker", "trusted", "unreducible",
+        "watchers",
+    )  # fmt: skip
+
     def __init__(self, *, limit: int) -> None:
         self.most = limit
         """The most steps of one schedule."""
@@ -604,8 +613,8 @@ class Scheduler:
             task = self.current
             chosen: Task | None = None
             try:
-                # No name for what it returns: a waiting worker would keep that alive.
-                self._note_returned(task, task.work())
+                if (returned := task.work()) is not None:
+                    self._note_returned(task, returned)
             except Abandoned:
                 self.current = self._hub
                 return
@@ -627,6 +636,7 @@ class Scheduler:
                         f"thread {task.label} called sys.exit, and what it would have done after "
                         f"that was not looked at: return from the function instead"
                     ] = None
+            returned = None  # a waiting worker would keep it alive
             if self.is_unwinding:  # the code has caught `Abandoned` and returned
                 return
             task.done = True
@@ -648,8 +658,6 @@ class Scheduler:
 
     def _note_returned(self, task: Task, returned: Any) -> None:
         """Note if the work was only prepared: a coroutine or a generator has not run any of it."""
-        if returned is None:
-            return
         if hasattr(type(returned), "__await__") or isinstance(returned, Generator | AsyncGenerator):
             kind = type(returned).__name__.replace("_", " ")
             self.doubts[

@@ -239,6 +239,7 @@ class Laboratory:
         If none is left, `search.exhausted` is True then.
         `observe` is called after each schedule, except after the one that is returned.
         """
+        looks = [look for look in (observe, self.observe) if look is not None]
         while True:
             if limits.ran >= limits.schedules:
                 limits.reached = out_of_schedules(limits.schedules)
@@ -268,7 +269,7 @@ class Laboratory:
                 ]
                 threads = tuple(task.label for task in self.scheduler.tasks)
                 return Found(Schedule(tuple(moves), threads), failure)
-            for look in filter(None, (observe, self.observe)):
+            for look in looks:
                 look(search)
             if not search.advance():
                 search.exhausted = True

@@ -76,6 +76,7 @@ class BoundedSearch(DepthFirst):
         """Forget the results of the schedule before."""
         super().begin()
         self._runs_on = False
+        self.wants_hidden = True
 
     def advance(self) -> bool:
         """Go back to the last untried choice that leads to a new place; False if there is none."""
@@ -200,6 +201,7 @@ class BoundedSearch(DepthFirst):
         if self.whole:
             self.whole -= 1
             self._runs_on = True
+            self.wants_hidden = False
             del self._skipped[first:]
             return self._do_without_others(step, before)
         self.cut = True

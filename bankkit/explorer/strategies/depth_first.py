@@ -30,6 +30,7 @@ class DepthFirst(Strategy):
     def begin(self) -> None:
         """Forget the results of the schedule before, but not the path."""
         self.forget()
+        self.wants_hidden = not self.hides
 
     def advance(self) -> bool:
         """Change the last decision that has an alternative; False if none has."""
@@ -80,5 +81,5 @@ class DepthFirst(Strategy):
         if self._max_steps is not None and self.scheduler.depth >= self._max_steps:
             self.cut = True
             return None
-        step = self.choose(choices)
+        step = choices.pop()  # a call of `choose` for every step would take its time
         return step.after(self.path[-1] if self.path else None, choices)

@@ -168,6 +168,8 @@ class Strategy(ABC):
         """How a thread deviated from the given path; empty if none did."""
         self.hidden: list[Step] | None = None
         """The choices at the latest place that the bound on preemptions excludes, if any."""
+        self.wants_hidden = True
+        """Whether `choices` must find those, too."""
         self._max_preemptions = bound.preemptions
         self._max_early = bound.timeouts
         self._max_steps = bound.steps
@@ -250,8 +252,23 @@ class Strategy(ABC):
         if scheduler.only is not None:
             task = scheduler.only
             return [Step(task, option) for option in primitives.CHOOSE.options(task)]
-        last = path[-1].task if path else None
+        before = path[-1] if path else None
+        last = before.task if before is not None else None
+        may_preempt = (
+            before is None
+            or self._max_preemptions is None
+            or before.preemptions_before + before.preempts < self._max_preemptions
+        )
         mine: list[Step] = []
+        if not (may_preempt or self.wants_hidden) and scheduler.spinning is None:
+            assert last is not None
+            op = last.op
+            if op is not None:
+                for option in op.options(last):
+                    if not (option and op.fires):
+                        mine.append(Step(last, option))
+                if mine:
+                    return mine
         others: list[Step] = []
         timeouts: list[Step] = []
         for task in reversed(scheduler.tasks):
@@ -275,11 +292,9 @@ class Strategy(ABC):
         if mine:
             if not others:
                 return mine
-            if self._max_preemptions is not None:
-                before = path[-1]
-                if before.preemptions_before + before.preempts >= self._max_preemptions:
-                    self.hidden = others
-                    return mine
+            if not may_preempt:
+                self.hidden = others
+                return mine
             for choice in others:
                 choice.preempts = 1
             return others + mine
