@@ -461,7 +461,7 @@ def some_end_well(scenario: Scenario, most: int) -> bool | None:
         closing(Scheduler(limit=500)) as scheduler,
         Laboratory(scenario, [random_programs.clock], scheduler=scheduler) as laboratory,
     ):
-        limits = Limits(most, time.monotonic() + 60)
+        limits = Limits(most, time.monotonic() + 600)
         laboratory.find(DepthFirst(scheduler, Bound()), limits, NOTHING, look)
     return None if limits.reached and True not in seen else True in seen
 

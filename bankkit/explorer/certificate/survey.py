@@ -11,7 +11,6 @@ tells with `plain_data` whether a lost update is possible that no schedule shows
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from contextlib import closing
 from typing import Any
@@ -28,16 +27,17 @@ from bankkit.explorer.stand_ins import primitives, threads
 from bankkit.explorer.strategies.strategy import Bound, Step, Strategy
 
 SCHEDULES = 4
-"""The fewest schedules that a survey runs: one more each time the search needs twice as many."""
+"""The fewest schedules that a survey runs."""
+
+ENOUGH = 8
+"""How many it runs after a search of 128 schedules or more. In between it is one more for each
+doubling: more schedules of the search mean more places where threads may meet."""
 
 MOST = 100
 """How many it runs if the search tried several orders and the survey sees nothing in common yet.
 
 The threads may have it in a branch that they rarely take.
 """
-
-SECONDS = 5.0
-"""The longest time that a survey takes, except for its first schedule."""
 
 AFTER_DEADLINE = 0.5
 """The longest time that it takes after the deadline of the search, in seconds."""
@@ -84,7 +84,7 @@ class SurveyScheduler(NamingScheduler):
     def __init__(self, *, limit: int, ran: int) -> None:
         super().__init__(limit=limit)
         self._tried = ran > 1
-        self.schedules = max(SCHEDULES, ran.bit_length())
+        self.schedules = max(SCHEDULES, min(ran.bit_length(), ENOUGH))
         self.threads: dict[str, int] = {}
         self.common: dict[str, None] = {}
         self.active: dict[str, None] = {}
@@ -341,8 +341,7 @@ def survey(
         try:
             with code.laboratory(scheduler) as laboratory:
                 scheduler.can_time_out = bound.timeouts != 0 and not scheduler.ordered
-                until = min(time.monotonic() + SECONDS, deadline + AFTER_DEADLINE)
-                limits = Limits(MOST + 1, until)
+                limits = Limits(MOST + 1, deadline + AFTER_DEADLINE)
                 # Preemptions do not count here: the accesses that race need not be steps.
                 sample = Sample(scheduler, Bound(None, bound.timeouts))
                 while (found := laboratory.find(sample, limits)) is not None:
