@@ -20,7 +20,7 @@ import operator
 import sys
 import weakref
 from collections import ChainMap, Counter, UserDict, UserList, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
@@ -47,6 +47,7 @@ from bankkit.explorer.certificate.copied import (
     reads_attributes,
     reads_the_whole,
 )
+from bankkit.explorer.certificate.frame_tracing import FrameTracing, Table
 from bankkit.explorer.certificate.frame_values import (
     MISSING,
     SCALARS,
@@ -89,13 +90,7 @@ _BLIND = (isinstance, issubclass, callable, id, type, super, object)
 
 _APPEND = frozenset({"append", "extend"})
 
-_UNTRACES = sys.version_info < (3, 12)
-"""Whether to stop and start tracing is cheap. Newer Pythons change all code for it."""
-
 T = TypeVar("T")
-
-_Trace = Callable[[FrameType, str, Any], Any]
-"""A function that Python calls before each instruction."""
 
 
 class Survey(Order, Protocol):
@@ -134,8 +129,9 @@ class Watch:
         """By thread: the last instruction of the program that is known, in which code."""
         self._met: set[int] = set()
         """The ids of values in `_contents` that are no real primitives, and never will be."""
-        self._looks: dict[int, tuple[CodeType, _Trace | None]] = {}
-        """By id of a code object: the function that looks at each instruction, if any matters."""
+        self._tables: dict[int, tuple[CodeType, Table[Sequence[Access]] | None]] = {}
+        """By id of a code object: the accesses of its instructions, if any matters."""
+        self._tracing = FrameTracing(self)
         self._is_named = False
         """Whether the code that is looked at is named in `lines=`, and each access is a step."""
         self._in_line: set[int] = set()
@@ -161,18 +157,12 @@ class Watch:
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Watch all code that runs in the block, unless a debugger traces it already."""
-        traces = sys.gettrace() is None
-        if traces:
-            # Until some frame asks for them, Python 3.12 makes no events of instructions at all.
-            sys._getframe().f_trace_opcodes = True
-            sys.settrace(self._enter)
         try:
-            yield
-            if self._runs is not None:
-                self._find_changes()
+            with self._tracing.tracing():
+                yield
+                if self._runs is not None:
+                    self._find_changes()
         finally:
-            if traces:
-                sys.settrace(None)
             self._runs = None
             for each in (
                 self._races, self._contents, self.cells, self._at, self._met, self._in_line,
@@ -185,6 +175,10 @@ class Watch:
     def has_doubts(self) -> bool:
         """Whether the threads use data, or real locks and queues, in ways that are no steps."""
         return bool(self._doubted)
+
+    def close(self) -> None:
+        """No schedule is watched any more."""
+        self._tracing.close()
 
     # The turns of the threads.
 
@@ -203,15 +197,14 @@ class Watch:
 
     def turn(self, task: Task) -> None:
         """This thread has the turn, and its next changes are later than those so far."""
-        if self._runs is None or not _UNTRACES:
+        if self._runs is None:
             self._begin_turn(task)
             return
-        trace = sys.gettrace()
-        sys.settrace(None)  # no call below is one of the program
+        before = self._tracing.pause()
         try:
             self._begin_turn(task)
         finally:
-            sys.settrace(trace)
+            self._tracing.resume(before)
 
     def _begin_turn(self, task: Task) -> None:
         if self._runs is not None:
@@ -268,7 +261,13 @@ class Watch:
 
     # What a frame does.
 
-    def _enter(self, frame: FrameType, event: str, _: object) -> Any:
+    def may_matter(self, code: CodeType) -> bool:
+        """Whether this may be code of the program, or begins it."""
+        is_own = _kind_of(code.co_filename) is _Whose.EXPLORER
+        return not is_own or code is threads.Thread.run.__code__
+
+    def enter(self, frame: FrameType) -> Table[Sequence[Access]] | None:
+        """A function begins or continues: the accesses of its instructions, if they matter."""
         scheduler = self._scheduler
         if not scheduler.is_running:
             return None
@@ -308,19 +307,21 @@ class Watch:
                 self._use_real(task, value, frame, name)
         if is_generated(code.co_name) and not nodes_of(code.co_filename):
             self._look_at_attributes(task, frame, code.co_name)
-        look = self._look_of(code)
-        if look is None:
-            return None
-        self.cells.enter(frame)
-        self._at[task.index] = code, frame.f_lasti
-        frame.f_trace = look  # without it, Python 3.13 first traces a function's next call
-        frame.f_trace_opcodes = True
-        frame.f_trace_lines = False
-        return look
+        table = self._table_of(code)
+        if table is not None:
+            self.cells.enter(frame)
+            self._at[task.index] = code, frame.f_lasti
+        return table
 
-    def _look_of(self, code: CodeType) -> _Trace | None:
-        """The function that is called before each instruction of the code; None if none matters."""
-        known = self._looks.get(id(code))
+    def before(self, frame: FrameType, entry: Sequence[Access]) -> None:
+        """An instruction that makes these accesses is about to run."""
+        for access in entry:
+            if self._scheduler.is_running:
+                self._access(frame, access)
+
+    def _table_of(self, code: CodeType) -> Table[Sequence[Access]] | None:
+        """The accesses of the code's instructions; None if none matters."""
+        known = self._tables.get(id(code))
         if known is None:
             table = accesses(code)
             if not has_columns(code):
@@ -329,20 +330,8 @@ class Watch:
                     f"not known which plain data its threads share: run Python without it, and "
                     f"delete __pycache__"
                 )
-            known = self._looks[id(code)] = code, self._looking(table.get) if table else None
+            known = self._tables[id(code)] = code, table or None
         return known[1]
-
-    def _looking(self, accesses_at: Callable[[int, tuple[()]], Sequence[Access]]) -> _Trace:
-        scheduler, access_in = self._scheduler, self._access
-
-        def look(frame: FrameType, event: str, _: object) -> Any:
-            if event == "opcode":
-                for access in accesses_at(frame.f_lasti, ()):
-                    if scheduler.is_running:
-                        access_in(frame, access)
-            return look
-
-        return look
 
     def _run_target(self, frame: FrameType) -> None:
         thread = dict_of(frame.f_locals["self"])

@@ -95,6 +95,7 @@ class SurveyScheduler(NamingScheduler):
         self.can_time_out = True
         """Whether a timeout may fire while a thread could still run."""
         self._watch = Watch(self)
+        self.at_close.append(self._watch.close)
         self._reset()
 
     @property
