@@ -46,7 +46,7 @@ class Stores:
 
 
 def tools() -> list[Any]:
-    """Who uses `sys.monitoring`."""
+    """The names of the tools that use `sys.monitoring`."""
     monitoring: Any = getattr(sys, "monitoring", None)
     return [] if monitoring is None else [monitoring.get_tool(number) for number in range(6)]
 
