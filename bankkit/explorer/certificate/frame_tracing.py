@@ -22,7 +22,7 @@ Table = Mapping[int, T]
 """What matters about the code's instructions, by their offset in bytes."""
 
 
-class Handler(Protocol[T]):
+class FrameHandler(Protocol[T]):
     """What is called back."""
 
     def may_matter(self, code: CodeType) -> bool:
@@ -38,7 +38,7 @@ class Handler(Protocol[T]):
 class SetTrace:
     """Uses `sys.settrace`, for Python 3.11. Does nothing while a debugger uses it."""
 
-    def __init__(self, handler: Handler[Any]) -> None:
+    def __init__(self, handler: FrameHandler[Any]) -> None:
         self._handler = handler
         self._local: dict[int, Any] = {}
         """By id of a table: the trace function for its frames."""
@@ -96,7 +96,7 @@ class SetTrace:
 class Monitoring:
     """Uses `sys.monitoring`. It is on until it is closed; between two blocks it only checks."""
 
-    def __init__(self, handler: Handler[Any]) -> None:
+    def __init__(self, handler: FrameHandler[Any]) -> None:
         self._handler = handler
         self._tables: dict[int, tuple[CodeType, Table[Any]]] = {}
         """By id of the code: the code and its table."""
