@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from bankkit import lab
+from bankkit.explorer.certificate.survey import SurveyScheduler
 from bankkit.explorer.engine import patience, scheduler, stall
 from bankkit.explorer.engine.garbage import FROZEN
 from bankkit.explorer.engine.patience import TICK, Progress
@@ -622,6 +623,7 @@ def test_a_wait_gets_more_time_than_a_loop() -> None:
     loop.is_new(1, cpu=10.0)
     assert not loop.is_stuck(cpu=10.9)
     assert loop.is_stuck(cpu=11.0)
+    assert not loop.is_stuck(cpu=11.0, slowness=SurveyScheduler.slowness), "each step takes longer"
     wait = Progress()
     looks = int(patience.WAIT_PATIENCE / TICK)
     for _ in range(looks):

@@ -81,6 +81,8 @@ class SurveyScheduler(NamingScheduler):
     `ran` is the number of schedules of the search before it.
     """
 
+    slowness = 10.0  # it looks at each instruction
+
     def __init__(self, *, limit: int, ran: int) -> None:
         super().__init__(limit=limit)
         self._tried = ran > 1

@@ -30,12 +30,13 @@ class Progress:
         self._seen, self._looks, self._cpu = steps, 0, cpu
         return True
 
-    def is_stuck(self, cpu: float) -> bool:
-        """Whether the last step was too long ago.
+    def is_stuck(self, cpu: float, slowness: float = 1.0) -> bool:
+        """Whether the last step was too long ago, if a step takes so many times longer than usual.
 
         A wait counts looks instead of seconds: on a busy machine, few looks happen in a second.
         """
-        return cpu - self._cpu >= LOOP_PATIENCE or self._looks * TICK >= WAIT_PATIENCE
+        is_in_a_loop = cpu - self._cpu >= LOOP_PATIENCE * slowness
+        return is_in_a_loop or self._looks * TICK >= WAIT_PATIENCE * slowness
 
 
 def cpu_time_of(thread: int) -> float:

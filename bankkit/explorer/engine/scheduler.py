@@ -190,6 +190,9 @@ class Scheduler:
         "watchers",
     )  # fmt: skip
 
+    slowness = 1.0
+    """How many times longer than usual a step may take before its schedule counts as stuck."""
+
     def __init__(self, *, limit: int) -> None:
         self.most = limit
         """The most steps of one schedule."""

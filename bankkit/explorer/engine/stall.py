@@ -173,7 +173,7 @@ class Watchdog:
             return scheduler.raised, moves
         if self.deadline is not None and time.monotonic() >= self.deadline:
             return OutOfTime(), moves
-        if not self._checks_history and self._progress.is_stuck(cpu):
+        if not self._checks_history and self._progress.is_stuck(cpu, scheduler.slowness):
             return self._report(frame), False
         return None, moves
 
